@@ -1,0 +1,55 @@
+"""The command line: arguments in, one library call, print.
+
+Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from selfsort import __version__
+from selfsort.cli.output import fail, interrupted
+from selfsort.errors import SelfsortError
+
+_COMMANDS = {
+    "organize": ("selfsort.cli.organize", "organize"),
+    "demo": ("selfsort.cli.organize", "demo"),
+    "info": ("selfsort.cli.runs", "info"),
+    "evaluate": ("selfsort.cli.runs", "evaluate"),
+    "export": ("selfsort.cli.runs", "export"),
+    "undo": ("selfsort.cli.runs", "undo"),
+}
+
+
+class Group(click.Group):
+    """Load commands when they are called, and print our errors as one line; bugs keep their traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in the order a newcomer needs them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one command and return it."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; turn our errors and Ctrl-C into one line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except SelfsortError as error:
+            fail(str(error), as_json="--json" in ctx.protected_args + ctx.args + list(ctx.obj or []))
+        except KeyboardInterrupt:
+            interrupted()
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="selfsort")
+def main() -> None:
+    """Sort images that nobody labelled: group them, look at the groups, score them, export them."""

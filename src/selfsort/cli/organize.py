@@ -1,0 +1,147 @@
+"""``selfsort organize`` and ``selfsort demo``."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from selfsort.cli.output import emit, json_option, progress_bar, shown
+from selfsort.errors import DataError
+
+if TYPE_CHECKING:
+    from selfsort.clusters import Clusters
+
+_SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
+
+
+@click.command()
+@click.argument("pictures", type=click.Path(path_type=Path), metavar="FOLDER")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Run folder to write.  [default: NAME.selfsort in the current folder]",
+)
+@click.option("--groups", type=int, metavar="K", help="Number of groups.  [default: found]")
+@click.option(
+    "--granularity", type=float, default=1.0, show_default=True, help="Above 1: more, smaller groups; below 1: fewer."
+)
+@click.option(
+    "--encoder",
+    default="efficientnet-lite0",
+    show_default=True,
+    help="The built-in encoder, an ONNX file, or a Hugging Face model (folder or name).",
+)
+@click.option(
+    "--neighbors", type=int, help="Neighbors of each picture in the graph.  [default: 15, fewer below 225 pictures]"
+)
+@click.option("--labels", metavar="CSV|folders", help="Labels to score the groups with; they steer nothing.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the grouping and the map.")
+@json_option
+def organize(
+    pictures: Path,
+    output: Path | None,
+    groups: int | None,
+    granularity: float,
+    encoder: str,
+    neighbors: int | None,
+    labels: str | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Group the pictures in FOLDER and write a run folder with a page to look at.
+
+    FOLDER may also be a .tar or .zip archive, a text file with one path per line, or a single picture. Originals are
+    only read. Run the same command again to continue after an interruption, or to add new pictures: only those are
+    read and encoded.
+    """
+    from selfsort.photos.organize import organize as run
+    from selfsort.photos.pipeline import Settings
+
+    settings = Settings(groups=groups, granularity=granularity, encoder=encoder, n_neighbors=neighbors, seed=seed)
+    target = output or Path(f"{_stem(pictures)}.selfsort")
+    with progress_bar() as progress:
+        clusters = run(pictures, target, settings=settings, labels=labels, progress=progress)
+    emit(_result(clusters), lambda: _summary(clusters), as_json=as_json)
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("selfsort-demo"),
+    show_default=True,
+    help="Folder for the pictures and the run.",
+)
+@json_option
+def demo(output: Path, as_json: bool) -> None:
+    """Show the main job on 1,797 real pictures of handwritten digits that come with scikit-learn."""
+    from selfsort.photos.organize import organize as run
+
+    pictures = output / "pictures"
+    labels = output / "labels.csv"
+    if output.exists() and any(output.iterdir()) and not labels.exists():
+        raise DataError(f"{output} holds other files. Give a new folder with -o.")
+    with progress_bar() as progress:
+        progress("write", 0, None)
+        _write_digits(pictures, labels)
+        clusters = run(pictures, output / "run", labels=labels, progress=progress)
+    emit(_result(clusters), lambda: _summary(clusters), as_json=as_json)
+
+
+def _write_digits(pictures: Path, labels: Path) -> None:
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pictures.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number, (pixels, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
+        name = f"digit-{number:04d}.png"
+        if not (pictures / name).exists():
+            Image.fromarray((pixels * 255 / 16).round().astype("uint8")).save(pictures / name)
+        rows.append((name, int(digit)))
+    with labels.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("file", "label"))
+        writer.writerows(rows)
+
+
+def _stem(pictures: Path) -> str:
+    name = pictures.absolute().name or "pictures"
+    for suffix in (".gz", ".bz2", ".xz", ".tar", ".tgz", ".zip", ".txt"):
+        name = name.removesuffix(suffix)
+    return name or "pictures"
+
+
+def _result(clusters: Clusters) -> dict[str, Any]:
+    facts = clusters.run
+    keys = ("n_items", "n_ok", "n_groups", "n_nowhere", "n_encoded", "seconds", "warnings", "scores", "protocol")
+    return {
+        "run": str(clusters.path),
+        "report": str(clusters.path / "report.html") if clusters.path else None,
+        **{key: facts[key] for key in keys if key in facts},
+    }
+
+
+def _summary(clusters: Clusters) -> str:
+    facts, path = clusters.run, clusters.path
+    unread = facts["n_items"] - facts["n_ok"]
+    parts = [f"{facts['n_ok']:,} pictures in {facts['n_groups']} groups"]
+    if facts["n_nowhere"]:
+        parts.append(f"{facts['n_nowhere']} belong nowhere")
+    if unread:
+        parts.append(f"{unread} could not be read")
+    lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
+    lines += [f"Warning: {warning}" for warning in facts["warnings"]]
+    if "scores" in facts:
+        scores = "  ".join(f"{name} {facts['scores'][name]:.3f}" for name in _SCORES)
+        lines.append(f"Against the labels, which the grouping never saw: {scores}")
+    if path is not None:
+        lines.append(f"Look at the groups: {shown((path / 'report.html').as_uri())}")
+    return "\n".join(lines)

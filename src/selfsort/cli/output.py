@@ -1,0 +1,106 @@
+"""What all commands share: results as text or JSON on standard output, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import click
+
+from selfsort.runtime import Progress
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+_PLAIN_SECONDS = 10.0
+
+
+def emit(result: dict[str, Any], text: str | Callable[[], str], *, as_json: bool) -> None:
+    """Print a command's result."""
+    if as_json:
+        click.echo(json.dumps(result, ensure_ascii=True, indent=2))
+    else:
+        click.echo(text() if callable(text) else text)
+
+
+def fail(message: str, *, as_json: bool = False) -> NoReturn:
+    """Print one error and end with exit code 1."""
+    message = " ".join(message.encode("utf-8", "backslashreplace").decode().splitlines())
+    if as_json:
+        click.echo(json.dumps({"error": message}))
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(1)
+
+
+def interrupted() -> NoReturn:
+    """Say how to go on after Ctrl-C and end with exit code 130."""
+    click.echo("\nInterrupted. Nothing is lost: run the same command again to continue.", err=True)
+    sys.exit(130)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Yield a progress callback: a live bar with time left on a terminal, else a line every ten seconds."""
+    if sys.stderr.isatty():
+        with _live_bar() as report:
+            yield report
+    else:
+        yield _plain_lines()
+
+
+@contextmanager
+def _live_bar() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    columns = [
+        SpinnerColumn(),
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    ]
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                for earlier in tasks.values():
+                    if bar.tasks[earlier].total is None:  # a stage without a count is over when the next begins
+                        bar.update(earlier, total=1, completed=1)
+                # what the cache already holds must not count into the speed
+                tasks[stage] = bar.add_task(stage, total=total, completed=done)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield report
+        for task in tasks.values():
+            if bar.tasks[task].total is None:
+                bar.update(task, total=1, completed=1)
+
+
+def _plain_lines() -> Progress:
+    started = time.monotonic()
+    first: dict[str, tuple[float, int]] = {}
+    last = started
+
+    def report(stage: str, done: int, total: int | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        since, at = first.setdefault(stage, (now, done))
+        if now - last < _PLAIN_SECONDS or not total:
+            return
+        last = now
+        left = (now - since) / (done - at) * (total - done) if done > at else None
+        eta = f", about {left:.0f} s left" if left is not None else ""
+        click.echo(f"{stage}: {done:,} of {total:,}{eta}", err=True)
+
+    return report
+
+
+def shown(text: str) -> str:
+    """Return `text` so that any terminal can print it: control characters and lone surrogates escaped."""
+    from selfsort.sources import display_path
+
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in display_path(text))

@@ -1,0 +1,164 @@
+"""Commands on a finished run: ``info``, ``evaluate``, ``export``, ``undo``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from selfsort.cli.output import emit, json_option, progress_bar, shown
+
+_RUN = click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+_LEVEL = click.option("--level", type=int, help="Level of the groups, 0 is the coarsest.  [default: the run's own]")
+
+
+@click.command()
+@_RUN
+@json_option
+def info(run: Path, as_json: bool) -> None:
+    """Say what a run folder holds: settings, groups at each level, what could not be read, warnings."""
+    from selfsort.clusters import Clusters
+
+    clusters = Clusters.load(run)
+    reasons = Counter(s for s in clusters.items.column("status").to_pylist() if s != "ok")
+    levels = [int(level.max(initial=-1)) + 1 for level in clusters.levels.T]
+    result = {**clusters.run, "groups_per_level": levels, "unreadable": dict(reasons.most_common())}
+
+    def text() -> str:
+        facts = clusters.run
+        origin = shown(facts["root"] or "arrays")
+        lines = [
+            f"{shown(str(run))}: {facts['n_ok']:,} of {facts['n_items']:,} files from {origin}",
+            f"groups: {facts['n_groups']} (levels from coarse to fine: {', '.join(map(str, levels))})",
+            f"belong nowhere: {facts['n_nowhere']}",
+            f"encoder: {facts['encoder']['name']}, seed {facts['seed']}, made {facts['created']}",
+            "seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in facts["seconds"].items()),
+        ]
+        lines += [f"could not be read: {count} × {shown(reason)}" for reason, count in reasons.most_common(10)]
+        lines += [f"warning: {warning}" for warning in facts["warnings"]]
+        return "\n".join(lines)
+
+    emit(result, text, as_json=as_json)
+
+
+@click.command()
+@_RUN
+@click.option("--labels", required=True, metavar="CSV|folders", help="A CSV file, or the word folders.")
+@_LEVEL
+@click.option(
+    "--figure",
+    type=click.Path(path_type=Path),
+    help="Where to write the confusion matrix.  [default: confusion.png in RUN]",
+)
+@json_option
+def evaluate(run: Path, labels: str, level: int | None, figure: Path | None, as_json: bool) -> None:
+    """Score a run against labels that it never saw.
+
+    The CSV has a column path or file, relative to the scanned folder or archive, and a column label; rows with eval = 0
+    are left out. With the word folders, the name of the folder that a picture lies in is its label.
+    """
+    from selfsort.clusters import Clusters
+    from selfsort.evaluation import evaluate as score
+    from selfsort.figures import confusion_png
+    from selfsort.runtime import atomic_write
+
+    evaluation = score(Clusters.load(run), labels, level=level)
+    figure = figure or run / "confusion.png"
+    with atomic_write(figure) as path:
+        path.write_bytes(confusion_png(evaluation))
+    result = json.loads(evaluation.to_json()) | {"figure": str(figure)}
+
+    def text() -> str:
+        width = max(map(len, evaluation.scores))
+        lines = [f"{name:<{width}}  {_number(value)}" for name, value in evaluation.scores.items()]
+        lines.append("")
+        lines += [f"{name}: {shown(str(value))}" for name, value in evaluation.protocol.items()]
+        lines.append(f"confusion matrix: {shown(str(figure))}")
+        return "\n".join(lines)
+
+    emit(result, text, as_json=as_json)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+@click.command()
+@_RUN
+@click.argument("destination", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--mode",
+    type=click.Choice(["copy", "hardlink", "symlink", "csv"]),
+    required=True,
+    help="Copy the files, link to them, or only write a table.",
+)
+@_LEVEL
+@click.option("--dry-run", is_flag=True, help="Only say what would be done; write nothing.")
+@json_option
+def export(run: Path, destination: Path, mode: Any, level: int | None, dry_run: bool, as_json: bool) -> None:
+    """Put the pictures of a run into one folder per group below DIR. Originals are only read; undo takes it back."""
+    from selfsort.clusters import Clusters
+    from selfsort.photos.export import export as run_export
+
+    with progress_bar() as progress:
+        result = run_export(Clusters.load(run), destination, mode=mode, level=level, dry_run=dry_run, progress=progress)
+    skipped = [{"path": str(path), "reason": reason} for path, reason in result.skipped]
+    planned = [
+        {"source": operation.source, "target": str(operation.target), "group": operation.group}
+        for operation in result.operations
+    ]
+    facts = {
+        "destination": str(result.destination),
+        "mode": mode,
+        "dry_run": dry_run,
+        "planned": len(planned),
+        "done": len(result.done),
+        "already_done": len(result.already_done),
+        "skipped": skipped,
+        "journal": str(result.journal) if result.journal else None,
+    }
+
+    def text() -> str:
+        lines = []
+        if dry_run:
+            lines += [f"{shown(o['source'])} -> {shown(o['target'])}" for o in planned]
+            lines.append(f"{len(planned)} files would be written; nothing was.")
+        else:
+            again = f", {len(result.already_done)} were there already" if result.already_done else ""
+            lines.append(f"{len(result.done)} files written to {shown(str(result.destination))}{again}.")
+            lines.append(f"To take it back: selfsort undo {shown(str(destination))}")
+        lines += [f"left out: {shown(o['path'])}: {shown(o['reason'])}" for o in skipped]
+        return "\n".join(lines)
+
+    emit(facts | ({"operations": planned} if dry_run else {}), text, as_json=as_json)
+
+
+@click.command()
+@click.argument("destination", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@json_option
+def undo(destination: Path, dry_run: bool, as_json: bool) -> None:
+    """Take an export back: remove what it wrote to DIR, and nothing else. Files changed since are kept and named."""
+    from selfsort.photos.export import undo as run_undo
+
+    result = run_undo(destination, dry_run=dry_run)
+    facts = {
+        "destination": str(result.destination),
+        "dry_run": dry_run,
+        "removed": [str(p) for p in result.removed],
+        "kept": [{"path": str(path), "reason": str(reason)} for path, reason in result.kept],
+        "added": [str(p) for p in result.added],
+        "finished": result.finished,
+    }
+
+    def text() -> str:
+        verb = "would be removed" if dry_run else "removed"
+        lines = [f"{len(facts['removed'])} files {verb} from {shown(str(result.destination))}."]
+        lines += [f"kept: {shown(k['path'])}: {shown(k['reason'])}" for k in facts["kept"]]
+        lines += [f"not ours, kept: {shown(path)}" for path in facts["added"]]
+        return "\n".join(lines)
+
+    emit(facts, text, as_json=as_json)

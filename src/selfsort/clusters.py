@@ -1,0 +1,201 @@
+"""The result of a run and its folder: what every method writes and every reader reads.
+
+A run folder is written once, as a whole, and never changed afterwards. Row i of every array belongs to
+row i of ``items.parquet``; rows that could not be read have label -1 and say why in ``status``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from selfsort.errors import DataError
+from selfsort.runtime import atomic_write
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+ARRAYS = ("labels", "levels", "confidence", "embedding", "neighbors", "map")
+
+IntArray = npt.NDArray[np.int64] | npt.NDArray[np.int32]
+
+
+def items_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Build the items table.
+
+    Parameters
+    ----------
+    rows : iterable of mappings
+        With the keys of the schema: ``id`` (xxh3-128 of the bytes, hexadecimal; empty if unread), ``path`` (valid
+        UTF-8, for people), ``path_bytes`` (exact bytes), ``size`` in bytes, ``width`` and ``height`` in pixels after
+        turning upright (0 if unknown), ``format``, ``status`` ("ok" or the reason).
+    """
+    import pyarrow as pa
+
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("path", pa.string()),
+            ("path_bytes", pa.binary()),
+            ("size", pa.int64()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("format", pa.string()),
+            ("status", pa.string()),
+        ]
+    )
+    columns: dict[str, list[Any]] = {name: [] for name in schema.names}
+    for row in rows:
+        for name, column in columns.items():
+            column.append(row[name])
+    return pa.table(columns, schema=schema)
+
+
+@dataclass
+class Clusters:
+    """Groups of images, at several nested levels, with everything needed to show and to judge them.
+
+    Attributes
+    ----------
+    run : dict
+        Contents of ``run.json``: method, parameters, seed, versions, seconds per stage, warnings.
+    items : pyarrow.Table
+        One row per file found, see `items_table`.
+    levels : ndarray of int32, shape (n, n_levels)
+        Group of each item at each level, coarsest first; every group lies inside one group of the level before.
+        -1: the item belongs nowhere, or could not be read.
+    confidence : ndarray of float32, shape (n,)
+        In [0, 1], at the default level: share of an image's neighbors, weighted, that are in its group.
+    neighbors : ndarray of int32, shape (n, k)
+        Rows of the nearest other images, nearest first; -1 where there are none.
+    groups : list of dict
+        One entry per group of every level: ``level``, ``group``, ``size``, ``parent``, ``confidence``,
+        ``prototypes`` (rows, most central first), ``odd`` (rows, least sure first).
+    map : ndarray of float32, shape (n, 2), optional
+        Layout for display; NaN where there is none.
+    embedding : ndarray of float16, shape (n, d), optional
+        The encoder's features; zeros where the item could not be read.
+    thumbnails : list of bytes or None, optional
+        Small JPEG per item, squashed to a square.
+    path : Path, optional
+        The run folder, once saved or loaded.
+    """
+
+    run: dict[str, Any]
+    items: pa.Table
+    levels: npt.NDArray[np.int32]
+    confidence: npt.NDArray[np.float32]
+    neighbors: npt.NDArray[np.int32]
+    groups: list[dict[str, Any]] = field(default_factory=list)
+    map: npt.NDArray[np.float32] | None = None
+    embedding: npt.NDArray[np.float16] | None = None
+    thumbnails: list[bytes | None] | None = None
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.items)
+        for name in ("levels", "confidence", "neighbors", "map", "embedding", "thumbnails"):
+            value = getattr(self, name)
+            if value is not None and len(value) != n:
+                raise DataError(f"A run needs one row per item: {n} items, but {name} has {len(value)} rows.")
+        if not 0 <= self.run["level"] < self.levels.shape[1]:
+            raise DataError(f"The default level {self.run['level']} is none of the {self.levels.shape[1]} levels.")
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Group of each item at the default level, shape (n,); -1 for none."""
+        return self.levels[:, self.run["level"]].astype(np.int64)
+
+    @cached_property
+    def ok(self) -> npt.NDArray[np.bool_]:
+        """Which items could be read, shape (n,)."""
+        return np.array([status == "ok" for status in self.items.column("status").to_pylist()], dtype=bool)
+
+    def thumbnail(self, row: int) -> bytes | None:
+        """Return the small JPEG of one item, squashed to a square, or None."""
+        return self.thumbnails[row] if self.thumbnails is not None else None
+
+    def save(self, folder: Path) -> None:
+        """Write the run folder; ``run.json`` comes last, so a folder that has one is whole."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(folder / "items.parquet") as path:
+            pq.write_table(self.items, path, compression="zstd")
+        for name in ARRAYS:
+            value = getattr(self, name)
+            if value is not None:
+                save_array(folder / f"{name}.npy", np.asarray(value))
+        if self.thumbnails is not None:
+            with atomic_write(folder / "thumbnails.parquet") as path:
+                table = pa.table({"jpeg": pa.array(self.thumbnails, pa.binary())})
+                pq.write_table(table, path, compression="none", row_group_size=4096)
+        save_json(folder / "groups.json", self.groups)
+        save_json(folder / "run.json", self.run)
+        self.path = folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Clusters:
+        """Read a run folder.
+
+        Raises
+        ------
+        DataError
+            If the folder is not a run, is incomplete, or was written by a newer selfsort.
+        """
+        folder = Path(folder)
+        try:
+            run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{folder} is not a finished run: it has no readable run.json. Give the folder that "
+                "`selfsort organize` wrote, or run the same organize command again to finish it."
+            ) from error
+        if run.get("schema", 0) > SCHEMA_VERSION:
+            raise DataError(
+                f"{folder} has run format {run['schema']}, this selfsort reads up to {SCHEMA_VERSION}. Update selfsort."
+            )
+        import pyarrow.parquet as pq
+
+        try:
+            thumbnails = folder / "thumbnails.parquet"
+            return cls(
+                run=run,
+                items=pq.read_table(folder / "items.parquet", memory_map=True),
+                groups=json.loads((folder / "groups.json").read_text(encoding="utf-8")),
+                thumbnails=pq.read_table(thumbnails).column("jpeg").to_pylist() if thumbnails.exists() else None,
+                path=folder,
+                **{
+                    name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                    for name in ARRAYS
+                    if name != "labels" and (folder / f"{name}.npy").exists()
+                },
+            )
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"The run folder {folder} is damaged: {error}. Run organize again.") from error
+
+
+def save_array(path: Path, value: npt.NDArray[Any]) -> None:
+    """Write one ``.npy`` file atomically."""
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, value, allow_pickle=False)
+
+
+def save_json(path: Path, value: Any) -> None:
+    """Write one JSON file atomically, UTF-8; undecodable bytes of file names become surrogate escapes."""
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError:
+        data = json.dumps(value, indent=1).encode("ascii")
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(data + b"\n")

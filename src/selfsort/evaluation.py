@@ -1,0 +1,267 @@
+"""Score a finished run against labels it never saw, and say under which protocol.
+
+Labels come in here and nowhere else. A score without its protocol is not a result, so the two stay together.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from selfsort import metrics
+from selfsort.clusters import Clusters
+from selfsort.errors import DataError
+
+FOLDERS = "folders"
+NOT_SCORED = {"0", "0.0", "false", "no"}  # values of the column `eval` that leave a picture out
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores with their protocol.
+
+    Attributes
+    ----------
+    scores : dict
+        See `selfsort.metrics.score_all`.
+    protocol : dict
+        What was scored, what was left out and why, and how each number is defined.
+    confusion : ndarray of float64, shape (n_classes, n_clusters)
+        Each row sums to 1, see `selfsort.metrics.confusion_matrix`.
+    classes : list of str
+        Names of its rows.
+    clusters : list of int
+        Names of its columns; -1 are the items that belong nowhere.
+    """
+
+    scores: dict[str, float | int]
+    protocol: dict[str, Any]
+    confusion: npt.NDArray[np.float64]
+    classes: list[str]
+    clusters: list[int]
+
+    def to_json(self) -> str:
+        """Return scores and protocol as JSON text."""
+        return json.dumps({"scores": self.scores, "protocol": self.protocol}, ensure_ascii=False, indent=2)
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """What a label source says about the rows of a run."""
+
+    labels: dict[int, str]  # row -> label, of the rows to score
+    not_scored: set[int]  # rows with eval = 0
+    n_without_picture: int  # labels that belong to no picture of the run
+
+
+def read_labels(source: str | Path, clusters: Clusters) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]:
+    """Read the true labels of a run's items.
+
+    Parameters
+    ----------
+    source : str or Path
+        ``"folders"``: the name of the folder that each picture is in; pictures directly in the root have none.
+        Otherwise a CSV file with a header, a column ``path`` or ``file`` (relative to the scanned folder or inside the
+        archive, or absolute) and a column ``label``. A column ``eval`` may leave rows out: 0, false or no.
+    clusters : Clusters
+
+    Returns
+    -------
+    rows : int64 array, shape (n_labelled,)
+        Rows of the run that have a label, ascending.
+    labels : str array, shape (n_labelled,)
+
+    Raises
+    ------
+    DataError
+        If the file is missing or lacks a column, if no row of it belongs to a picture of the run, or if it gives one
+        picture two labels.
+    """
+    found = _find_labels(source, clusters).labels
+    rows = sorted(found)
+    return np.array(rows, dtype=np.int64), np.array([found[row] for row in rows], dtype=np.str_)
+
+
+def evaluate(clusters: Clusters, labels: str | Path, *, level: int | None = None) -> Evaluation:
+    """Score a run against true labels.
+
+    Every readable picture that has a label is scored, also when the run put it nowhere.
+
+    Parameters
+    ----------
+    clusters : Clusters
+    labels : str or Path
+        See `read_labels`.
+    level : int, optional
+        Index of the level, 0 the coarsest; the run's default level if not given.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    DataError
+        As `read_labels`; if the level does not exist; if no labelled picture could be read.
+    """
+    default = int(clusters.run["level"])
+    level = default if level is None else level
+    if not 0 <= level < clusters.levels.shape[1]:
+        raise DataError(f"The run has levels 0 to {clusters.levels.shape[1] - 1}: got level {level}.")
+    found = _find_labels(labels, clusters)
+    labelled = np.zeros(len(clusters.items), dtype=bool)
+    labelled[list(found.labels)] = True
+    rows = np.flatnonzero(labelled & clusters.ok)
+    if len(rows) == 0:
+        raise DataError(f"None of the {labelled.sum()} labelled pictures could be read, so there is nothing to score.")
+    truth = np.array([found.labels[row] for row in rows.tolist()])
+    groups = np.asarray(clusters.levels[:, level]).astype(np.int64)
+    scores = metrics.score_all(
+        truth,
+        groups[rows],
+        confidence=clusters.confidence[rows] if level == default else None,  # confidence is of the default level
+        neighbors=_among(rows, clusters.neighbors),
+    )
+    confusion, classes, columns = metrics.confusion_matrix(truth, groups[rows])
+    left_out = {
+        "eval=0": len(found.not_scored),
+        "no label": int(len(labelled) - labelled.sum() - len(found.not_scored)),
+        "unreadable": int((labelled & ~clusters.ok).sum()),
+    }
+    n_groups = len(np.unique(groups[groups >= 0]))
+    protocol = _protocol(clusters, str(labels), level) | {
+        "n_items": len(labelled),
+        "n_scored": len(rows),
+        "left_out": left_out,
+        "labels_without_picture": found.n_without_picture,
+        "n_groups": n_groups,
+    }
+    return Evaluation(scores, protocol, confusion, [str(name) for name in classes], [int(c) for c in columns])
+
+
+def _protocol(clusters: Clusters, labels: str, level: int) -> dict[str, Any]:
+    """Say how each number is to be read; everything here is fixed before the labels are."""
+    run = clusters.run
+    return {
+        "data": run.get("root"),
+        "labels": "name of the folder each picture is in" if labels == FOLDERS else labels,
+        "method": run.get("method"),
+        "encoder": run.get("encoder"),
+        "seed": run.get("seed"),
+        "level": level,
+        "level_chosen": "the run's default" if level == run["level"] else "asked for",
+        "fit": "on the same pictures that are scored (transductive); labels were not seen by the run",
+        "unassigned": "pictures that belong nowhere are scored as one cluster, never dropped",
+        "acc": "one-to-one (Hungarian); acc_many_to_one names each cluster by its most frequent class (purity)",
+        "nmi": "arithmetic mean; nmi_geometric is the older variant; ami is arithmetic",
+        "neighbor_purity": "share of the k nearest neighbors with the same label, unscored neighbors not counted",
+        "ece": "15 equal bins, correct under the many-to-one naming",
+    }
+
+
+def _among(rows: npt.NDArray[np.int64], neighbors: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Renumber neighbors to positions in `rows`; a neighbor that is not among them becomes -1."""
+    position = np.full(len(neighbors) + 1, -1, dtype=np.int64)  # the last entry serves the neighbor -1
+    position[rows] = np.arange(len(rows))
+    return position[np.asarray(neighbors)[rows]]
+
+
+def _find_labels(source: str | Path, clusters: Clusters) -> _Labels:
+    if source == FOLDERS:
+        return _folder_labels(clusters)
+    return _csv_labels(Path(source), clusters)
+
+
+def _folder_labels(clusters: Clusters) -> _Labels:
+    paths = [path.split("/") for path in clusters.items.column("path").to_pylist()]
+    labels = {row: parts[-2] for row, parts in enumerate(paths) if len(parts) > 1}
+    if not labels:
+        raise DataError(
+            f"The {len(paths)} pictures lie directly in {clusters.run.get('root')}, so their folders give no labels. "
+            "Put each class into a folder, or give a CSV file with the columns path and label."
+        )
+    return _Labels(labels, set(), 0)
+
+
+def _csv_labels(source: Path, clusters: Clusters) -> _Labels:
+    """Match the rows of a CSV file with the rows of the run."""
+    table, path_column = _read_csv(source)
+    row_of = _rows_by_path(clusters)
+    root = str(clusters.run.get("root") or "")
+    labels: dict[int, str] = {}
+    not_scored: set[int] = set()
+    strangers: list[str] = []
+    for entry in table:
+        path, label = entry[path_column] or "", _printable((entry["label"] or "").strip())
+        row = _find_row(path, row_of, root)
+        if row is None:
+            strangers.append(path)
+        elif (entry.get("eval") or "").strip().lower() in NOT_SCORED:
+            not_scored.add(row)
+        elif label and labels.setdefault(row, label) != label:
+            raise DataError(
+                f"{source} gives {_printable(path)} two labels, {labels[row]!r} and {label!r}. Keep one of them."
+            )
+    if not labels and not not_scored:
+        seen = repr(_printable(strangers[0])) if strangers else "no row with a label"
+        known = next(iter(clusters.items.column("path").to_pylist()), None)
+        raise DataError(
+            f"No label in {source} belongs to a picture of the run: the file has {seen}, the run has {known!r}. "
+            f"Paths must be relative to {root}."
+        )
+    return _Labels({row: label for row, label in labels.items() if row not in not_scored}, not_scored, len(strangers))
+
+
+def _read_csv(source: Path) -> tuple[list[dict[str, str]], str]:
+    """Return the rows as dicts, and the name of the column that holds the paths."""
+    try:
+        with open(source, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            reader = csv.DictReader(file, restval="")
+            columns = [(name or "").strip() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            rows = list(reader)
+    except OSError as error:
+        raise DataError(
+            f"The label file {source} cannot be read: {error.strerror}. Give a CSV file, or the word 'folders'."
+        ) from error
+    except csv.Error as error:
+        raise DataError(f"The label file {source} is not a CSV file: {error}.") from error
+    path_column = next((name for name in ("path", "file") if name in columns), None)
+    if path_column is None or "label" not in columns:
+        raise DataError(
+            f"The label file {source} needs a header with a column 'path' or 'file', and a column 'label': "
+            f"it has {[_printable(name) for name in columns[:12]]}."
+        )
+    return rows, path_column
+
+
+def _rows_by_path(clusters: Clusters) -> dict[str, int]:
+    """Index the rows by their path, as people see it and exactly as it is; the exact one wins."""
+    shown = clusters.items.column("path").to_pylist()
+    exact = [os.fsdecode(path) for path in clusters.items.column("path_bytes").to_pylist()]
+    return {path: row for row, path in enumerate(shown)} | {path: row for row, path in enumerate(exact)}
+
+
+def _find_row(path: str, row_of: dict[str, int], root: str) -> int | None:
+    """Find a picture by its path as written, then with the separators, ``./`` and root of other programs undone."""
+    if path in row_of:
+        return row_of[path]
+    plain = path.strip().replace("\\", "/")
+    folder = root.replace("\\", "/").rstrip("/") + "/"
+    if root and plain.startswith(folder):
+        plain = plain[len(folder) :]
+    while plain.startswith("./"):
+        plain = plain[2:]
+    return row_of.get(plain)
+
+
+def _printable(text: str) -> str:
+    r"""Return text that can be written as UTF-8: bytes that were not, as ``\xNN``."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,1 @@
+"""From pixels to geometry: encoders, the feature cache, neighbors, the graph, k-means, projections and the map."""

@@ -1,0 +1,124 @@
+"""What has been read and encoded before: one SQLite file, safe against crashes and several processes.
+
+Two tables. ``files`` remembers the content hash of a path as long as its stamp (size, time) is unchanged, so nothing is
+read twice. ``pictures`` holds what one encoder made of one content: its features, size and thumbnail, or the reason
+why it cannot be decoded.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from selfsort.errors import DataError
+from selfsort.runtime import cache_dir
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp TEXT NOT NULL, id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pictures (
+    encoder TEXT NOT NULL, id TEXT NOT NULL, status TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    format TEXT NOT NULL, features BLOB, thumbnail BLOB, PRIMARY KEY (encoder, id));
+"""
+_IDS_PER_QUERY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one encoder made of one content; `features` (float16) and `thumbnail` (JPEG) are None unless "ok"."""
+
+    id: str
+    status: str
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    features: npt.NDArray[np.float16] | None = None
+    thumbnail: bytes | None = None
+
+
+class Cache:
+    """The cache file of this user; use it as a context manager, from one thread.
+
+    Parameters
+    ----------
+    path : Path, optional
+        By default ``cache.sqlite`` in the cache folder (`selfsort.runtime.cache_dir`).
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or cache_dir() / "cache.sqlite"
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            raise DataError(
+                f"The cache {self.path} cannot be used: {error}. It holds nothing that cannot be made again: "
+                "delete it, or set SELFSORT_CACHE to another folder."
+            ) from error
+
+    def _open(self) -> None:
+        self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")  # a power cut may lose the last pictures, never harm the file
+        self._db.executescript(_SCHEMA)
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._db.close()
+
+    def known_files(self, paths: Sequence[bytes]) -> dict[bytes, tuple[str, str]]:
+        """Return path -> (stamp, id) of the paths seen before."""
+        rows = self._select("SELECT path, stamp, id FROM files WHERE path IN ({})", [], paths)
+        return {path: (stamp, content) for path, stamp, content in rows}
+
+    def known_ids(self, encoder: str) -> set[str]:
+        """Return the contents that this encoder has seen."""
+        return {row[0] for row in self._db.execute("SELECT id FROM pictures WHERE encoder = ?", (encoder,))}
+
+    def entries(self, encoder: str, ids: Sequence[str]) -> Iterator[Entry]:
+        """Yield what is known of these contents, in no particular order."""
+        query = (
+            "SELECT id, status, width, height, format, features, thumbnail FROM pictures "
+            "WHERE encoder = ? AND id IN ({})"
+        )
+        for *facts, features, thumbnail in self._select(query, [encoder], ids):
+            vector = None if features is None else np.frombuffer(features, np.float16)
+            yield Entry(*facts, features=vector, thumbnail=thumbnail)
+
+    def _select(self, query: str, first: list[str], values: Sequence[str] | Sequence[bytes]) -> Iterator[tuple]:
+        for start in range(0, len(values), _IDS_PER_QUERY):
+            part = values[start : start + _IDS_PER_QUERY]
+            yield from self._db.execute(query.format(",".join("?" * len(part))), [*first, *part])
+
+    def add(self, encoder: str, entries: Iterable[Entry], files: Iterable[tuple[bytes, str, str]]) -> None:
+        """Store contents and the (path, stamp, id) of files in one transaction."""
+        rows = [
+            (
+                encoder,
+                e.id,
+                e.status,
+                e.width,
+                e.height,
+                e.format,
+                None if e.features is None else e.features.tobytes(),
+                e.thumbnail,
+            )
+            for e in entries
+        ]
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT OR IGNORE INTO pictures VALUES (?,?,?,?,?,?,?,?)", rows)
+            self._db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?)", files)
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:  # disk full, or locked for a minute
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise DataError(
+                f"The cache {self.path} could not be written: {error}. Free some space, or set SELFSORT_CACHE to a "
+                "folder with room, and run the same command again: what is done is kept."
+            ) from error

@@ -1,0 +1,243 @@
+"""Read, decode and encode every picture of a source once; what was seen before comes from the cache.
+
+As many workers as there are processors each read, decode and encode their own batch: decoding runs beside inference
+without a hand-over, and no more than one batch per worker is in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from selfsort.errors import DataError
+from selfsort.features.cache import Cache, Entry
+from selfsort.features.encoders import Encoder
+from selfsort.images import Picture, Unreadable, decode, from_array, thumbnail
+from selfsort.runtime import Progress, n_threads, silent
+from selfsort.sources import Source
+
+_COMMIT_SECONDS = 1.0
+#: A file changed this recently may change again within the same clock tick, so its stamp is not trusted yet.
+_FRESH_NS = 2_000_000_000
+
+
+@dataclass
+class Extracted:
+    """Contents and features of every item of a source, in the order of its items.
+
+    Attributes
+    ----------
+    ids : list of str
+        Content hash of each item; empty if it could not be read.
+    entries : dict of str to Entry
+        By content hash.
+    problems : dict of int to str
+        Why an item could not be read at all, by index.
+    n_encoded : int
+        How many contents were encoded now; the others were known.
+    """
+
+    ids: list[str]
+    entries: dict[str, Entry] = field(default_factory=dict)
+    problems: dict[int, str] = field(default_factory=dict)
+    n_encoded: int = 0
+
+    def status(self, index: int) -> str:
+        """Return "ok" or the reason why an item has no features."""
+        return self.problems.get(index) or self.entries[self.ids[index]].status
+
+
+def extract(source: Source, encoder: Encoder, cache: Cache, *, progress: Progress = silent) -> Extracted:
+    """Encode what is new and collect the features of all.
+
+    Parameters
+    ----------
+    source : Source
+    encoder : Encoder
+    cache : Cache
+        Results are stored in it as they come, at least every second: an interrupted call continues.
+    progress : callable
+        Stage "embed"; counts items.
+
+    Returns
+    -------
+    Extracted
+
+    Raises
+    ------
+    DataError
+        If the cache cannot be written, or an encoder failed.
+    """
+    paths, stamps = _stamps(source)
+    known = cache.known_files([path for path in paths if path])
+    result = Extracted(
+        [known[p][1] if s and known.get(p, ("",))[0] == s else "" for p, s in zip(paths, stamps, strict=True)]
+    )
+    result.problems = {i: item.problem for i, item in enumerate(source.items) if item.problem}
+    claimed = cache.known_ids(encoder.key)
+    todo = [i for i, content in enumerate(result.ids) if i not in result.problems and content not in claimed]
+    done = len(source.items) - len(todo)
+    progress("embed", done, len(source.items))
+    workers = _Workers(source, encoder, todo, claimed)
+    entries: list[Entry] = []
+    files: list[tuple[bytes, str, str]] = []
+    last_commit = time.monotonic()
+    try:
+        for batch in workers:
+            for index, content, problem in batch.items:
+                if problem:
+                    result.problems[index] = problem
+                    continue
+                result.ids[index] = content
+                if stamps[index]:
+                    files.append((paths[index], stamps[index], content))
+            entries += batch.entries
+            result.n_encoded += sum(entry.status == "ok" for entry in batch.entries)
+            done += len(batch.items)
+            progress("embed", done, len(source.items))
+            if time.monotonic() - last_commit > _COMMIT_SECONDS:
+                cache.add(encoder.key, entries, files)
+                entries, files, last_commit = [], [], time.monotonic()
+    finally:
+        workers.stop()
+        cache.add(encoder.key, entries, files)
+    wanted = sorted({content for content in result.ids if content})
+    result.entries = {entry.id: entry for entry in cache.entries(encoder.key, wanted)}
+    return result
+
+
+def _stamps(source: Source) -> tuple[list[bytes], list[str]]:
+    """Return each item's key in the cache and what changes when the file does; empty where nothing can be trusted."""
+    if source.kind == "array":
+        return [b""] * len(source.items), [""] * len(source.items)
+    now = time.time_ns()
+    root = os.fsencode(source.root)
+    archive = ""
+    if source.kind in ("tar", "zip"):
+        stat = Path(source.root).stat()
+        archive = f"{stat.st_size}:{stat.st_mtime_ns}:" if stat.st_mtime_ns < now - _FRESH_NS else ""
+    paths, stamps = [], []
+    for item in source.items:
+        paths.append(root + b"\0" + os.fsencode(item.path))
+        if source.kind in ("tar", "zip"):
+            stamps.append(archive and f"{archive}{item.size}")
+        else:
+            settled = item.mtime_ns is not None and item.mtime_ns < now - _FRESH_NS
+            stamps.append(f"{item.size}:{item.mtime_ns}" if settled else "")
+    return paths, stamps
+
+
+@dataclass
+class _Batch:
+    """What one worker hands over: the items it settled, as (index, content hash, problem), and the new contents."""
+
+    items: list[tuple[int, str, str]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+
+class _Workers:
+    """Threads that read, decode and encode; iterate to receive their batches."""
+
+    def __init__(self, source: Source, encoder: Encoder, todo: Sequence[int], claimed: set[str]) -> None:
+        self._source, self._encoder = source, encoder
+        self._todo = iter(todo)
+        self._claimed = claimed
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        n = max(1, min(n_threads(), -(-len(todo) // encoder.batch_size)))
+        self._results: queue.Queue[_Batch | Exception | None] = queue.Queue(maxsize=4 * n)
+        self._threads = [threading.Thread(target=self._work, name=f"embed-{i}", daemon=True) for i in range(n)]
+        for thread in self._threads:
+            thread.start()
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        running = len(self._threads)
+        while running:
+            result = self._results.get()
+            if result is None:
+                running -= 1
+            elif isinstance(result, Exception):
+                raise result
+            else:
+                yield result
+
+    def stop(self) -> None:
+        """End the threads; each finishes at most the picture or batch at hand."""
+        self._stopping.set()
+        while any(thread.is_alive() for thread in self._threads):
+            try:
+                self._results.get(timeout=0.05)
+            except queue.Empty:
+                continue
+
+    def _next(self) -> int | None:
+        with self._lock:
+            return None if self._stopping.is_set() else next(self._todo, None)
+
+    def _work(self) -> None:
+        try:
+            while (batch := self._fill()).items:
+                self._results.put(batch)
+        except Exception as error:  # handed to the caller's thread
+            self._results.put(error)
+        finally:
+            self._results.put(None)
+
+    def _fill(self) -> _Batch:
+        """Read pictures until one batch is full or nothing is left, then encode it."""
+        batch, pictures, contents = _Batch(), [], []
+        size = self._encoder.preprocessing.size
+        pixels = np.zeros((self._encoder.batch_size, size, size, 3), np.uint8)
+        while len(pictures) < self._encoder.batch_size and (index := self._next()) is not None:
+            content, picture = self._read(index, batch)
+            if picture is not None:
+                pixels[len(pictures)] = picture.pixels
+                pictures.append(picture)
+                contents.append(content)
+        if pictures:
+            # always a whole batch, the rest of it black: the same picture gives the same bits however it is batched
+            features = self._encoder.encode(pixels)[: len(pictures)].astype(np.float16)
+            for content, picture, vector in zip(contents, pictures, features, strict=True):
+                batch.entries.append(_entry(content, picture, vector))
+        return batch
+
+    def _read(self, index: int, batch: _Batch) -> tuple[str, Picture | None]:
+        """Settle one item: unreadable, seen before, not a picture, or a picture to encode."""
+        import xxhash
+
+        try:
+            data = self._source.load(index)
+        except Unreadable as error:
+            batch.items.append((index, "", str(error)))
+            return "", None
+        raw = data if isinstance(data, bytes) else self._source.read(index)
+        content = xxhash.xxh3_128_hexdigest(raw)
+        batch.items.append((index, content, ""))
+        with self._lock:
+            if content in self._claimed:
+                return content, None
+            self._claimed.add(content)
+        try:
+            if isinstance(data, bytes):
+                return content, decode(data, self._encoder.preprocessing)
+            return content, from_array(data, self._encoder.preprocessing)
+        except Unreadable as error:
+            batch.entries.append(Entry(content, str(error)))
+            return content, None
+
+
+def _entry(content: str, picture: Picture, features: npt.NDArray[np.float16]) -> Entry:
+    if not np.isfinite(features).all():
+        raise DataError(
+            "The encoder gave features that are not finite (or beyond float16's 65,504). "
+            "Check its preprocessing, or use another encoder."
+        )
+    return Entry(content, "ok", picture.width, picture.height, picture.format, features, thumbnail(picture.pixels))

@@ -1,0 +1,171 @@
+"""From the graph to groups at several levels, with prototypes, odd ones and those that belong nowhere."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from selfsort.features.graph import (
+    MERGE_THRESHOLD,
+    RESOLUTION,
+    IntArray,
+    by_size,
+    leiden,
+    merge_tree,
+    refine,
+    split,
+    support,
+)
+
+#: An image belongs nowhere if no group holds at least this share of its links (by weight).
+MIN_SUPPORT = 0.25
+N_PROTOTYPES = 12
+N_ODD = 8
+
+
+def default_n_neighbors(n: int) -> int:
+    """Return how many neighbors suit n images: 15, and fewer below 225 so that small groups stay apart."""
+    return max(1, min(15, math.isqrt(n), n - 1))
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Nested groups.
+
+    Attributes
+    ----------
+    levels : ndarray of int64, shape (n, 4)
+        Group of each image, coarsest level first, numbered from the largest; -1 for images that belong nowhere.
+    default : int
+        The level whose number of groups was found (or asked for).
+    """
+
+    levels: IntArray
+    default: int
+
+    @property
+    def labels(self) -> IntArray:
+        """Groups at the default level, shape (n,)."""
+        return self.levels[:, self.default]
+
+
+def find_groups(
+    graph: sparse.csr_matrix,
+    features: npt.NDArray[np.float32],
+    *,
+    n_groups: int | None = None,
+    granularity: float = 1.0,
+    outliers: bool = True,
+    seed: int = 0,
+) -> Grouping:
+    """Group images at four nested levels: a quarter of the groups, half of them, the groups found, and finer.
+
+    Parameters
+    ----------
+    graph : csr_matrix, shape (n, n)
+        From `selfsort.features.graph.shared_neighbor_graph`.
+    features : ndarray of float32, shape (n, d)
+        Where links cannot decide.
+    n_groups : int, optional
+        How many groups the default level has; found if not given.
+    granularity : float
+        Above 1 finds more and smaller groups, below 1 fewer and larger ones.
+    outliers : bool
+        Whether images may belong nowhere (-1): those for which no group at the default level holds `MIN_SUPPORT` of
+        their links.
+    seed : int
+
+    Returns
+    -------
+    Grouping
+    """
+    leaves = leiden(graph, RESOLUTION * granularity, seed)
+    tree = merge_tree(graph, leaves, features)
+    n_default = n_groups or tree.n_groups(MERGE_THRESHOLD * granularity)
+    if n_default > tree.n_leaves:
+        default = split(graph, leaves, features, n_default, seed)
+    else:
+        default = tree.cut(n_default)
+    nowhere = np.zeros(len(default), bool)
+    if outliers:
+        default, nowhere = _settle(graph, default)
+    coarser = [_parents(default, tree.cut(max(1, min(tree.n_leaves, -(-n_default // part))))) for part in (4, 2)]
+    finer = refine(graph, default, 2 * RESOLUTION * granularity, seed)
+    levels = np.column_stack([*coarser, default, finer])
+    levels[nowhere] = -1
+    return Grouping(np.column_stack([by_size(level) for level in levels.T]), 2)
+
+
+def _settle(graph: sparse.csr_matrix, labels: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """Find the images without support; one that another group supports enough moves there."""
+    weak = np.flatnonzero(support(graph, labels) < MIN_SUPPORT)
+    n_groups = int(labels.max()) + 1
+    member = sparse.csr_matrix((np.ones(len(labels)), (np.arange(len(labels)), labels)), shape=(len(labels), n_groups))
+    links = np.asarray((graph[weak] @ member).todense())
+    total = np.maximum(links.sum(1), np.finfo(float).tiny)
+    labels = labels.copy()
+    labels[weak] = links.argmax(1)
+    nowhere = np.zeros(len(labels), bool)
+    nowhere[weak[links.max(1, initial=0) / total < MIN_SUPPORT]] = True
+    return labels, nowhere
+
+
+def _parents(labels: IntArray, coarse: IntArray) -> IntArray:
+    """Give each group of `labels` the coarse group that most of its members are in, so that levels stay nested."""
+    counts = sparse.csr_matrix((np.ones(len(labels)), (labels, coarse))).toarray()
+    return counts.argmax(1)[labels]
+
+
+def describe_groups(
+    grouping: Grouping, graph: sparse.csr_matrix, features: npt.NDArray[np.float32]
+) -> tuple[list[dict[str, Any]], npt.NDArray[np.float32]]:
+    """Describe every group of every level.
+
+    Parameters
+    ----------
+    grouping : Grouping
+    graph : csr_matrix, shape (n, n)
+    features : ndarray of float32, shape (n, d)
+        Unit vectors.
+
+    Returns
+    -------
+    groups : list of dict
+        ``level``, ``group``, ``size``, ``parent`` (group at the level before, or None), ``confidence`` (mean share of
+        the members' links that stay inside), ``prototypes`` (the members most similar to the mean of the group, best
+        first) and ``odd`` (the members with the smallest share of links inside, below one half, worst first).
+    confidence : ndarray of float32, shape (n,)
+        Each image's share of links inside its group at the default level; 0 for images that belong nowhere.
+    """
+    groups: list[dict[str, Any]] = []
+    confidence = np.zeros(len(features), np.float32)
+    for level, labels in enumerate(grouping.levels.T):
+        inside = support(graph, labels)
+        inside[labels < 0] = 0
+        if level == grouping.default:
+            confidence = inside
+        order = np.argsort(labels, kind="stable")
+        starts = np.searchsorted(labels[order], np.arange(labels.max(initial=-1) + 2))
+        for group, (first, last) in enumerate(pairwise(starts)):
+            members = order[first:last]
+            mean = features[members].mean(0)
+            central = members[np.argsort(-(features[members] @ mean), kind="stable")]
+            weak = members[np.argsort(inside[members], kind="stable")]
+            groups.append(
+                {
+                    "level": level,
+                    "group": group,
+                    "size": len(members),
+                    "parent": int(grouping.levels[members[0], level - 1]) if level else None,
+                    "confidence": round(float(inside[members].mean()), 4),
+                    "prototypes": central[:N_PROTOTYPES].tolist(),
+                    "odd": [int(i) for i in weak[:N_ODD] if inside[i] < 0.5],
+                }
+            )
+    return groups, confidence

@@ -1,0 +1,131 @@
+"""k nearest neighbors: exact, and above a stated size approximate with the recall measured."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from selfsort.errors import DataError
+from selfsort.runtime import Progress, silent
+
+#: Up to this many rows the search is exact.
+EXACT_UP_TO = 150_000
+#: What the approximate search must find of the true neighbors, measured on `_RECALL_QUERIES` rows.
+TARGET_RECALL = 0.98
+_RECALL_QUERIES = 500
+_CHUNK = 4096
+
+
+class Neighbors(NamedTuple):
+    """Nearest other rows of each row.
+
+    Attributes
+    ----------
+    indices : ndarray of int32, shape (n, k)
+        Nearest first; a row is never its own neighbor.
+    similarities : ndarray of float32, shape (n, k)
+        Inner products, or negative squared distances for the Euclidean metric; larger is nearer.
+    recall : float
+        Share of the true neighbors found: 1.0 for the exact search, measured otherwise.
+    """
+
+    indices: npt.NDArray[np.int32]
+    similarities: npt.NDArray[np.float32]
+    recall: float
+
+
+def nearest_neighbors(
+    X: npt.NDArray[np.float32],
+    n_neighbors: int = 15,
+    *,
+    metric: str = "cosine",
+    exact_up_to: int = EXACT_UP_TO,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Neighbors:
+    """Find the `n_neighbors` nearest other rows of each row.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, d)
+        For the cosine metric the rows must have length 1 (`selfsort.features.project.unit_rows`).
+    n_neighbors : int
+        At most n - 1.
+    metric : {"cosine", "euclidean"}
+    exact_up_to : int
+        Above this many rows an inverted-file index is used (faiss IVF, cells of a coarse k-means); the number of
+        cells searched is doubled until at least `TARGET_RECALL` of the true neighbors of 500 sampled rows are found.
+    seed : int
+        For the coarse k-means and the sample.
+    progress : callable
+
+    Returns
+    -------
+    Neighbors
+
+    Raises
+    ------
+    DataError
+        If there are not more rows than neighbors.
+    """
+    import faiss
+
+    X = np.ascontiguousarray(X, dtype=np.float32)
+    n = len(X)
+    if not 1 <= n_neighbors < n:
+        raise DataError(
+            f"Each row needs n_neighbors other rows: got {n} rows and n_neighbors={n_neighbors}. "
+            f"Pass n_neighbors between 1 and {max(1, n - 1)}."
+        )
+    metric_id = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
+    if n <= exact_up_to:
+        index = faiss.IndexFlat(X.shape[1], metric_id)
+        index.add(X)
+        recall = 1.0
+    else:
+        index, recall = _inverted_file(X, n_neighbors, metric_id, seed, progress)
+    indices = np.empty((n, n_neighbors), np.int32)
+    similarities = np.empty((n, n_neighbors), np.float32)
+    for start in range(0, n, _CHUNK):
+        progress("neighbors", start, n)
+        rows = np.arange(start, min(start + _CHUNK, n))
+        values, found = index.search(X[rows], n_neighbors + 1)
+        indices[rows], similarities[rows] = _without_self(rows, found, values)
+    progress("neighbors", n, n)
+    return Neighbors(indices, similarities if metric == "cosine" else -similarities, recall)
+
+
+def _without_self(rows: npt.NDArray, found: npt.NDArray, values: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
+    """Drop each row's own index; where exact copies crowded it out, drop the last instead."""
+    is_self = found == rows[:, None]
+    is_self[~is_self.any(1), -1] = True
+    shape = (len(rows), found.shape[1] - 1)
+    return found[~is_self].reshape(shape), values[~is_self].reshape(shape)
+
+
+def _inverted_file(
+    X: npt.NDArray[np.float32], n_neighbors: int, metric_id: int, seed: int, progress: Progress
+) -> tuple[object, float]:
+    import faiss
+
+    rng = np.random.default_rng(seed)
+    n_cells = int(4 * math.sqrt(len(X)))
+    quantizer = faiss.IndexFlat(X.shape[1], metric_id)
+    index = faiss.IndexIVFFlat(quantizer, X.shape[1], n_cells, metric_id)
+    index.cp.seed = seed + 1
+    progress("neighbors: index", 0, None)
+    index.train(X[np.sort(rng.choice(len(X), min(len(X), 64 * n_cells), replace=False))])
+    index.add(X)
+    queries = X[np.sort(rng.choice(len(X), min(len(X), _RECALL_QUERIES), replace=False))]
+    _, truth = faiss.knn(queries, X, n_neighbors + 1, metric=metric_id)
+    index.nprobe, recall = 8, 0.0
+    while True:
+        _, found = index.search(queries, n_neighbors + 1)
+        hits = sum(len(np.intersect1d(a, b)) for a, b in zip(truth, found, strict=True))
+        recall = hits / truth.size
+        if recall >= TARGET_RECALL or index.nprobe >= n_cells:
+            return index, recall
+        index.nprobe = min(2 * index.nprobe, n_cells)

@@ -1,0 +1,141 @@
+"""Figures for papers and pages: drawn off screen, without any state shared between figures."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from selfsort.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, RULE = "#1f2933", "#616e7c", "#d9dee4"
+SHADES = ("#ffffff", "#dbe9f6", "#9cc4e4", "#4a90c4", "#1b5e97", "#0b2f55")  # white is an empty cell
+MAX_CELLS_WITH_NUMBERS = 24  # per side; above that the color alone is readable
+MAX_NAME = 24  # characters of a class name; longer ones are cut
+MIN_CELL, MAX_CELL = 0.105, 0.46  # inches; below the first no name fits beside a row
+LETTER = 0.6 / 72  # inches: width of an average letter per point of type
+# Matplotlib's own typeface has no Chinese, Japanese or Korean; the first of these that is installed helps out.
+WIDE_TYPEFACES = ("Noto Sans CJK SC", "Noto Sans CJK JP", "PingFang SC", "Microsoft YaHei", "WenQuanYi Zen Hei")
+
+
+def confusion_png(evaluation: Evaluation) -> bytes:
+    """Draw the row-normalized confusion matrix: one row per class, one column per cluster.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+
+    Returns
+    -------
+    bytes
+        A PNG file on white. Size and type follow the number of classes and clusters, from 2 x 2 to hundreds.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+
+    matrix = evaluation.confusion
+    n_rows, n_columns = matrix.shape
+    cell = _cell_size(max(n_rows, n_columns))
+    font = float(np.clip(cell * 72 * 0.42, 4.5, 9.5))
+    names = [_shorten(name) for name in evaluation.classes]
+    columns = ["none" if cluster < 0 else str(cluster) for cluster in evaluation.clusters]
+    letters = max(len(name) for name in columns)
+    upright = letters * font * LETTER < cell
+    left = 0.45 + max(len(name) for name in names) * font * LETTER
+    right, top, bottom = 0.95, 0.85, 0.42 + (1 if upright else letters) * font * LETTER
+    width, height = max(n_columns * cell, 2.2), max(n_rows * cell, 1.6)
+    figure = Figure(figsize=(max(left + width + right, 6.6), top + height + bottom), dpi=160, facecolor="white")
+    total_width, total_height = figure.get_size_inches()
+    axes = figure.add_axes((left / total_width, bottom / total_height, width / total_width, height / total_height))
+    image = axes.imshow(
+        matrix,
+        cmap=LinearSegmentedColormap.from_list("selfsort", SHADES),
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+        interpolation="nearest",
+    )
+    step = math.ceil(MIN_CELL / cell - 1e-9)  # in a very large table not every row can have its name
+    _label_axes(axes, names, columns, step=step, fontsize=font, rotation=0 if upright else 90)
+    if max(n_rows, n_columns) <= MAX_CELLS_WITH_NUMBERS:
+        _write_shares(axes, matrix, font)
+    bar_height = min(height, 2.4)
+    bar = figure.add_axes(
+        (
+            (left + width + 0.16) / total_width,
+            (bottom + height - bar_height) / total_height,
+            0.11 / total_width,
+            bar_height / total_height,
+        )
+    )
+    colorbar = figure.colorbar(image, cax=bar, ticks=[0, 0.25, 0.5, 0.75, 1])
+    colorbar.ax.set_yticklabels(["0", "25", "50", "75", "100 %"])
+    colorbar.ax.tick_params(labelsize=7, colors=MUTED, length=0, pad=3)
+    colorbar.outline.set_visible(False)
+    _write_title(figure, evaluation)
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a letter that no typeface has is drawn as a box
+        figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _cell_size(n: int) -> float:
+    """Return the side of one cell in inches: smaller in a larger table, and in all 16 inches at most."""
+    return min(float(np.clip(7.5 / n, MIN_CELL, MAX_CELL)), 16 / n)
+
+
+def _label_axes(axes: Axes, names: list[str], columns: list[str], *, step: int, fontsize: float, rotation: int) -> None:
+    from matplotlib import font_manager
+
+    installed = set(font_manager.get_font_names())
+    family = ["DejaVu Sans", *(name for name in WIDE_TYPEFACES if name in installed)]
+    # A "$" in a name is a dollar.
+    style: dict[str, Any] = {"fontsize": fontsize, "color": INK, "family": family, "parse_math": False}
+    axes.set_yticks(range(0, len(names), step), names[::step], **style)
+    axes.set_xticks(range(0, len(columns), step), columns[::step], rotation=rotation, **style)
+    axes.tick_params(length=0, pad=3)
+    axes.set_xlabel("cluster", fontsize=8.5, color=MUTED, labelpad=5)
+    axes.set_ylabel("class", fontsize=8.5, color=MUTED, labelpad=6)
+    for spine in axes.spines.values():
+        spine.set_color(RULE)
+    if step == 1:
+        axes.set_xticks(np.arange(len(columns) + 1) - 0.5, minor=True)
+        axes.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
+        axes.grid(which="minor", color=RULE, linewidth=0.5 if len(names) <= MAX_CELLS_WITH_NUMBERS else 0.25)
+        axes.tick_params(which="minor", length=0)
+
+
+def _write_shares(axes: Axes, matrix: np.ndarray, font: float) -> None:
+    """Write whole percents; what rounds to nothing stays blank, so that the eye finds the rest."""
+    for (row, column), share in np.ndenumerate(matrix):
+        percent = round(100 * float(share))
+        if percent > 0:
+            color = "white" if share > 0.65 else INK
+            axes.text(column, row, str(percent), ha="center", va="center", fontsize=font * 0.92, color=color)
+
+
+def _write_title(figure: Figure, evaluation: Evaluation) -> None:
+    """Say what is shown, and below it the protocol in one line: no number without it."""
+    scores, protocol = evaluation.scores, evaluation.protocol
+    height = figure.get_size_inches()[1]
+    line = (
+        f"AMI {scores['ami']:.3f} · ACC one-to-one {scores['acc']:.3f} · many-to-one {scores['acc_many_to_one']:.3f} · "
+        f"{protocol['n_scored']:,} of {protocol['n_items']:,} pictures scored · "
+        f"{scores['n_classes']} classes, {scores['n_clusters']} clusters"
+    )
+    note = f"{protocol['method']}, seed {protocol['seed']} · fit on the pictures that are scored, without labels"
+    figure.text(0.02, 1 - 0.20 / height, "Where each class went", fontsize=12, weight="bold", color=INK, va="center")
+    figure.text(0.02, 1 - 0.42 / height, line, fontsize=7.5, color=MUTED, va="center")
+    figure.text(0.02, 1 - 0.58 / height, f"{note} · % of each row", fontsize=7.5, color=MUTED, va="center")
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"

@@ -1,0 +1,391 @@
+"""Bytes of a picture, whatever they are, to upright RGB pixels of one size; or one line that says why not.
+
+The format is told by the bytes, never by the file's name, and only the formats named here are ever opened, so that
+a file cannot reach a decoder nobody needs (PostScript, PDF). Each Pillow plugin is called by its class: it is faster
+than `PIL.Image.open`, needs no registration, and leaves Pillow's own settings as the caller has them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    IcoImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from selfsort.errors import DataError
+
+MAX_PIXELS = 250_000_000
+# Transparent pictures lie on light gray: a white logo and black line art both stay visible on it.
+BACKDROP = (208, 208, 208)
+PADDING = (128, 128, 128)
+
+Resize = Literal["squash", "crop", "pad"]
+
+
+class Unreadable(Exception):  # noqa: N818  (a state of one file that becomes a row, not a failure of the run)
+    """One file cannot be read as a picture; the message is one line that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a picture becomes a square of pixels.
+
+    Parameters
+    ----------
+    size : int
+        Side of the square in pixels.
+    resize : {"squash", "crop", "pad"}
+        ``squash`` scales both sides to `size`, whatever the aspect; ``crop`` scales the short side to `size` and keeps
+        the center; ``pad`` fits the picture in and fills with mid gray.
+    """
+
+    size: int = 224
+    resize: Resize = "squash"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= 4096:
+            raise DataError(f"The picture size must be from 1 to 4096 pixels: got {self.size}.")
+        if self.resize not in get_args(Resize):
+            raise DataError(f"resize must be one of {', '.join(get_args(Resize))}: got {self.resize!r}.")
+
+    @property
+    def key(self) -> str:
+        """Stable name for caches; its last part changes when the same settings would give other pixels."""
+        return f"{self.resize}-{self.size}-bicubic-1"
+
+
+@dataclass(slots=True)
+class Picture:
+    """Pixels ready for an encoder, and what the file said of itself.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (size, size, 3), uint8
+        Upright RGB; read-only.
+    width, height : int
+        The whole picture's size in pixels, upright.
+    format : str
+        Such as ``"JPEG"``; empty for pictures that came as arrays.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+    format: str
+
+
+def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode the bytes of one picture file.
+
+    Of an animation the first frame is taken. Color profiles are not applied.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    preprocessing : Preprocessing
+        The square wanted.
+    max_pixels : int
+        A picture whose header claims more is refused before anything is decoded.
+
+    Returns
+    -------
+    Picture
+
+    Raises
+    ------
+    Unreadable
+        Whatever is wrong with the bytes; no other exception leaves this function.
+    """
+    name = sniff(data)
+    if name is None:
+        raise Unreadable(_why_not_an_image(data))
+    _hush_pillow()
+    claimed = ""
+    try:
+        image = _opener(name)(io.BytesIO(data))
+        width, height = image.size
+        claimed = f"{width}×{height}"
+        if width * height > max_pixels:
+            raise Unreadable(f"too large: {claimed} pixels, more than {max_pixels:,}")
+        # JPEG decodes at 1/2, 1/4 or 1/8 for much less work; HEIF may hold a smaller copy. Others ignore it.
+        drafted = image.draft(None, _target(width, height, preprocessing))
+        image.load()
+        box = drafted[1] if drafted else (0.0, 0.0, *image.size)
+        orientation = _orientation(image)
+        pixels = _render(image, box, orientation, preprocessing)
+    except Unreadable:
+        raise
+    except MemoryError as error:
+        raise Unreadable(f"not enough memory to decode {claimed or 'the picture'}") from error
+    except Image.DecompressionBombError as error:
+        raise Unreadable(_one_line(f"too large: {error}")) from error
+    except Exception as error:  # the plugins raise nearly every kind for damaged bytes
+        raise Unreadable(_damage(name, error)) from error
+    if orientation >= 5:
+        width, height = height, width
+    return Picture(pixels, width, height, name)
+
+
+def from_array(array: NDArray[Any], preprocessing: Preprocessing) -> Picture:
+    """Make a picture of pixels of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4: RGB and alpha).
+
+    They are uint8, or floats in [0, 1]; `Unreadable` says what does not fit.
+    """
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))) or 0 in array.shape:
+        raise Unreadable(f"not an image: an array of shape {array.shape}")
+    if np.issubdtype(array.dtype, np.floating):
+        if not (array.min() >= 0 and array.max() <= 1):  # also false for NaN
+            raise Unreadable("floating point pixels are not all in [0, 1]")
+        array = (array * 255 + 0.5).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise Unreadable(f"pixels of type {array.dtype}: uint8 or floats in [0, 1] are needed")
+    image = Image.fromarray(np.ascontiguousarray(array))
+    pixels = _render(image, (0.0, 0.0, *image.size), 1, preprocessing)
+    return Picture(pixels, image.width, image.height, "")
+
+
+def array_from_image(image: Image.Image) -> NDArray[np.uint8]:
+    """Return a PIL image of any mode as upright uint8 pixels of its own size, for `from_array`."""
+    try:
+        image.load()
+        plain = _plain(image)
+        method = _UPRIGHT.get(_orientation(image))
+    except Exception as error:
+        raise Unreadable(_damage("image", error)) from error
+    if plain.mode == "LA":
+        plain = plain.convert("RGBA")
+    return np.asarray(plain.transpose(method) if method is not None else plain)
+
+
+def thumbnail(pixels: NDArray[np.uint8], size: int = 112, quality: int = 75) -> bytes:
+    """Return `Picture.pixels` squashed to `size` × `size`, as the bytes of a JPEG."""
+    out = io.BytesIO()
+    # whole pixels are averaged first: from 224 to 112 that is all there is to do, for half the work
+    small = Image.fromarray(pixels).resize((size, size), Image.Resampling.HAMMING, reducing_gap=1.0)
+    small.save(out, "JPEG", quality=quality, subsampling="4:2:0")
+    return out.getvalue()
+
+
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"\0\0\1\0", "ICO"),
+)
+_FOREIGN = (
+    (b"%PDF", "PDF"),
+    (b"PK\3\4", "zip archive"),
+    (b"\x1f\x8b", "gzip archive"),
+    (b"8BPS", "Photoshop"),
+    (b"%!PS", "PostScript"),
+    (b"\x1aE\xdf\xa3", "video"),
+    (b"ID3", "sound"),
+    (b"SQLite format 3", "database"),
+)
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIF_BRANDS = set(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
+
+
+def sniff(data: bytes) -> str | None:
+    """Return the name of the picture format that the first bytes of a file announce, or None.
+
+    >>> sniff(b"GIF89a..."), sniff(b"hello")
+    ('GIF', None)
+    """
+    for magic, name in _MAGIC:
+        if data.startswith(magic):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp":
+        end = min(int.from_bytes(data[:4], "big"), len(data), 256)
+        brands = {data[8:12]} | {data[i : i + 4] for i in range(16, end - 3, 4)}
+        if brands & _AVIF_BRANDS:
+            return "AVIF"
+        return "HEIF" if brands & _HEIF_BRANDS else None
+    if data[:2] == b"BM" and data[15:18] == b"\0\0\0":  # two letters alone would take in any text that starts with BM
+        return "BMP"
+    return "PPM" if re.match(rb"P[1-6]\s", data) else None
+
+
+def _why_not_an_image(data: bytes) -> str:
+    if not data:
+        return "empty file"
+    for magic, name in _FOREIGN:
+        if data.startswith(magic):
+            return f"not an image ({name})"
+    if data[4:8] == b"ftyp":
+        return "not an image (video)"
+    head = data[:512]
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # incremental: the cut may go through a character
+    except UnicodeDecodeError:
+        return "not an image"
+    return "not an image" if any(byte < 9 or 13 < byte < 27 for byte in head) else "not an image (text)"
+
+
+def _opener(name: str) -> Callable[[io.BytesIO], Image.Image]:
+    if name == "HEIF":
+        from pillow_heif import HeifImageFile  # 20 MB of libraries, wanted only when such a file is met
+
+        opener: Callable[[io.BytesIO], Image.Image] = HeifImageFile
+        return opener
+    return _PLUGINS[name]
+
+
+_PLUGINS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "ICO": IcoImagePlugin.IcoImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "PPM": PpmImagePlugin.PpmImageFile,
+}
+
+_QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+
+def _hush_pillow() -> None:
+    """Keep Pillow's warnings about damaged metadata off the screen.
+
+    `warnings.catch_warnings` is not safe in threads, so one narrow filter is put in place and stays.
+    """
+    if _QUIET not in warnings.filters:
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_HOLDS_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; ask after `load`, when PNG knows and TIFF has already turned itself."""
+    if image.format != "TIFF" and not any(key in image.info for key in _HOLDS_ORIENTATION):
+        return 1
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except Exception:  # damaged metadata must not cost the picture
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _target(width: float, height: float, preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return the size to which the whole picture is scaled, or for ``crop`` its central square."""
+    size = preprocessing.size
+    if preprocessing.resize == "pad":
+        longest = max(width, height)
+        return max(1, round(size * width / longest)), max(1, round(size * height / longest))
+    return size, size
+
+
+def _render(
+    image: Image.Image, box: tuple[float, float, float, float], orientation: int, preprocessing: Preprocessing
+) -> NDArray[np.uint8]:
+    """Scale, flatten and turn a loaded image; only the small picture is turned, which is the same and cheaper."""
+    target = _target(box[2], box[3], preprocessing)
+    if preprocessing.resize == "crop":
+        width, height = box[2], box[3]
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+    small = _plain(image).resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
+    if small.mode in ("LA", "RGBA"):
+        small = Image.alpha_composite(Image.new("RGBA", target, (*BACKDROP, 255)), small.convert("RGBA"))
+    if small.mode != "RGB":
+        small = small.convert("RGB")
+    method = _UPRIGHT.get(orientation)
+    if method is not None:
+        small = small.transpose(method)
+    if preprocessing.resize == "pad":
+        size = preprocessing.size
+        canvas = Image.new("RGB", (size, size), PADDING)
+        canvas.paste(small, ((size - small.width) // 2, (size - small.height) // 2))
+        small = canvas
+    return np.asarray(small)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Return the image in mode L, RGB, LA or RGBA: modes whose values may be averaged."""
+    mode = image.mode
+    if mode in ("L", "RGB") and "transparency" not in image.info:
+        return image
+    if mode in ("I", "F") or mode.startswith("I;"):
+        return _eight_bits(image)
+    if mode == "LAB":
+        return image.getchannel("L")  # lightness: enough for a mode that hardly any picture has
+    if mode == "1":
+        return image.convert("L")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    clear = image if mode in ("LA", "RGBA") else image.convert("LA" if mode in ("L", "La") else "RGBA")
+    lowest, highest = clear.getchannel("A").getextrema()
+    # all opaque: half the work; all transparent: a writer's mistake, and the colors are still there
+    if lowest == 255 or highest == 0:
+        return clear.convert("L" if clear.mode == "LA" else "RGB")
+    return clear
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit, 32-bit and floating gray to 8 bits.
+
+    Cameras and microscopes store 10, 12 or 14 bits in 16, so the range is the fewest bits that hold the maximum.
+    Signed, wider and floating values have no range of their own: they are stretched from least to greatest.
+    """
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if values.dtype.kind in "iu" and low >= 0 and high < 65536:
+        bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 1 << bits)
+        low, high = 0, (1 << bits) - 1
+    elif values.dtype.kind == "f":
+        finite = values[np.isfinite(values)]
+        low, high = (finite.min(), finite.max()) if finite.size else (0, 1)
+        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    scale = 255.0 / max(float(high) - float(low), 1e-12)
+    return Image.fromarray(((values.astype(np.float32) - np.float32(low)) * scale + 0.5).clip(0, 255).astype(np.uint8))
+
+
+def _damage(name: str, error: Exception) -> str:
+    why = str(error) or type(error).__name__
+    if why == "not identified by this driver":  # Pillow's word for a header that ends early or contradicts itself
+        why = "no usable header"
+    return _one_line(f"truncated or damaged {name}: {why}")
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)[:200].rstrip()

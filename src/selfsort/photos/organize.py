@@ -1,0 +1,110 @@
+"""The main job: pictures in, run folder out, as a chain of stages that each continue where a killed run stopped.
+
+find → embed → neighbors → groups → map → report. What `embed` makes is kept in the user's cache; the arrays of the
+later stages are kept beside the run until it is whole, and then the run folder appears at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from selfsort.clusters import Clusters
+from selfsort.errors import DataError
+from selfsort.features.cache import Cache
+from selfsort.features.encoders import load_encoder
+from selfsort.features.extract import extract
+from selfsort.photos.pipeline import Pipeline, Settings
+from selfsort.photos.publish import check_target, publish, unchanged, workplace
+from selfsort.runtime import Clock, Progress, silent
+from selfsort.sources import open_source
+
+
+def organize(
+    data: Any,
+    output: str | Path | None = None,
+    *,
+    settings: Settings | None = None,
+    labels: str | Path | None = None,
+    progress: Progress = silent,
+) -> Clusters:
+    """Group pictures nobody labelled.
+
+    Parameters
+    ----------
+    data : path, sequence of paths, or array
+        A folder (with all below it), a ``.tar`` or ``.zip``, a text file with one path per line, one picture, a
+        sequence of paths, or an array of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3).
+    output : path, optional
+        The run folder to write. One that holds an earlier run is replaced as a whole, and only when the new run is
+        complete; if nothing has changed, it is returned as it is. Without it the result stays in memory.
+    settings : Settings, optional
+    labels : path or "folders", optional
+        Labels to score the groups with when they are done (see `selfsort.evaluation.read_labels`); they steer nothing.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    Clusters
+
+    Raises
+    ------
+    DataError
+        If there is nothing to organize, or `output` cannot be used.
+    ModelError
+        If the encoder cannot be loaded.
+
+    Examples
+    --------
+    >>> import numpy as np, selfsort
+    >>> pictures = np.zeros((6, 32, 32, 3), np.uint8)
+    >>> pictures[3:] = 255
+    >>> clusters = selfsort.organize(pictures)
+    >>> int(clusters.ok.sum())
+    6
+    """
+    settings = settings or Settings()
+    target = None if output is None else Path(output).absolute()
+    if target is not None:
+        check_target(target)
+    salt = _digest(labels)
+    clock = Clock()
+    progress("find", 0, None)
+    with open_source(data) as source, Cache() as cache:
+        clock("find")
+        encoder = load_encoder(settings.encoder)
+        extracted = extract(source, encoder, cache, progress=progress)
+        clock("embed")
+        pipeline = Pipeline(source, extracted, encoder, settings, salt)
+    if target is not None and (same := unchanged(target, pipeline.fingerprint)) is not None:
+        return same
+    with workplace(target) as work:
+        clusters = pipeline.run(work, clock, progress)
+        figure = _score(clusters, labels) if labels is not None else None
+        if target is not None and work is not None:
+            progress("report", 0, None)
+            publish(clusters, figure, work, target, clock)
+    return clusters
+
+
+def _digest(labels: str | Path | None) -> str:
+    import xxhash
+
+    if labels is None or str(labels) == "folders":
+        return str(labels)
+    try:
+        return xxhash.xxh3_128_hexdigest(Path(labels).read_bytes())
+    except OSError as error:
+        raise DataError(
+            f"The labels {labels} could not be read: {error.strerror}. Give a CSV file, or the word folders."
+        ) from error
+
+
+def _score(clusters: Clusters, labels: str | Path) -> bytes:
+    from selfsort.evaluation import evaluate
+    from selfsort.figures import confusion_png
+
+    evaluation = evaluate(clusters, labels)
+    clusters.run["scores"], clusters.run["protocol"] = evaluation.scores, evaluation.protocol
+    return confusion_png(evaluation)

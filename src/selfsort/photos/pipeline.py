@@ -1,0 +1,261 @@
+"""The stages between features and result: neighbors, groups, map."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from selfsort import __version__
+from selfsort.clusters import SCHEMA_VERSION, Clusters, items_table, save_array
+from selfsort.errors import DataError
+from selfsort.features.encoders import DEFAULT, Encoder
+from selfsort.features.extract import Extracted
+from selfsort.features.graph import by_size, shared_neighbor_graph
+from selfsort.features.groups import Grouping, default_n_neighbors, describe_groups, find_groups
+from selfsort.features.layout import layout
+from selfsort.features.neighbors import nearest_neighbors
+from selfsort.features.project import graph_features
+from selfsort.runtime import Clock, Progress, n_threads
+from selfsort.sources import Source, display_path
+
+#: A group with a larger share of all pictures than this is reported as a collapse.
+MAX_SHARE = 0.8
+#: Raise when the same features would give other groups: runs are then made anew.
+_STAGES_VERSION = 1
+_PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "pillow", "scikit-network")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What steers `organize`; every field ends up in ``run.json``.
+
+    Attributes
+    ----------
+    groups : int, optional
+        How many groups the default level has; found if not given.
+    granularity : float
+        Above 1: more and smaller groups; below 1: fewer and larger ones.
+    encoder : str
+        See `selfsort.features.encoders.load_encoder`.
+    n_neighbors : int, optional
+        15, and fewer below 225 pictures.
+    seed : int
+    """
+
+    groups: int | None = None
+    granularity: float = 1.0
+    encoder: str = DEFAULT
+    n_neighbors: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.groups is not None and self.groups < 1:
+            raise DataError(
+                f"The number of groups must be 1 or more: got {self.groups}. Leave it out to have it found."
+            )
+        if not 0.05 <= self.granularity <= 20:
+            raise DataError(
+                f"The granularity must be from 0.05 (few, large groups) to 20 (many, small ones): "
+                f"got {self.granularity}."
+            )
+        if self.n_neighbors is not None and self.n_neighbors < 1:
+            raise DataError(f"n_neighbors must be 1 or more: got {self.n_neighbors}.")
+        if not 0 <= self.seed < 2**32:
+            raise DataError(f"The seed must be from 0 to 4294967295: got {self.seed}.")
+
+
+class Pipeline:
+    """From the features of one source to `Clusters`.
+
+    Pictures with equal bytes are one node of the graph and share their group.
+
+    Parameters
+    ----------
+    source, extracted, encoder, settings
+        What was found, what was read, by which encoder, and what steers the rest.
+    salt : str
+        Anything else the result depends on.
+    """
+
+    def __init__(
+        self, source: Source, extracted: Extracted, encoder: Encoder, settings: Settings, salt: str = ""
+    ) -> None:
+        self.source, self.extracted, self.encoder, self.settings = source, extracted, encoder, settings
+        self._salt = salt
+        self.status = [extracted.status(i) for i in range(len(source.items))]
+        self.warnings = list(source.warnings)
+        #: node of each row, -1 where it could not be read; and the first row of each node
+        self.nodes = np.full(len(self.status), -1, np.int64)
+        first_rows: dict[str, int] = {}
+        for row, (content, status) in enumerate(zip(extracted.ids, self.status, strict=True)):
+            if status == "ok":
+                first_rows.setdefault(content, row)
+        node_of = {content: node for node, content in enumerate(first_rows)}
+        for row, (content, status) in enumerate(zip(extracted.ids, self.status, strict=True)):
+            if status == "ok":
+                self.nodes[row] = node_of[content]
+        self.contents = list(first_rows)
+        self.first_rows = np.array(list(first_rows.values()), np.int64)
+        if settings.groups is not None and settings.groups > len(self.contents):
+            raise DataError(
+                f"{settings.groups} groups need at least as many different pictures: {len(self.contents)} could be "
+                f"read. Ask for {max(1, len(self.contents))} groups or fewer."
+            )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything the result depends on."""
+        import xxhash
+
+        facts = [_STAGES_VERSION, self.encoder.key, asdict(self.settings), self.source.root, self._salt]
+        digest = xxhash.xxh3_128(repr(facts).encode("utf-8", "surrogateescape"))
+        for item, content, status in zip(self.source.items, self.extracted.ids, self.status, strict=True):
+            digest.update(f"{item.path}\0{content}\0{status}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+    def run(self, work: Path | None, clock: Clock, progress: Progress) -> Clusters:
+        """Compute the stages; with a folder `work`, those that a killed run finished are taken from it."""
+
+        def stage(name: str, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+            path = work / f"{name}-{self.fingerprint}.npy" if work is not None else None
+            if path is not None and path.exists():
+                value: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+            else:
+                progress(name, 0, None)
+                value = compute()
+                if path is not None:
+                    save_array(path, value)
+            clock(name)
+            return value
+
+        n, s = len(self.contents), self.settings
+        entries = self.extracted.entries
+        features = np.array([entries[content].features for content in self.contents], np.float16).reshape(n, -1)
+        if n == 0:
+            self.warnings.append("No picture could be read; the reasons are listed with the files.")
+            none = np.zeros((0, 0), np.int32)
+            nothing = Grouping(np.zeros((0, 4), np.int64), 2)
+            return self._assemble(features, none, nothing, [], np.zeros(0), np.zeros((0, 2)), clock)
+        vectors = graph_features(features)
+        k = min(s.n_neighbors or default_n_neighbors(n), n - 1)
+        neighbors = stage("neighbors", lambda: self._neighbors(vectors, k, progress))
+        graph = shared_neighbor_graph(neighbors)
+
+        def find() -> npt.NDArray[np.int64]:
+            outliers = s.groups is None
+            return find_groups(
+                graph, vectors, n_groups=s.groups, granularity=s.granularity, outliers=outliers, seed=s.seed
+            ).levels
+
+        copies = np.bincount(self.nodes[self.nodes >= 0], minlength=n)
+        grouping = Grouping(np.column_stack([by_size(level, copies) for level in stage("groups", find).T]), 2)
+        start = vectors[:, :2] if vectors.shape[1] > 1 else np.repeat(vectors, 2, axis=1)
+        position = stage("map", lambda: layout(graph, start, seed=s.seed, progress=progress))
+        groups, confidence = describe_groups(grouping, graph, vectors)
+        return self._assemble(features, neighbors, grouping, groups, confidence, position, clock)
+
+    def _neighbors(self, vectors: npt.NDArray[np.float32], k: int, progress: Progress) -> npt.NDArray[np.int32]:
+        if k == 0:
+            return np.zeros((len(vectors), 0), np.int32)
+        found = nearest_neighbors(vectors, k, seed=self.settings.seed, progress=progress)
+        if found.recall < 1:
+            self.warnings.append(f"Neighbors were searched approximately; measured recall {found.recall:.4f}.")
+        return found.indices
+
+    def _assemble(
+        self,
+        features: npt.NDArray[np.float16],
+        neighbors: npt.NDArray[np.int32],
+        grouping: Grouping,
+        groups: list[dict[str, Any]],
+        confidence: npt.NDArray[Any],
+        position: npt.NDArray[Any],
+        clock: Clock,
+    ) -> Clusters:
+        """Spread the nodes' results over the rows: copies get what their content got, the unreadable get nothing."""
+        rows = np.flatnonzero(self.nodes >= 0)
+        nodes = self.nodes[rows]
+
+        def spread(values: npt.NDArray[Any], missing: float, dtype: Any) -> npt.NDArray[Any]:
+            full = np.full((len(self.nodes), *values.shape[1:]), missing, dtype)
+            full[rows] = values[nodes]
+            return full
+
+        sizes = [np.bincount(level[nodes][level[nodes] >= 0]) for level in grouping.levels.T]
+        for group in groups:
+            group["size"] = int(sizes[group["level"]][group["group"]])
+            group["prototypes"] = self.first_rows[group["prototypes"]].tolist()
+            group["odd"] = self.first_rows[group["odd"]].tolist()
+        self._warn_of_collapse(sizes[grouping.default])
+        thumbnails = [self.extracted.entries[content].thumbnail for content in self.contents]
+        return Clusters(
+            run=self._facts(grouping, clock),
+            items=items_table(self._rows()),
+            levels=spread(grouping.levels, -1, np.int32),
+            confidence=spread(confidence, 0, np.float32),
+            neighbors=spread(self.first_rows[neighbors] if len(neighbors) else neighbors, -1, np.int32),
+            groups=groups,
+            map=spread(position, np.nan, np.float32),
+            embedding=spread(features, 0, np.float16),
+            thumbnails=[thumbnails[node] if node >= 0 else None for node in self.nodes],
+        )
+
+    def _warn_of_collapse(self, sizes: npt.NDArray[np.int64]) -> None:
+        if sizes.sum() < 20:
+            return
+        shares = sizes / sizes.sum()
+        entropy = -(shares * np.log(shares)).sum()
+        if shares.max() > MAX_SHARE or entropy < 0.5 * np.log(len(sizes)):
+            self.warnings.append(
+                f"The largest of {len(sizes)} groups holds {shares.max():.0%} of the pictures. They may really be "
+                "alike; for a finer view raise the granularity (--granularity 3) or give a number of groups (--groups)."
+            )
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        for item, content, status in zip(self.source.items, self.extracted.ids, self.status, strict=True):
+            entry = self.extracted.entries.get(content)
+            yield {
+                "id": content,
+                "path": display_path(item.path),
+                "path_bytes": os.fsencode(item.path),
+                "size": item.size,
+                "width": entry.width if entry else 0,
+                "height": entry.height if entry else 0,
+                "format": entry.format if entry else "",
+                "status": status,
+            }
+
+    def _facts(self, grouping: Grouping, clock: Clock) -> dict[str, Any]:
+        labels = grouping.labels
+        return {
+            "schema": SCHEMA_VERSION,
+            "selfsort": __version__,
+            "method": "graph",
+            "params": asdict(self.settings),
+            "seed": self.settings.seed,
+            "level": grouping.default,
+            "root": self.source.root,
+            "source": self.source.kind,
+            "encoder": self.encoder.describe(),
+            "n_items": len(self.status),
+            "n_ok": self.status.count("ok"),
+            "n_distinct": len(self.contents),
+            "n_encoded": self.extracted.n_encoded,
+            "n_groups": int(labels.max(initial=-1)) + 1,
+            "n_nowhere": int((labels[self.nodes[self.nodes >= 0]] < 0).sum()),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": clock.seconds,
+            "n_threads": n_threads(),
+            "warnings": self.warnings,
+            "versions": {package: metadata.version(package) for package in _PACKAGES},
+            "fingerprint": self.fingerprint,
+        }

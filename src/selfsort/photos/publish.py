@@ -1,0 +1,83 @@
+"""Put a finished run in its place, and nothing in it before.
+
+Stages are kept in a hidden folder beside the run. The run is written there, and moved as a whole when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from selfsort.clusters import Clusters
+from selfsort.errors import DataError
+from selfsort.report import write_report
+from selfsort.runtime import Clock
+
+
+def check_target(target: Path) -> None:
+    """Refuse, before any work, a folder that holds something other than a run."""
+    if target.is_dir() and any(target.iterdir()) and not (target / "run.json").exists():
+        raise DataError(
+            f"{target} holds files and is not a run folder, so it is not replaced. Give a new folder with -o."
+        )
+    if target.exists() and not target.is_dir():
+        raise DataError(f"{target} is a file. Give a folder with -o.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{target.parent} cannot be made: {error.strerror}. Give another folder with -o.") from error
+
+
+def unchanged(target: Path, fingerprint: str) -> Clusters | None:
+    """Return the run at `target` if it is complete and depends on just the same things."""
+    if not (target / "report.html").exists():
+        return None
+    with contextlib.suppress(DataError):
+        clusters = Clusters.load(target)
+        if clusters.run.get("fingerprint") == fingerprint:
+            return clusters
+    return None
+
+
+@contextlib.contextmanager
+def workplace(target: Path | None) -> Iterator[Path | None]:
+    """Yield the folder beside the target where stages are kept until the run is whole; one process at a time."""
+    if target is None:
+        yield None
+        return
+    work = target.with_name(f".{target.name}.partial")
+    try:
+        work.mkdir(exist_ok=True)
+        lock = (work / "lock").open("w")
+    except OSError as error:
+        raise DataError(f"{target.parent} cannot be written: {error.strerror}. Give another folder with -o.") from error
+    with lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # no such locks on Windows
+            pass
+        except OSError as error:
+            raise DataError(
+                f"Another selfsort is writing {target} now. Wait for it, or give another folder."
+            ) from error
+        yield work
+
+
+def publish(clusters: Clusters, figure: bytes | None, work: Path, target: Path, clock: Clock) -> None:
+    """Write the run and its page in the workplace, then move them to the target; an earlier run there goes."""
+    fresh, old = work / "run", work / "old"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    write_report(clusters, fresh / "report.html", figure=figure)
+    clock("report")
+    clusters.save(fresh)
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        target.rename(old)
+    fresh.rename(target)
+    clusters.path = target
+    shutil.rmtree(work, ignore_errors=True)

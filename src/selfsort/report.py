@@ -1,0 +1,238 @@
+"""The report: one page that shows the groups of a run, complete in one file and silent on the network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from selfsort.runtime import atomic_write
+
+if TYPE_CHECKING:
+    from selfsort.clusters import Clusters
+
+PROTOTYPES_SHOWN = 12
+ODD_SHOWN = 4
+REASONS_SHOWN = 12  # reasons with a list of their own; the rarer ones share a table
+UNREADABLE_SHOWN = 500  # files of each reason; the run folder's items table holds them all
+MAP_SIDE = 10_000  # map coordinates are written as whole numbers from 0 to this
+
+
+def write_report(clusters: Clusters, path: Path, *, max_thumbnails: int = 4000, figure: bytes | None = None) -> None:
+    """Write a run as one self-contained HTML page that opens without a server.
+
+    The page makes no request to any host: styles, script, data and thumbnails are inside it, and its
+    Content-Security-Policy forbids the rest.
+
+    Parameters
+    ----------
+    clusters : Clusters
+        The run to show.
+    path : Path
+        The file to write; it is replaced at once, never half written.
+    max_thumbnails : int
+        How many pictures get a thumbnail inside the page: first those that stand for a group and the odd ones out,
+        of all levels, then the others, spread evenly over the groups. The rest appear by name.
+    figure : bytes, optional
+        A PNG to show beside the scores, such as a confusion matrix.
+    """
+    run = clusters.run
+    script = "".join(map(_asset, ("report.js", "report_colors.js", "report_map.js")))
+    style = _asset("report.css")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("selfsort"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"count": lambda number: f"{number:,}", "visible": _visible}
+    unreadable = _unreadable(clusters)
+    n_unreadable = int((~clusters.ok).sum())
+    page = environment.get_template("report.html").render(
+        name=_visible(_name(str(run.get("root") or ""))),
+        run=run,
+        created=_moment(str(run.get("created") or "")),
+        n_items=clusters.items.num_rows,
+        n_groups=sum(group["level"] == run["level"] for group in clusters.groups),
+        n_nowhere=int((clusters.labels < 0).sum()) - n_unreadable,
+        n_unreadable=n_unreadable,
+        has_map=clusters.map is not None,
+        unreadable=unreadable[:REASONS_SHOWN],
+        unreadable_others=[(path, reason) for reason, paths in unreadable[REASONS_SHOWN:] for path in paths],
+        unreadable_shown=UNREADABLE_SHOWN,
+        scores=_flat(run.get("scores") or {}),
+        protocol=_flat(run.get("protocol") or {}),
+        settings=_settings(run),
+        figure=base64.b64encode(figure).decode("ascii") if figure else None,
+        script=Markup(script),
+        style=Markup(style),
+        script_hash=_hash(script),
+        style_hash=_hash(style),
+        data=Markup(_json(_payload(clusters, max_thumbnails))),
+    )
+    with atomic_write(Path(path)) as temporary:
+        # A lone surrogate, from a folder name that is not valid text, is shown as its escape.
+        temporary.write_bytes(page.encode("utf-8", "backslashreplace"))
+
+
+def _asset(name: str) -> str:
+    return (files("selfsort") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """Return the Content-Security-Policy source that admits exactly this inline text."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _json(payload: Mapping[str, Any]) -> str:
+    """Return JSON that is safe inside a script element: nothing in it can end the element or open a comment."""
+    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _payload(clusters: Clusters, max_thumbnails: int) -> dict[str, Any]:
+    """Return what the page's script needs, column-wise and rounded, so that 100,000 rows stay small."""
+    items = clusters.items
+    x, y = _map_columns(clusters.map) if clusters.map is not None else ([], [])
+    confidence = np.nan_to_num(clusters.confidence, nan=0.0)
+    groups: list[list[dict[str, Any]]] = [[] for _ in range(clusters.levels.shape[1])]
+    for group in clusters.groups:
+        groups[group["level"]].append(_group(group))
+    return {
+        "level": int(clusters.run["level"]),
+        "paths": items["path"].to_pylist(),
+        "width": items["width"].to_pylist(),
+        "height": items["height"].to_pylist(),
+        "sure": np.rint(100 * confidence).astype(int).tolist(),
+        "x": x,
+        "y": y,
+        "labels": [column.tolist() for column in clusters.levels.T],
+        "unreadable": np.flatnonzero(~clusters.ok).tolist(),
+        "groups": groups,
+        "thumbnails": _thumbnails(clusters, max_thumbnails),
+    }
+
+
+def _group(group: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {
+        "group": int(group["group"]),
+        "size": int(group["size"]),
+        "parent": None if group["parent"] is None else int(group["parent"]),
+        "sure": round(100 * float(np.nan_to_num(group["confidence"]))),
+        "prototypes": [int(row) for row in group["prototypes"][:PROTOTYPES_SHOWN]],
+        "odd": [int(row) for row in group["odd"][:ODD_SHOWN]],
+    }
+    return shown | ({"name": str(group["name"])} if group.get("name") else {})
+
+
+def _map_columns(points: np.ndarray) -> tuple[list[int], list[int]]:
+    """Return both coordinates as whole numbers of one common scale, -1 where a picture has no place."""
+    placed = np.isfinite(points).all(axis=1)
+    whole = np.full(points.shape, -1, dtype=int)
+    if placed.any():
+        seen = points[placed].astype(float)
+        low = seen.min(axis=0)
+        span = float((seen.max(axis=0) - low).max()) or 1.0
+        whole[placed] = np.rint((seen - low) / span * MAP_SIDE)
+    return whole[:, 0].tolist(), whole[:, 1].tolist()
+
+
+def _by_importance(clusters: Clusters) -> Iterator[int]:
+    """Yield rows, some of them twice, in the order in which they deserve a thumbnail.
+
+    One of each group before a second of any, so that a small budget still shows every group.
+    """
+    default = int(clusters.run["level"])
+    levels = sorted(clusters.groups, key=lambda group: group["level"] != default)
+    faces = [[*group["prototypes"][:PROTOTYPES_SHOWN], *group["odd"][:ODD_SHOWN]] for group in levels]
+    order = np.argsort(-np.nan_to_num(clusters.confidence), kind="stable")
+    order = order[np.argsort(clusters.labels[order], kind="stable")]
+    members = np.split(order, np.flatnonzero(np.diff(clusters.labels[order])) + 1)
+    for ranks in (itertools.zip_longest(*faces), itertools.zip_longest(*(rows.tolist() for rows in members))):
+        for rank in ranks:
+            yield from (int(row) for row in rank if row is not None)
+
+
+def _thumbnails(clusters: Clusters, budget: int) -> dict[str, Any]:
+    """Return the embedded thumbnails as base64, their common first bytes (the JPEG tables) written once."""
+    images: dict[int, bytes] = {}
+    seen: set[int] = set()
+    for row in _by_importance(clusters):
+        if len(images) >= budget:
+            break
+        if row in seen or not clusters.ok[row]:
+            continue
+        seen.add(row)
+        image = clusters.thumbnail(row)
+        if image:
+            images[row] = image
+    # What the first and the last in byte order share, all share; whole base64 groups can be joined as text.
+    first, last = min(images.values(), default=b""), max(images.values(), default=b"")
+    shared = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first)) // 3 * 3
+    return {
+        "prefix": base64.b64encode(first[:shared]).decode("ascii"),
+        "rows": list(images),
+        "images": [base64.b64encode(image[shared:]).decode("ascii") for image in images.values()],
+    }
+
+
+def _unreadable(clusters: Clusters) -> list[tuple[str, list[str]]]:
+    """Return each reason with the paths it holds for, the most frequent first."""
+    reasons: dict[str, list[str]] = {}
+    paths = clusters.items["path"].to_pylist()
+    for path, status in zip(paths, clusters.items["status"].to_pylist(), strict=True):
+        if status != "ok":
+            reasons.setdefault(status, []).append(path)
+    return sorted(reasons.items(), key=lambda entry: -len(entry[1]))
+
+
+def _visible(path: str) -> str:
+    """Return a path without control and direction-changing characters, so that it cannot rearrange the page."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]", "\ufffd", path)
+
+
+def _name(root: str) -> str:
+    """Return the last part of a path of any system, or a plain word where there is no path."""
+    path = PurePosixPath(root) if root.startswith("/") else PureWindowsPath(root)
+    return path.name or root or "Pictures"
+
+
+def _moment(created: str) -> str:
+    try:
+        return datetime.fromisoformat(created).strftime("%d %B %Y, %H:%M").lstrip("0")
+    except ValueError:
+        return created
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested settings or scores as (name, text) pairs."""
+    pairs: list[tuple[str, str]] = []
+    for key, part in value.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(part, Mapping):
+            pairs += _flat(part, f"{name} · ")
+        elif isinstance(part, float):
+            pairs.append((name, f"{part:.4g}"))
+        elif isinstance(part, list | tuple):
+            pairs.append((name, ", ".join(map(str, part))))
+        else:
+            pairs.append((name, str(part)))
+    return pairs
+
+
+def _settings(run: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the run's settings in titled parts; what is shown elsewhere on the page is left out."""
+    parts = {"params": "Parameters", "encoder": "Encoder", "seconds": "Seconds per stage", "versions": "Versions"}
+    elsewhere = {*parts, "warnings", "scores", "protocol"}
+    general = {key: value for key, value in run.items() if key not in elsewhere}
+    sections = [("Run", _flat(general))]
+    sections += [(title, _flat(run[key])) for key, title in parts.items() if run.get(key)]
+    return sections

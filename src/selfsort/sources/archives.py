@@ -1,0 +1,224 @@
+"""Tar and zip archives, read in place: nothing is ever unpacked to a path that an archive names."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+import tempfile
+import threading
+import zipfile
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from selfsort.errors import DataError
+from selfsort.images import Unreadable
+from selfsort.sources.base import Item, Limits, Source, display_path, is_clutter, path_bytes, readable, reason
+
+T = TypeVar("T")
+
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")  # how gz, bz2 and xz start
+
+_CHUNK = 1 << 20
+_BOMB_BYTES, _BOMB_RATIO = 64 << 20, 200  # pictures are compressed already: no honest one shrinks 200 times
+
+
+class TarSource(Source):
+    """The files in a tar; a compressed one is decompressed once, into a temporary file without a name."""
+
+    kind = "tar"
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        shown = display_path(str(path))
+        self._file: Any = open(path, "rb")  # noqa: SIM115  (open as long as the source is)
+        self._lock = threading.Lock()
+        try:
+            packed = self._file.peek(6).startswith(COMPRESSED)
+            warning = self._decompress(shown, limits) if packed else ""
+            members, problem = _tar_members(self._file, shown, limits)
+            named = sorted(_safe_names(members), key=lambda pair: path_bytes(pair[0]))
+            super().__init__(str(path), [item for item, _ in named], limits)
+        except BaseException:
+            self._file.close()
+            raise
+        self._offsets = [offset for _, offset in named]
+        self.warnings += filter(None, (warning, problem))
+
+    def _decompress(self, shown: str, limits: Limits) -> str:
+        """Put the decompressed tar in the place of the file; return what is wrong with it, if anything."""
+        import bz2
+        import gzip
+        import lzma
+
+        size, total, packed = os.fstat(self._file.fileno()).st_size, 0, self._file
+        opener: Any = {b"\x1f": gzip.open, b"B": bz2.open, b"\xfd": lzma.open}[packed.peek(1)[:1]]
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        with packed, opener(packed) as stream:
+            while True:
+                try:
+                    chunk = stream.read(_CHUNK)
+                except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+                    return f"{shown} is damaged or ends early ({error}): only what comes before was read."
+                if not chunk:
+                    return ""
+                total += len(chunk)
+                if total > limits.max_archive_bytes or total > _BOMB_BYTES + _BOMB_RATIO * size:
+                    raise DataError(
+                        f"{shown} unpacks to more than {readable(total >> 20 << 20)} from {size:,} bytes, "
+                        "which no archive of pictures does. Unpack it yourself if you trust it."
+                    )
+                try:
+                    self._file.write(chunk)
+                except OSError as error:
+                    raise DataError(
+                        f"{shown} cannot be decompressed into {tempfile.gettempdir()}: {reason(error)}. "
+                        "Set TMPDIR to a folder with room for it, or unpack it first."
+                    ) from error
+
+    def _read(self, index: int) -> bytes:
+        size, offset = self.items[index].size, self._offsets[index]
+        if hasattr(os, "pread"):
+            data = os.pread(self._file.fileno(), size, offset)
+        else:  # Windows
+            with self._lock:
+                self._file.seek(offset)
+                data = self._file.read(size)
+        if len(data) < size:
+            raise Unreadable("the archive ends early")
+        return data
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._file.close()
+
+
+def _tar_members(file: IO[bytes], shown: str, limits: Limits) -> tuple[dict[str, tuple[Item, int]], str]:
+    """Return the files of a tar by name with the place of their bytes (the last of a name counts), and a warning."""
+    file.flush()
+    end, place, count = file.seek(0, os.SEEK_END), -1, 0
+    file.seek(0)
+    found: dict[str, tuple[Item, int]] = {}
+    try:
+        tar = tarfile.open(fileobj=file, mode="r:", encoding="utf-8")  # noqa: SIM115  (closing it closes nothing)
+    except tarfile.TarError as error:
+        raise DataError(f"{shown} is not a tar, or is damaged from its start: {error}. Copy it again.") from error
+    while True:
+        try:
+            member = tar.next()
+        except Exception:  # damaged headers raise nearly anything, RecursionError included
+            return found, _damaged(shown, count)
+        if member is None or tar.offset <= place:  # a negative size would lead back, round and round
+            break
+        tar.members = []  # type: ignore[attr-defined]  # it keeps every header: a gigabyte for a million files
+        place, count = tar.offset, count + 1
+        if count > limits.max_archive_members:
+            raise DataError(f"{shown} has more than {limits.max_archive_members:,} members. Unpack it first.")
+        name = _member_name(member.name)
+        if member.isdir() or not name:
+            continue
+        problem = limits.problem(member.size)
+        if not member.isreg() or member.sparse is not None:
+            problem = "not a regular file"
+        elif member.offset_data + member.size > end:
+            problem = "the archive ends early"
+        mtime = int(member.mtime) * 10**9 if 0 < member.mtime < 1 << 40 else None
+        found[name] = Item(name, max(member.size, 0), mtime, problem), member.offset_data
+    file.seek(tar.offset)
+    # tarfile takes a header that it cannot read for the end
+    return found, _damaged(shown, count) if member is not None or file.read(512).strip(b"\0") else ""
+
+
+def _damaged(shown: str, n_members: int) -> str:
+    return f"{shown} is damaged or ends early: only its first {n_members} members were found."
+
+
+class ZipSource(Source):
+    """The files in a zip. Its clock has no time zone, so items have no time."""
+
+    kind = "zip"
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        shown = display_path(str(path))
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            raise DataError(f"The zip {shown} has a damaged directory: {error}. Copy or download it again.") from error
+        self._lock = threading.Lock()
+        try:
+            infos = [info for info in self._zip.infolist() if not info.is_dir()]
+            total = sum(info.file_size for info in infos)
+            if len(infos) > limits.max_archive_members or total > limits.max_archive_bytes:
+                raise DataError(
+                    f"{shown} is too large: {len(infos):,} members of {total:,} bytes in total, allowed are "
+                    f"{limits.max_archive_members:,} and {limits.max_archive_bytes:,}. Unpack it first."
+                )
+            members = {}
+            for info in infos:
+                name = _member_name(_zip_name(info))
+                if name:
+                    members[name] = Item(name, info.file_size, None, _zip_problem(info, limits)), info
+            named = sorted(_safe_names(members), key=lambda pair: path_bytes(pair[0]))
+            super().__init__(str(path), [item for item, _ in named], limits)
+        except BaseException:
+            self._zip.close()
+            raise
+        self._infos = [info for _, info in named]
+
+    def _read(self, index: int) -> bytes:
+        try:
+            with self._lock:  # opening counts references without a lock of its own; reading has one
+                member = self._zip.open(self._infos[index])
+            try:
+                return member.read()
+            finally:
+                with self._lock:
+                    member.close()
+        except Exception as error:  # zipfile, zlib, bz2 and lzma each have their own
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise Unreadable(f"damaged in the archive: {why}"[:200]) from error
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._zip.close()
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    if info.flag_bits & 0x800:  # said to be UTF-8
+        return info.filename
+    try:  # many writers store UTF-8 and do not say so; zipfile has read it as cp437
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
+
+
+def _zip_problem(info: zipfile.ZipInfo, limits: Limits) -> str:
+    if info.flag_bits & 0x1:
+        return "encrypted"
+    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+        return "not a regular file"
+    if info.file_size > _BOMB_BYTES and info.file_size > _BOMB_RATIO * info.compress_size:
+        return f"unpacks to {info.file_size:,} bytes from {info.compress_size:,}: a decompression bomb?"
+    return limits.problem(info.file_size)
+
+
+def _member_name(name: str) -> str:
+    """Return an archive member's name without empty parts and dots; empty if it is hidden or clutter."""
+    parts = [part for part in name.replace("\0", "_").split("/") if part not in ("", ".")]
+    return "" if any(is_clutter(part) for part in parts if part != "..") else "/".join(parts)
+
+
+def _safe_names(members: dict[str, tuple[Item, T]]) -> list[tuple[Item, T]]:
+    """Give members whose names lead out of the archive (``..``, ``C:``) names inside it that no other has."""
+    named, taken = [], set(members)
+    for name, (item, place) in sorted(members.items()):
+        parts = [part.replace("..", "_") if ".." in part.split("\\") else part for part in name.split("/")]
+        if parts[0][1:2] == ":":
+            parts[0] = parts[0].replace(":", "_", 1)
+        safe = "/".join(parts)
+        while safe != name and safe in taken:
+            safe = f"_{safe}"
+        taken.add(safe)
+        named.append((item if safe == name else replace(item, path=safe), place))
+    return named
