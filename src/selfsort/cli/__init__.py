@@ -39,12 +39,17 @@ class Group(click.Group):
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note whether the command, not parsed yet, will print JSON: errors then do too."""
+        ctx.meta["as_json"] = "--json" in args
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn our errors and Ctrl-C into one line and an exit code."""
         try:
             return super().invoke(ctx)
         except SelfsortError as error:
-            fail(str(error), as_json="--json" in ctx.protected_args + ctx.args + list(ctx.obj or []))
+            fail(str(error), as_json=ctx.meta["as_json"])
         except KeyboardInterrupt:
             interrupted()
 

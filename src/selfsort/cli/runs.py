@@ -106,11 +106,11 @@ def export(run: Path, destination: Path, mode: Any, level: int | None, dry_run: 
     with progress_bar() as progress:
         result = run_export(Clusters.load(run), destination, mode=mode, level=level, dry_run=dry_run, progress=progress)
     skipped = [{"path": str(path), "reason": reason} for path, reason in result.skipped]
-    planned = [
+    planned: list[dict[str, Any]] = [
         {"source": operation.source, "target": str(operation.target), "group": operation.group}
         for operation in result.operations
     ]
-    facts = {
+    facts: dict[str, Any] = {
         "destination": str(result.destination),
         "mode": mode,
         "dry_run": dry_run,
@@ -145,7 +145,7 @@ def undo(destination: Path, dry_run: bool, as_json: bool) -> None:
     from selfsort.photos.export import undo as run_undo
 
     result = run_undo(destination, dry_run=dry_run)
-    facts = {
+    facts: dict[str, Any] = {
         "destination": str(result.destination),
         "dry_run": dry_run,
         "removed": [str(p) for p in result.removed],

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,11 +87,13 @@ class Cache:
             "SELECT id, status, width, height, format, features, thumbnail FROM pictures "
             "WHERE encoder = ? AND id IN ({})"
         )
-        for *facts, features, thumbnail in self._select(query, [encoder], ids):
+        for content, status, width, height, kind, features, thumbnail in self._select(query, [encoder], ids):
             vector = None if features is None else np.frombuffer(features, np.float16)
-            yield Entry(*facts, features=vector, thumbnail=thumbnail)
+            yield Entry(content, status, width, height, kind, vector, thumbnail)
 
-    def _select(self, query: str, first: list[str], values: Sequence[str] | Sequence[bytes]) -> Iterator[tuple]:
+    def _select(
+        self, query: str, first: list[str], values: Sequence[str] | Sequence[bytes]
+    ) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(values), _IDS_PER_QUERY):
             part = values[start : start + _IDS_PER_QUERY]
             yield from self._db.execute(query.format(",".join("?" * len(part))), [*first, *part])

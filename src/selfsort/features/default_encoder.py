@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from selfsort.errors import ModelError
 
@@ -40,7 +41,7 @@ IMAGE_SIZE = 224
 PIXEL_MEAN, PIXEL_STD = 127.0, 128.0
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_STORAGE_TYPES = {
+_STORAGE_TYPES: dict[str, np.dtype[Any]] = {
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),
     "LongStorage": np.dtype("<i8"),
@@ -158,7 +159,7 @@ class _GraphBuilder:
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
 
-    def constant(self, name: str, value: np.ndarray) -> str:
+    def constant(self, name: str, value: npt.ArrayLike) -> str:
         self.initializers.append(self._numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 

@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,7 +158,7 @@ class _Workers:
         for thread in self._threads:
             thread.start()
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[_Batch]:
         running = len(self._threads)
         while running:
             result = self._results.get()
@@ -193,7 +193,9 @@ class _Workers:
 
     def _fill(self) -> _Batch:
         """Read pictures until one batch is full or nothing is left, then encode it."""
-        batch, pictures, contents = _Batch(), [], []
+        batch = _Batch()
+        pictures: list[Picture] = []
+        contents: list[str] = []
         size = self._encoder.preprocessing.size
         pixels = np.zeros((self._encoder.batch_size, size, size, 3), np.uint8)
         while len(pictures) < self._encoder.batch_size and (index := self._next()) is not None:
@@ -230,7 +232,12 @@ class _Workers:
                 return content, decode(data, self._encoder.preprocessing)
             return content, from_array(data, self._encoder.preprocessing)
         except Unreadable as error:
-            batch.entries.append(Entry(content, str(error)))
+            if str(error).startswith("not enough memory"):  # may go better next time: not to be remembered
+                batch.items[-1] = (index, "", str(error))
+                with self._lock:
+                    self._claimed.discard(content)
+            else:
+                batch.entries.append(Entry(content, str(error)))
             return content, None
 
 

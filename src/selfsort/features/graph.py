@@ -159,7 +159,7 @@ def merge_tree(
         scores[group] = -np.inf
         return scores
 
-    best = np.array([connection(g).max(initial=-np.inf) for g in range(n_groups)])
+    best = np.array([connection(g).max() for g in range(n_groups)])
     partner = np.array([connection(g).argmax() for g in range(n_groups)])
     merges, scores = [], []
     for _ in range(n_groups - 1):
@@ -185,7 +185,7 @@ def merge_tree(
         stale[a] = False
         better = alive & (row > best)
         best[better], partner[better] = row[better], a
-        for g in np.flatnonzero(stale & ~better):
+        for g in np.flatnonzero(stale & ~better).tolist():
             row = connection(g)
             best[g], partner[g] = row.max(), row.argmax()
     return MergeTree(leaves, np.array(merges, np.int64).reshape(-1, 2), np.array(scores))

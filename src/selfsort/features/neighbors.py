@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from selfsort.errors import DataError
 from selfsort.runtime import Progress, silent
 
 #: Up to this many rows the search is exact.
-EXACT_UP_TO = 150_000
+EXACT_UP_TO = 50_000
 #: What the approximate search must find of the true neighbors, measured on `_RECALL_QUERIES` rows.
 TARGET_RECALL = 0.98
 _RECALL_QUERIES = 500
@@ -58,6 +58,7 @@ def nearest_neighbors(
     exact_up_to : int
         Above this many rows an inverted-file index is used (faiss IVF, cells of a coarse k-means); the number of
         cells searched is doubled until at least `TARGET_RECALL` of the true neighbors of 500 sampled rows are found.
+        Where that takes so many cells that the exact search is as fast, the search is exact.
     seed : int
         For the coarse k-means and the sample.
     progress : callable
@@ -81,12 +82,12 @@ def nearest_neighbors(
             f"Pass n_neighbors between 1 and {max(1, n - 1)}."
         )
     metric_id = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
-    if n <= exact_up_to:
+    index, recall = None, 1.0
+    if n > exact_up_to:
+        index, recall = _inverted_file(X, n_neighbors, metric_id, seed, progress)
+    if index is None:
         index = faiss.IndexFlat(X.shape[1], metric_id)
         index.add(X)
-        recall = 1.0
-    else:
-        index, recall = _inverted_file(X, n_neighbors, metric_id, seed, progress)
     indices = np.empty((n, n_neighbors), np.int32)
     similarities = np.empty((n, n_neighbors), np.float32)
     for start in range(0, n, _CHUNK):
@@ -98,7 +99,9 @@ def nearest_neighbors(
     return Neighbors(indices, similarities if metric == "cosine" else -similarities, recall)
 
 
-def _without_self(rows: npt.NDArray, found: npt.NDArray, values: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
+def _without_self(
+    rows: npt.NDArray[np.int64], found: npt.NDArray[np.int64], values: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Drop each row's own index; where exact copies crowded it out, drop the last instead."""
     is_self = found == rows[:, None]
     is_self[~is_self.any(1), -1] = True
@@ -108,7 +111,8 @@ def _without_self(rows: npt.NDArray, found: npt.NDArray, values: npt.NDArray) ->
 
 def _inverted_file(
     X: npt.NDArray[np.float32], n_neighbors: int, metric_id: int, seed: int, progress: Progress
-) -> tuple[object, float]:
+) -> tuple[Any, float]:
+    """Return an index and its measured recall, or None where it would search too many cells to be worth it."""
     import faiss
 
     rng = np.random.default_rng(seed)
@@ -119,13 +123,15 @@ def _inverted_file(
     progress("neighbors: index", 0, None)
     index.train(X[np.sort(rng.choice(len(X), min(len(X), 64 * n_cells), replace=False))])
     index.add(X)
-    queries = X[np.sort(rng.choice(len(X), min(len(X), _RECALL_QUERIES), replace=False))]
-    _, truth = faiss.knn(queries, X, n_neighbors + 1, metric=metric_id)
-    index.nprobe, recall = 8, 0.0
-    while True:
-        _, found = index.search(queries, n_neighbors + 1)
-        hits = sum(len(np.intersect1d(a, b)) for a, b in zip(truth, found, strict=True))
-        recall = hits / truth.size
-        if recall >= TARGET_RECALL or index.nprobe >= n_cells:
-            return index, recall
-        index.nprobe = min(2 * index.nprobe, n_cells)
+    rows = np.sort(rng.choice(len(X), min(len(X), _RECALL_QUERIES), replace=False))
+    values, found = faiss.knn(X[rows], X, n_neighbors + 1, metric=metric_id)
+    truth, _ = _without_self(rows, found, values)
+    index.nprobe = 4
+    while index.nprobe <= n_cells // 8:
+        values, found = index.search(X[rows], n_neighbors + 1)
+        ours, _ = _without_self(rows, found, values)
+        hits = sum(len(np.intersect1d(a, b)) for a, b in zip(truth, ours, strict=True))
+        if hits >= TARGET_RECALL * truth.size:
+            return index, hits / truth.size
+        index.nprobe *= 2
+    return None, 1.0

@@ -21,17 +21,25 @@ def unit_rows(X: npt.ArrayLike) -> FloatArray:
 def principal_axes(X: npt.ArrayLike, n_components: int) -> tuple[FloatArray, FloatArray]:
     """Return the mean (d,) and the leading principal axes (d, n_components) of the rows of `X`.
 
-    The covariance is summed in float64 over chunks, so the result does not depend on how much memory there is;
-    the sign of each axis is fixed by its largest entry.
+    The second moments are summed in float64 over chunks of float32 products, so memory stays small; fewer rows than
+    columns are solved through their inner products. The sign of each axis is fixed by its largest entry; directions
+    in which nothing varies are zero.
     """
     X = np.asarray(X)
+    n, d = X.shape
     mean = X.mean(0, dtype=np.float64)
-    covariance = np.zeros((X.shape[1], X.shape[1]))
-    for start in range(0, len(X), _CHUNK):
-        centered = (X[start : start + _CHUNK] - mean).astype(np.float32)
-        covariance += centered.T @ centered
-    _, vectors = np.linalg.eigh(covariance)
-    axes = vectors[:, ::-1][:, :n_components]
+    if n < d:
+        centered = X - mean
+        values, vectors = np.linalg.eigh(centered @ centered.T)
+        values, vectors = values[::-1][:n_components], vectors[:, ::-1][:, :n_components]
+        varies = values > 1e-10 * max(values[0], 1e-300)
+        axes = centered.T @ (vectors * np.where(varies, 1 / np.sqrt(np.where(varies, values, 1)), 0))
+    else:
+        moments = np.zeros((d, d))
+        for start in range(0, n, _CHUNK):
+            part = X[start : start + _CHUNK].astype(np.float32, copy=False)
+            moments += part.T @ part
+        axes = np.linalg.eigh(moments - n * np.outer(mean, mean))[1][:, ::-1][:, :n_components]
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     return mean.astype(np.float32), np.ascontiguousarray(axes, dtype=np.float32)
 

@@ -1,0 +1,167 @@
+"""Speed of the main job.
+
+    SELFSORT_DATA=... python benchmarks/speed.py [embed] [again] [large]
+
+embed: pictures per second end to end from files, against ONNX Runtime alone on the same pictures in memory, and eager
+torch.  again: a second run, and a run after adding ten files.  large: 100,000 × 1,280 features to groups and map.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+import tarfile
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from record import record
+from selfsort.features.cache import Cache
+from selfsort.features.encoders import default_onnx, load_encoder
+from selfsort.features.extract import extract
+from selfsort.features.graph import shared_neighbor_graph
+from selfsort.features.groups import default_n_neighbors, find_groups
+from selfsort.features.layout import layout
+from selfsort.features.neighbors import nearest_neighbors
+from selfsort.features.project import graph_features
+from selfsort.images import decode
+from selfsort.photos.organize import organize
+from selfsort.runtime import n_threads
+from selfsort.sources import open_source
+
+DATA = Path(os.environ.get("SELFSORT_DATA", ""))
+SETS = {"Caltech-101": "caltech101/caltech101_160.tar", "photo library": "photos/f1_library.tar"}
+ROUNDS = 5
+
+
+def embed() -> None:
+    """Interleave the three in rounds, so that the machine's ups and downs hit all of them."""
+    import onnxruntime
+
+    encoder = load_encoder()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = n_threads()
+    session = onnxruntime.InferenceSession(str(default_onnx()), options, providers=["CPUExecutionProvider"])
+    torch_net = _torch_net()
+    for name, archive in SETS.items():
+        with open_source(DATA / archive) as source:
+            source.items = source.items[:1600]
+            n = len(source.items)
+            pixels = np.stack([decode(source.load(i), encoder.preprocessing).pixels for i in range(n)])  # type: ignore[arg-type]
+            rates: dict[str, list[float]] = {"files": [], "memory": [], "torch": []}
+            for _ in range(ROUNDS):
+                with tempfile.TemporaryDirectory() as folder, Cache(Path(folder) / "cache.sqlite") as cache:
+                    rates["files"].append(_rate(n, partial(extract, source, encoder, cache)))
+                rates["memory"].append(max(_rate(n, partial(_in_batches, session, pixels, b)) for b in (8, 16)))
+                rates["torch"].append(_rate(64, partial(torch_net, pixels[:64])))
+        best = {key: max(values) for key, values in rates.items()}
+        middle = {key: float(np.median(values)) for key, values in rates.items()}
+        record(
+            "speed",
+            what="embedding, pictures/s",
+            data=f"{name}, {n} pictures",
+            protocol=f"{ROUNDS} interleaved rounds; ONNX Runtime with {n_threads()} threads, better of batch 8 and 16",
+            median={key: round(value, 1) for key, value in middle.items()},
+            best={key: round(value, 1) for key, value in best.items()},
+            files_to_memory=round(float(np.median(np.array(rates["files"]) / rates["memory"])), 3),
+            files_to_torch=round(float(np.median(np.array(rates["files"]) / rates["torch"])), 2),
+        )
+
+
+def _in_batches(session, pixels: np.ndarray, size: int) -> None:  # type: ignore[no-untyped-def]
+    for start in range(0, len(pixels), size):
+        session.run(["features"], {"images": pixels[start : start + size]})
+
+
+def _torch_net():  # type: ignore[no-untyped-def]
+    import torch
+    from efficientnet_lite_pytorch import EfficientNet
+
+    from selfsort.features.default_encoder import weights_path
+
+    net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(weights_path())).eval()
+
+    def run(pixels: np.ndarray) -> None:
+        with torch.inference_mode():
+            for start in range(0, len(pixels), 16):
+                net((torch.from_numpy(pixels[start : start + 16]).permute(0, 3, 1, 2).float() - 127) / 128)
+
+    return run
+
+
+def _rate(n: int, call) -> float:  # type: ignore[no-untyped-def]
+    start = time.perf_counter()
+    call()
+    return n / (time.perf_counter() - start)
+
+
+def again() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        os.environ["SELFSORT_CACHE"] = str(root / "cache")
+        with tarfile.open(DATA / SETS["Caltech-101"]) as tar:
+            tar.extractall(root / "pictures", filter="data")
+        spare = sorted((root / "pictures").rglob("*.jpg"))[:10]
+        for path in spare:
+            shutil.move(path, root / path.name)
+        time.sleep(3)  # let the files' times settle
+        seconds, encoded = [], []
+        for step in ("first", "second", "ten more"):
+            if step == "ten more":
+                for path in spare:
+                    shutil.move(root / path.name, path)
+            start = time.perf_counter()
+            clusters = organize(root / "pictures", root / "run")
+            seconds.append(round(time.perf_counter() - start, 2))
+            encoded.append(clusters.run["n_encoded"])
+    record(
+        "speed",
+        what="first run, second run, after adding 10 files; seconds",
+        data="Caltech-101 as 8,242 files",
+        seconds=seconds,
+        second_to_first=round(seconds[1] / seconds[0], 3),
+        encoded_after_adding_10=encoded[2],
+    )
+
+
+def large(n: int = 100_000, n_classes: int = 1000) -> None:
+    """Clustered random features, float16, never negative like the encoder's own."""
+    rng = np.random.default_rng(0)
+    centers = rng.gamma(0.3, 1.0, (n_classes, 1280)).astype(np.float32)
+    X = np.empty((n, 1280), np.float16)
+    for start in range(0, n, 10_000):
+        part = centers[rng.integers(0, n_classes, 10_000)]
+        X[start : start + 10_000] = part * rng.gamma(2.0, 0.5, part.shape)
+    seconds = {}
+
+    def timed(stage: str, call):  # type: ignore[no-untyped-def]
+        start = time.perf_counter()
+        value = call()
+        seconds[stage] = round(time.perf_counter() - start, 1)
+        return value
+
+    vectors = timed("projection", lambda: graph_features(X))
+    found = timed("neighbors", lambda: nearest_neighbors(vectors, default_n_neighbors(n)))
+    graph = timed("graph", lambda: shared_neighbor_graph(found.indices))
+    grouping = timed("groups", lambda: find_groups(graph, vectors))
+    timed("map", lambda: layout(graph, vectors[:, :2]))
+    record(
+        "speed",
+        what=f"{n:,} × 1,280 features to neighbors, groups and map; seconds",
+        data=f"random, {n_classes} classes",
+        seconds=seconds,
+        total=round(sum(seconds.values()), 1),
+        recall=found.recall,
+        n_groups=int(grouping.labels.max()) + 1,
+        peak_memory_gb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    )
+
+
+if __name__ == "__main__":
+    for part in sys.argv[1:] or ["embed", "again", "large"]:
+        {"embed": embed, "again": again, "large": large}[part]()

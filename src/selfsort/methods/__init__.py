@@ -1,0 +1,11 @@
+"""The methods, each a scikit-learn estimator in a module of its own that is loaded when it is first asked for.
+
+Every method takes features or images, learns ``labels_`` and predicts new samples; see `selfsort.methods.base` for what
+all of them share and promise.
+"""
+
+#: Name on the command line -> ``"module:Class"``.
+METHODS: dict[str, str] = {
+    "graph": "selfsort.methods.graph:GraphClusterer",
+    "kmeans": "selfsort.methods.kmeans:KMeans",
+}
