@@ -77,9 +77,9 @@ def organize(
         extracted = extract(source, encoder, cache, progress=progress)
         clock("embed")
         pipeline = Pipeline(source, extracted, encoder, settings, salt)
-    if target is not None and (same := unchanged(target, pipeline.fingerprint)) is not None:
-        return same
     with workplace(target) as work:
+        if target is not None and (same := unchanged(target, pipeline.fingerprint)) is not None:
+            return same
         clusters = pipeline.run(work, clock, progress)
         figure = _score(clusters, labels) if labels is not None else None
         if target is not None and work is not None:

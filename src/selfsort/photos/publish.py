@@ -64,7 +64,13 @@ def workplace(target: Path | None) -> Iterator[Path | None]:
             raise DataError(
                 f"Another selfsort is writing {target} now. Wait for it, or give another folder."
             ) from error
-        yield work
+        try:
+            yield work
+        except BaseException:
+            if not any(work.glob("*.npy")):  # nothing worth keeping for the next attempt
+                shutil.rmtree(work, ignore_errors=True)
+            raise
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def publish(clusters: Clusters, figure: bytes | None, work: Path, target: Path, clock: Clock) -> None:
@@ -80,4 +86,3 @@ def publish(clusters: Clusters, figure: bytes | None, work: Path, target: Path, 
         target.rename(old)
     fresh.rename(target)
     clusters.path = target
-    shutil.rmtree(work, ignore_errors=True)

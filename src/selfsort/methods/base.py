@@ -1,0 +1,252 @@
+"""What every method shares: how it reads its input, checks its parameters, starts from the graph and reports a collapse.
+
+The promises, each a test that runs over every method: constructor arguments stay as given and what is learnt ends in
+``_``; labels passed as `y` are never looked at; the same seed gives the same labels; random states of the caller stay as
+they were; nothing is printed; input that cannot work raises `DataError` before work starts; a collapse is a warning.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from selfsort.errors import DataError
+from selfsort.features.cache import Cache
+from selfsort.features.encoders import load_encoder
+from selfsort.features.extract import extract
+from selfsort.features.graph import shared_neighbor_graph
+from selfsort.features.groups import Grouping, default_n_neighbors, find_groups
+from selfsort.features.neighbors import Neighbors, nearest_neighbors
+from selfsort.features.project import N_COMPONENTS, FloatArray, principal_axes, unit_rows
+from selfsort.metrics import cluster_usage
+from selfsort.sources import display_path, open_source
+
+#: A cluster with a larger share of the samples is a collapse, and so is an entropy of the shares below this part of ln k.
+MAX_SHARE = 0.8
+MIN_ENTROPY = 0.5
+
+
+class CollapseWarning(UserWarning):
+    """Most samples ended in one cluster, or some clusters have none."""
+
+
+class SelfsortClusterer(ClusterMixin, BaseEstimator):
+    """Base of every method.
+
+    A method has an ``__init__`` that stores its arguments, ``_parameter_constraints`` that describes them as scikit-learn
+    does, a ``fit`` that calls `_start_fit` first and `_warn_of_collapse` last, and a ``predict`` that calls
+    `_read_fitted`.
+
+    Attributes
+    ----------
+    labels_ : ndarray of int64, shape (n,)
+        Cluster of each sample.
+    n_clusters_ : int
+        How many clusters there are: as asked for, or found.
+    n_features_in_ : int
+        Features of each sample; for images, the number of their values.
+    image_shape_ : tuple of int, or None
+        Shape of one image, if images were passed as an array.
+    paths_ : list of str, or None
+        The picture that each row belongs to, if pictures were passed by path.
+    """
+
+    _parameter_constraints: dict[str, list[Any]]
+    n_clusters: int | None
+    random_state: int | np.random.RandomState | None
+    labels_: npt.NDArray[np.int64]
+    n_clusters_: int
+
+    def fit_predict(self, X: Any, y: object = None) -> npt.NDArray[np.int64]:
+        """Fit and return ``labels_``; `y` is ignored."""
+        labels: npt.NDArray[np.int64] = self.fit(X).labels_
+        return labels
+
+    def fit(self, X: Any, y: object = None) -> Self:
+        """Learn clusters; see the methods."""
+        raise NotImplementedError
+
+    def _start_fit(self, X: Any) -> tuple[FloatArray, int]:
+        """Check parameters and input; return the samples as float32 rows, and the seed."""
+        try:
+            self._validate_params()
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        self.image_shape_: tuple[int, ...] | None = None
+        self.paths_: list[str] | None = None
+        self._projection: tuple[FloatArray, FloatArray] | None = None
+        if _is_path(X):
+            encoded, self.paths_ = encode_pictures(X)
+            n_components = max(1, min(N_COMPONENTS, encoded.shape[1], len(encoded) - 1))
+            self._projection = principal_axes(encoded, n_components)
+            X = self._project(encoded)
+        elif (shape := np.shape(X) if hasattr(X, "shape") else ()) and len(shape) > 2:
+            self.image_shape_ = shape[1:]
+        rows = self._rows(X, reset=True)
+        if self.n_clusters is not None and self.n_clusters > len(rows):
+            raise DataError(
+                f"{type(self).__name__} needs at least one sample per cluster: got n_samples={len(rows)} and "
+                f"n_clusters={self.n_clusters}. Pass n_clusters={len(rows)} or less."
+            )
+        return rows, seed_from(self.random_state)
+
+    def _read_fitted(self, X: Any) -> FloatArray:
+        """Return new samples as float32 rows, in the same form as those of `fit`."""
+        check_is_fitted(self)
+        name = type(self).__name__
+        if _is_path(X) != (self.paths_ is not None):
+            fitted, got = ("pictures", "an array") if self.paths_ is not None else ("an array", "a path")
+            raise DataError(f"This {name} was fitted on {fitted} and got {got}. Pass {fitted}, as in fit.")
+        if self.paths_ is not None:
+            X = self._project(encode_pictures(X)[0])
+        elif hasattr(X, "shape") and len(X.shape) > 2 and self.image_shape_ not in (None, X.shape[1:]):
+            raise DataError(
+                f"This {name} was fitted on images of shape {self.image_shape_} and got {X.shape[1:]}. "
+                "Resize them to the shape used in fit."
+            )
+        return self._rows(X, reset=False)
+
+    def _rows(self, X: Any, *, reset: bool) -> FloatArray:
+        if sparse.issparse(X):
+            raise DataError(f"Sparse input is not supported: got {type(X).__name__}. Pass X.toarray().")
+        if hasattr(X, "shape") and len(X.shape) > 2:
+            if 0 in X.shape:
+                raise DataError(f"There are no images in an array of shape {X.shape}. Pass at least one.")
+            X = np.asarray(X).reshape(len(X), -1)
+        try:
+            with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is reported
+                rows: FloatArray = validate_data(self, X, dtype=np.float32, order="C", reset=reset)
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        return rows
+
+    def _project(self, encoded: FloatArray) -> FloatArray:
+        assert self._projection is not None
+        mean, axes = self._projection
+        return unit_rows((encoded - mean) @ axes)
+
+    def _warn_of_collapse(self) -> None:
+        if self.n_clusters == 1 or len(self.labels_) == 1:
+            return
+        usage = cluster_usage(self.labels_, self.n_clusters_)
+        share, empty = usage["largest_share"], usage["n_empty"]
+        entropy = usage["size_entropy"] / np.log(max(2, self.n_clusters_))
+        if empty or share > MAX_SHARE or entropy < MIN_ENTROPY:
+            warnings.warn(
+                f"{type(self).__name__} collapsed: the largest of {self.n_clusters_} clusters holds {share:.0%} of "
+                f"{len(self.labels_)} samples and {empty} hold none. The samples may really be alike; otherwise scale "
+                "the features or pass another n_clusters.",
+                CollapseWarning,
+                stacklevel=3,
+            )
+
+
+class Start(NamedTuple):
+    """The graph's groups and what they were made from."""
+
+    grouping: Grouping
+    graph: sparse.csr_matrix
+    neighbors: Neighbors
+
+
+def graph_start(
+    rows: FloatArray,
+    n_clusters: int | None = None,
+    *,
+    metric: str = "cosine",
+    n_neighbors: int | None = None,
+    granularity: float = 1.0,
+    seed: int = 0,
+) -> Start:
+    """Group samples by their shared-neighbor graph: where every method with clusters may start and get its k from.
+
+    Parameters
+    ----------
+    rows : ndarray of float32, shape (n, d)
+        For the cosine metric of length 1.
+    n_clusters : int, optional
+        Found if not given.
+    metric : {"cosine", "euclidean"}
+    n_neighbors : int, optional
+        See `selfsort.features.groups.default_n_neighbors`.
+    granularity : float
+        Above 1 finds more groups, below 1 fewer.
+    seed : int
+
+    Returns
+    -------
+    Start
+    """
+    n = len(rows)
+    if n_neighbors is not None and n_neighbors >= n:
+        raise DataError(
+            f"Each sample needs n_neighbors others: got n_samples={n} and n_neighbors={n_neighbors}. "
+            f"Pass n_neighbors={max(1, n - 1)} or less, or more samples."
+        )
+    if n == 1:
+        neighbors = Neighbors(np.zeros((1, 0), np.int32), np.zeros((1, 0), np.float32), 1.0)
+    else:
+        neighbors = nearest_neighbors(rows, n_neighbors or default_n_neighbors(n), metric=metric, seed=seed)
+    graph = shared_neighbor_graph(neighbors.indices)
+    grouping = find_groups(graph, rows, n_groups=n_clusters, granularity=granularity, outliers=False, seed=seed)
+    return Start(grouping, graph, neighbors)
+
+
+def encode_pictures(data: Any) -> tuple[FloatArray, list[str]]:
+    """Encode pictures with the default encoder; known ones come from the cache.
+
+    Parameters
+    ----------
+    data : path or list of paths
+        A folder, an archive, or what else `selfsort.sources.open_source` reads.
+
+    Returns
+    -------
+    features : ndarray of float32, shape (n_readable, d)
+        Square roots of the encoder's features, scaled to length 1, as in `selfsort.features.project.graph_features`.
+    paths : list of str
+        The picture that each row belongs to. The others are left out with a warning.
+
+    Raises
+    ------
+    DataError
+        If no picture can be read.
+    """
+    with open_source(data) as source, Cache() as cache:
+        extracted = extract(source, load_encoder(), cache)
+        items = source.items
+    status = [extracted.status(i) for i in range(len(items))]
+    readable = [i for i, state in enumerate(status) if state == "ok"]
+    others = [f"{display_path(items[i].path)} ({state})" for i, state in enumerate(status) if state != "ok"]
+    if not readable:
+        raise DataError(f"None of {len(items)} files is a readable picture, such as {others[0]}. Pass others.")
+    if others:
+        warnings.warn(
+            f"{len(others)} of {len(items)} files are left out, such as {others[0]}; paths_ names the rows that remain.",
+            UserWarning,
+            stacklevel=4,
+        )
+    vectors = [extracted.entries[extracted.ids[i]].features for i in readable]
+    features = np.stack([vector for vector in vectors if vector is not None]).astype(np.float32)
+    return unit_rows(np.sqrt(np.maximum(features, 0))), [display_path(items[i].path) for i in readable]
+
+
+def seed_from(random_state: int | np.random.RandomState | None) -> int:
+    """Return a seed: the number itself, one drawn from the generator, or a fresh one that leaves NumPy's state alone."""
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    return int(random_state)
+
+
+def _is_path(X: Any) -> bool:
+    first = X[0] if isinstance(X, (list, tuple)) and X else X
+    return isinstance(first, (str, bytes, os.PathLike))

@@ -1,0 +1,547 @@
+import json
+import os
+import shutil
+import sys
+import tarfile
+import zipfile
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import KINDS, draw
+
+import selfsort
+from selfsort import Clusters, DataError, Settings, organize
+
+RUN_FILES = {
+    "run.json",
+    "items.parquet",
+    "labels.npy",
+    "levels.npy",
+    "confidence.npy",
+    "embedding.npy",
+    "neighbors.npy",
+    "map.npy",
+    "groups.json",
+    "thumbnails.parquet",
+    "report.html",
+}
+RUN_KEYS = {
+    "schema",
+    "selfsort",
+    "method",
+    "params",
+    "seed",
+    "level",
+    "root",
+    "source",
+    "encoder",
+    "n_items",
+    "n_ok",
+    "n_groups",
+    "created",
+    "seconds",
+    "warnings",
+    "versions",
+    "fingerprint",
+}
+
+
+@pytest.fixture(scope="module")
+def run(library, tmp_path_factory):
+    """The library organized once, for tests that only read it."""
+    return organize(library.root, tmp_path_factory.mktemp("runs") / "run")
+
+
+def snapshot(folder):
+    """Return what every file below a folder is, exactly."""
+    return {
+        str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()
+    }
+
+
+def paths(clusters):
+    return clusters.items.column("path").to_pylist()
+
+
+def assert_whole(clusters, n):
+    """Check what holds for every result."""
+    assert len(clusters.items) == n
+    for name, dtype, shape in [
+        ("labels", np.int64, (n,)),
+        ("levels", np.int32, (n, 4)),
+        ("confidence", np.float32, (n,)),
+        ("map", np.float32, (n, 2)),
+        ("embedding", np.float16, (n, clusters.embedding.shape[1])),
+        ("neighbors", np.int32, (n, clusters.neighbors.shape[1])),
+    ]:
+        value = getattr(clusters, name)
+        assert (value.dtype, value.shape) == (dtype, shape), name
+    ok = clusters.ok
+    assert (clusters.levels[~ok] == -1).all()
+    assert (clusters.confidence[~ok] == 0).all()
+    assert (clusters.neighbors[~ok] == -1).all()
+    assert np.isnan(clusters.map[~ok]).all()
+    assert np.isfinite(clusters.map[ok]).all()
+    assert (clusters.embedding[~ok] == 0).all()
+    assert ((clusters.confidence >= 0) & (clusters.confidence <= 1 + 1e-6)).all()
+    assert not (clusters.neighbors == np.arange(n)[:, None]).any()
+    assert np.isin(clusters.neighbors[ok], np.flatnonzero(ok)).all()
+    assert [clusters.thumbnail(i) is not None for i in range(n)] == ok.tolist()
+    facts = clusters.run
+    assert (facts["n_items"], facts["n_ok"]) == (n, ok.sum())
+    assert facts["n_groups"] == clusters.labels.max(initial=-1) + 1
+    assert facts["n_nowhere"] == ((clusters.labels < 0) & ok).sum()
+    json.dumps(facts)
+    for g in clusters.groups:
+        members = np.flatnonzero(clusters.levels[:, g["level"]] == g["group"])
+        assert g["size"] == len(members) > 0
+        assert set(g["prototypes"]) <= set(members.tolist())
+        assert g["prototypes"]
+        assert set(g["odd"]) <= set(members.tolist())
+        parents = set(clusters.levels[members, g["level"] - 1].tolist()) if g["level"] else {None}
+        assert parents == {g["parent"]}
+    wanted = {(level, int(x)) for level, col in enumerate(clusters.levels.T) for x in set(col.tolist()) - {-1}}
+    assert {(g["level"], g["group"]) for g in clusters.groups} == wanted
+    for level in clusters.levels.T:
+        sizes = np.bincount(level[level >= 0])
+        assert (np.diff(sizes) <= 0).all()
+
+
+# --- the run folder
+
+
+def test_the_run_folder_holds_everything(run, library):
+    assert {p.name for p in run.path.iterdir()} == RUN_FILES
+    loaded = Clusters.load(run.path)
+    assert_whole(loaded, len(library))
+    assert_whole(run, len(library))
+    assert np.array_equal(np.load(run.path / "labels.npy"), loaded.labels)
+    assert loaded.run.keys() >= RUN_KEYS
+    assert loaded.run["params"] == {
+        "groups": None,
+        "granularity": 1.0,
+        "encoder": "efficientnet-lite0",
+        "n_neighbors": None,
+        "seed": 0,
+    }
+    assert (loaded.run["root"], loaded.run["source"]) == (str(library.root), "folder")
+    assert set(loaded.run["seconds"]) == {"find", "embed", "neighbors", "groups", "map", "report"}
+    assert loaded.run["n_distinct"] == len(library.kinds) - len(library.copies)
+    assert pq.read_table(run.path / "thumbnails.parquet").column_names == ["jpeg"]
+
+
+def test_items_say_what_was_found(run, library):
+    items = {row["path"]: row for row in run.items.to_pylist()}
+    assert list(items) == sorted(items, key=os.fsencode)
+    assert set(items) == set(library.kinds) | set(library.broken)
+    import xxhash
+
+    for name, row in items.items():
+        content = (library.root / name).read_bytes()
+        assert row["path_bytes"] == os.fsencode(name)
+        assert row["size"] == len(content)
+        assert row["id"] == xxhash.xxh3_128_hexdigest(content)
+        if name in library.kinds:
+            assert (row["status"], row["width"], row["height"]) == ("ok", 96, 96)
+            assert row["format"] in ("JPEG", "PNG")
+        else:
+            assert row["status"] not in ("ok", "")
+            assert "\n" not in row["status"]
+            assert (row["width"], row["format"]) == (0, "")
+
+
+def test_kinds_are_told_apart(run, library):
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    rows = [i for i, path in enumerate(paths(run)) if path in library.kinds]
+    truth = [library.kinds[paths(run)[i]] for i in rows]
+    assert adjusted_mutual_info_score(truth, run.labels[rows]) > 0.9
+
+
+def test_copies_share_everything(run, library):
+    for a, b in library.copies:
+        i, j = paths(run).index(a), paths(run).index(b)
+        assert (run.levels[i] == run.levels[j]).all()
+        for name in ("embedding", "map", "confidence"):
+            assert np.array_equal(getattr(run, name)[i], getattr(run, name)[j])
+        assert run.thumbnail(i) == run.thumbnail(j)
+
+
+def test_the_result_in_memory_is_that_of_the_folder(run, library):
+    memory = organize(library.root)
+    assert memory.path is None
+    for name in ("labels", "levels", "neighbors", "map", "confidence", "embedding"):
+        assert np.array_equal(getattr(memory, name), getattr(run, name), equal_nan=True)
+
+
+def test_the_same_seed_gives_the_same_result_in_one_process(library):
+    first, again = (organize(library.root, settings=Settings(seed=7, granularity=2)) for _ in range(2))
+    assert np.array_equal(first.levels, again.levels)
+    assert np.array_equal(first.map, again.map, equal_nan=True)
+
+
+# --- writing it
+
+
+def test_an_unchanged_second_run_touches_nothing(own_library, tmp_path):
+    first = organize(own_library.root, tmp_path / "run")
+    before = snapshot(tmp_path / "run")
+    again = organize(own_library.root, tmp_path / "run")
+    assert snapshot(tmp_path / "run") == before
+    assert again.run == first.run
+    assert again.path == tmp_path / "run"
+
+
+@pytest.mark.parametrize("change", ["settings", "file", "name", "labels", "report"])
+def test_a_change_replaces_the_run_as_a_whole(own_library, tmp_path, change):
+    run = tmp_path / "run"
+    organize(own_library.root, run)
+    before = snapshot(run)
+    options = {}
+    if change == "settings":
+        options["settings"] = Settings(granularity=1.5)
+    elif change == "file":
+        (own_library.root / "notes.jpg").unlink()
+    elif change == "name":
+        (own_library.root / "notes.jpg").rename(own_library.root / "other.jpg")
+    elif change == "labels":
+        options["labels"] = "folders"
+    else:
+        (run / "report.html").unlink()
+    organize(own_library.root, run, **options)
+    after = snapshot(run)
+    assert set(after) >= RUN_FILES
+    assert after["run.json"] != before["run.json"]
+    assert sorted(os.listdir(tmp_path)) == ["pictures", "run"]  # noqa: PTH208
+
+
+def test_a_folder_of_something_else_is_left_alone(library, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "thesis.doc").write_text("years of work")
+    with pytest.raises(DataError, match="not a run folder"):
+        organize(library.root, tmp_path / "a")
+    with pytest.raises(DataError, match="is a file"):
+        organize(library.root, tmp_path / "a" / "thesis.doc")
+    with pytest.raises(DataError):
+        organize(library.root, tmp_path / "a" / "thesis.doc" / "run")
+    assert (tmp_path / "a" / "thesis.doc").read_text() == "years of work"
+    assert [p.name for p in tmp_path.rglob("*")] == ["a", "thesis.doc"]
+
+
+def test_a_run_json_of_another_program_makes_no_run(library, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "run.json").write_text('{"experiment": 5}')
+    (tmp_path / "a" / "weights.bin").write_text("a week of training")
+    with pytest.raises(DataError):
+        organize(library.root, tmp_path / "a")
+    assert (tmp_path / "a" / "weights.bin").exists()
+
+
+def test_what_people_put_into_a_run_folder_is_never_deleted(library, tmp_path):
+    """An export or notes inside a run: replacing the run would take them away."""
+    organize(library.root, tmp_path / "run")
+    (tmp_path / "run" / "export").mkdir()
+    (tmp_path / "run" / "export" / "mine.jpg").write_bytes(b"mine")
+    try:
+        organize(library.root, tmp_path / "run", settings=Settings(granularity=2))
+    except DataError:
+        pass
+    assert (tmp_path / "run" / "export" / "mine.jpg").exists()
+
+
+def test_originals_inside_the_run_folder_are_never_deleted(library, tmp_path):
+    organize(library.root, tmp_path / "run")
+    shutil.copytree(library.root / "disks", tmp_path / "run" / "pictures")
+    try:
+        organize(tmp_path / "run" / "pictures", tmp_path / "run")
+    except DataError:
+        pass
+    assert len(list((tmp_path / "run" / "pictures").iterdir())) == 11
+
+
+def test_an_empty_folder_may_become_the_run(library, tmp_path):
+    (tmp_path / "run").mkdir()
+    organize(library.root, tmp_path / "run")
+    assert {p.name for p in (tmp_path / "run").iterdir()} == RUN_FILES
+
+
+def test_a_run_inside_the_pictures_is_not_among_them(own_library):
+    first = organize(own_library.root, own_library.root / "run")
+    again = organize(own_library.root, own_library.root / "run")
+    assert len(first.items) == len(own_library)
+    assert again.run["fingerprint"] == first.run["fingerprint"]
+
+
+def test_a_process_at_work_keeps_others_out(library, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    (tmp_path / ".run.partial").mkdir()
+    with (tmp_path / ".run.partial" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="Another selfsort"):
+            organize(library.root, tmp_path / "run")
+    organize(library.root, tmp_path / "run")
+
+
+def test_an_interrupt_in_any_stage_is_continued(library, tmp_path, run):
+    for stage in ("embed", "neighbors", "groups", "map", "report"):
+
+        def interrupt(name, done, total, stage=stage):
+            if name == stage:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            organize(library.root, tmp_path / "run", progress=interrupt)
+        assert not (tmp_path / "run").exists()
+    kept = [p.name.split("-")[0] for p in (tmp_path / ".run.partial").iterdir()]
+    assert sorted(kept) == ["groups", "lock", "map", "neighbors"]
+    seen = []
+    again = organize(library.root, tmp_path / "run", progress=lambda *call: seen.append(call[0]))
+    assert set(seen) == {"find", "embed", "report"}  # the other stages were kept
+    assert np.array_equal(again.labels, run.labels)
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_kill_just_after_the_run_is_in_place_leaves_nothing_for_ever(library, tmp_path, run, earlier):
+    """The moment between the last rename and the removal of the workplace."""
+    shutil.copytree(run.path, tmp_path / "run")
+    (tmp_path / ".run.partial").mkdir()
+    (tmp_path / ".run.partial" / "lock").touch()
+    if earlier:
+        shutil.copytree(run.path, tmp_path / ".run.partial" / "old")
+    organize(library.root, tmp_path / "run")
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+# --- what cannot work is said before any work
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"groups": 0},
+        {"groups": -3},
+        {"groups": 2.5},
+        {"groups": "3"},
+        {"granularity": 0.0},
+        {"granularity": float("nan")},
+        {"granularity": 21},
+        {"granularity": "fine"},
+        {"n_neighbors": 0},
+        {"n_neighbors": 1.5},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"seed": None},
+    ],
+)
+def test_settings_that_cannot_work(settings):
+    with pytest.raises(DataError):
+        Settings(**settings)
+
+
+def test_settings_may_be_numpy_numbers(library, tmp_path):
+    settings = Settings(
+        groups=np.int64(4), granularity=np.float32(1), n_neighbors=np.int32(5), seed=np.random.default_rng(0).integers(9)
+    )
+    clusters = organize(library.root, tmp_path / "run", settings=settings)
+    assert Clusters.load(tmp_path / "run").run["params"]["groups"] == clusters.run["n_groups"] == 4
+
+
+def test_more_groups_than_pictures(library, tmp_path):
+    with pytest.raises(DataError, match="60 groups need at least as many different pictures: 55"):
+        organize(library.root, tmp_path / "run", settings=Settings(groups=60))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("groups", [1, 2, 5, 17, 55])
+def test_the_number_of_groups_asked_for(library, groups):
+    clusters = organize(library.root, settings=Settings(groups=groups))
+    assert_whole(clusters, len(library))
+    assert clusters.run["n_groups"] == groups
+    assert clusters.run["n_nowhere"] == 0
+
+
+@pytest.mark.parametrize("data", ["nowhere", b"nowhere", "", []])
+def test_data_that_is_not_there(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError):
+        organize(data, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"name,kind\n1,2\n", b"path,label\nnowhere.png,a\n", b"\xff\xfe\0"])
+def test_labels_that_cannot_be_used_are_named(library, tmp_path, content):
+    if content is not None:
+        (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(DataError):
+        organize(library.root, tmp_path / "run", labels=tmp_path / "labels.csv")
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_without_their_column_are_refused_before_the_work(library, tmp_path):
+    (tmp_path / "labels.csv").write_text("name,kind\n1,2\n")
+    seen = set()
+    with pytest.raises(DataError):
+        organize(
+            library.root, tmp_path / "run", labels=tmp_path / "labels.csv", progress=lambda *call: seen.add(call[0])
+        )
+    assert not seen & {"neighbors", "groups", "map"}
+
+
+def test_labels_score_and_steer_nothing(library, tmp_path, run):
+    clusters = organize(library.root, tmp_path / "run", labels="folders")
+    assert np.array_equal(clusters.levels, run.levels)
+    assert clusters.run["scores"]["ami"] > 0.9
+    assert "protocol" in Clusters.load(tmp_path / "run").run
+
+
+# --- how many pictures there are
+
+
+@pytest.mark.filterwarnings("error:invalid value")
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_a_handful_of_pictures(tmp_path, n):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(n):
+        draw(KINDS[i], i).save(folder / f"{i}.png")
+    clusters = organize(folder, tmp_path / "run")
+    assert_whole(clusters, n)
+    assert_whole(Clusters.load(tmp_path / "run"), n)
+    assert clusters.run["n_groups"] >= 1
+
+
+def test_an_empty_folder(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(DataError, match="no files"):
+        organize(tmp_path / "pictures", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_but_broken_files(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"{i}.jpg").write_bytes(b"x" * i)
+    clusters = organize(folder, tmp_path / "run")
+    assert_whole(clusters, 3)
+    assert_whole(Clusters.load(tmp_path / "run"), 3)
+    assert (clusters.run["n_ok"], clusters.run["n_groups"]) == (0, 0)
+    assert clusters.run["warnings"]
+    assert {p.name for p in (tmp_path / "run").iterdir()} == RUN_FILES
+
+
+@pytest.mark.filterwarnings("error:invalid value")
+def test_many_copies_of_one_picture(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(25):
+        draw("disks", 1).save(folder / f"{i}.png")
+    clusters = organize(folder, tmp_path / "run")
+    assert_whole(clusters, 25)
+    assert clusters.labels.tolist() == [0] * 25
+
+
+def test_pictures_that_look_the_same_and_differ_in_bytes(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(25):
+        draw("checks", 0).save(folder / f"{i}.png")
+        with (folder / f"{i}.png").open("ab") as file:
+            file.write(b"%d" % i)
+    clusters = organize(folder, tmp_path / "run")
+    assert_whole(clusters, 25)
+    assert clusters.run["n_distinct"] == 25
+
+
+def test_a_collapse_is_a_warning(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 255, (40, 24, 24, 3), dtype=np.uint8)
+    clusters = organize(pictures, settings=Settings(groups=1))
+    assert any("100%" in warning for warning in clusters.run["warnings"])
+
+
+# --- where pictures come from
+
+
+def content_of(clusters):
+    return sorted(zip(clusters.items.column("id").to_pylist(), clusters.items.column("status").to_pylist(), strict=True))
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip", "txt", "list"])
+def test_every_source_gives_the_same_pictures(library, run, tmp_path, kind):
+    names = sorted([*library.kinds, *library.broken])
+    data = tmp_path / f"data.{kind}"
+    if kind.startswith("tar"):
+        with tarfile.open(data, "w:gz" if kind == "tar.gz" else "w") as archive:
+            for name in names:
+                archive.add(library.root / name, name)
+    elif kind == "zip":
+        with zipfile.ZipFile(data, "w") as archive:
+            for name in names:
+                archive.write(library.root / name, name)
+    elif kind == "txt":
+        data.write_text("\n".join(str(library.root / name) for name in names))
+    else:
+        data = [library.root / name for name in names]
+    clusters = organize(data, tmp_path / "run")
+    assert content_of(clusters) == content_of(run)
+    assert np.array_equal(clusters.labels, run.labels)  # the rows have the same order
+    assert clusters.run["source"] == ("list" if kind == "txt" else kind.split(".")[0])
+
+
+def test_one_picture(library, tmp_path):
+    clusters = organize(library.root / "disks/00.png", tmp_path / "run")
+    assert_whole(clusters, 1)
+    assert paths(clusters) == ["00.png"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("shape", [(12, 28, 28), (12, 28, 28, 1), (12, 20, 30, 3)])
+def test_arrays(tmp_path, dtype, shape):
+    pictures = np.random.default_rng(0).random(shape)
+    pictures = (pictures * 255).astype(np.uint8) if dtype == np.uint8 else pictures.astype(dtype)
+    clusters = organize(pictures, tmp_path / "run")
+    assert_whole(clusters, 12)
+    assert (clusters.run["source"], clusters.run["root"]) == ("array", "")
+    assert clusters.ok.all()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="needs file names of any bytes")
+def test_names_of_any_bytes_from_end_to_end(tmp_path):
+    """organize → report → evaluate → export → undo."""
+    names = [b"caf\xe9.png", b"line\nend.png", "雪 🌨.png".encode(), b" space ", b"-rf.png", b"quote\"'<b>&.png", b"%41.png"]
+    names += [b"folder \xff/" + name for name in names[:4]] + [b"back\\slash.png", b"semi;colon.png", b"a" * 251 + b".png"]
+    root = tmp_path / os.fsdecode(b"pictures \xe9\n\xf0\x9f\x98\x80")
+    originals = {}
+    for i, name in enumerate(names):
+        path = root / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw(KINDS[i % 2], i).save(path, "PNG")
+        originals[name] = path.read_bytes()
+    run = tmp_path / os.fsdecode(b"run \xe9\n")
+    clusters = organize(root, run)
+    assert clusters.ok.all()
+    assert clusters.items.column("path_bytes").to_pylist() == sorted(names)
+    loaded = Clusters.load(run)
+    assert loaded.run["root"] == str(root)
+    report = (run / "report.html").read_bytes().decode("utf-8")  # valid for browsers
+    assert "<b>&" not in report
+    labels = tmp_path / "labels.csv"
+    with labels.open("wb") as file:
+        file.write(b"path,label\n")
+        for i, name in enumerate(names):
+            file.write(b'"%s",%d\n' % (name.replace(b'"', b'""'), i % 2))
+    evaluation = selfsort.evaluate(loaded, labels)
+    assert evaluation.protocol is not None
+    json.loads(evaluation.to_json())
+    result = selfsort.export(loaded, tmp_path / "out", mode="copy")
+    assert result.skipped == []
+    copies = [p for p in (tmp_path / "out").rglob("*") if p.is_file() and p.read_bytes() in originals.values()]
+    assert len(copies) == len(names)
+    selfsort.undo(tmp_path / "out")
+    assert not (tmp_path / "out").exists() or not [p for p in (tmp_path / "out").rglob("*.png")]
+    assert {os.fsencode(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()} == originals
+    before = snapshot(run)
+    organize(root, run)
+    assert snapshot(run) == before
