@@ -69,7 +69,9 @@ def use(path):
         cache.add("e", [entry(i, 500) for i in range(1000, 1100)], [])
 
 
-@pytest.mark.parametrize("content", [b"this is not a database, and longer than a header " * 9, b"SQLite format 3\0" * 99])
+@pytest.mark.parametrize(
+    "content", [b"this is not a database, and longer than a header " * 9, b"SQLite format 3\0" * 99]
+)
 def test_a_file_that_is_no_cache(tmp_path, content):
     (tmp_path / "c").write_bytes(content)
     with pytest.raises(DataError, match="delete it"):
@@ -118,7 +120,8 @@ from pathlib import Path
 from selfsort.features.cache import Cache, Entry
 for start in range(int(sys.argv[2]), int(sys.argv[2]) + 300, 10):
     with Cache(Path(sys.argv[1])) as cache:
-        cache.add("e", [Entry(f"id{i}", "ok", 1, 1, "", np.full(9, i, np.float16), b"t") for i in range(start, start + 10)], [])
+        features = {i: np.full(9, i, np.float16) for i in range(start, start + 10)}
+        cache.add("e", [Entry(f"id{i}", "ok", 1, 1, "", x, b"t") for i, x in features.items()], [])
 """
 
 

@@ -8,8 +8,8 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-from conftest import KINDS, draw
 
+from conftest import KINDS, draw
 from selfsort.errors import ModelError
 from selfsort.features.default_encoder import build_onnx, read_legacy_torch, weights_path
 from selfsort.features.encoders import DEFAULT, OnnxEncoder, default_onnx, load_encoder, settings_from_config
@@ -38,7 +38,7 @@ def test_the_default_encoder_is_efficientnet_lite0():
     model = package.EfficientNet.from_name("efficientnet-lite0")
     model.load_state_dict(state)
     model.eval()
-    images = pixels(20)
+    images = pixels(16)
     session = onnxruntime.InferenceSession(str(default_onnx()), providers=["CPUExecutionProvider"])
     features, logits = session.run(["features", "logits"], {"images": images})
     with torch.inference_mode():
@@ -377,9 +377,13 @@ def test_a_model_that_takes_no_pictures(tmp_path, shape):
 )
 def test_a_model_that_does_not_fit_pictures(tmp_path, shape, output):
     path = write_onnx(tmp_path / "bad.onnx", output=output, shape=shape, channels=shape[1])
-    with pytest.raises(ModelError, match=r"bad\.onnx"):
+
+    def use():
         encoder = load_encoder(str(path))
         encoder.encode(pixels(encoder.batch_size, encoder.preprocessing.size))
+
+    with pytest.raises(ModelError, match=r"bad\.onnx"):
+        use()
 
 
 @pytest.mark.parametrize("config", ["{", "[]", '"text"', '{"size": "big"}', '{"image_mean": [0.5], "image_std": 3}'])
@@ -390,7 +394,9 @@ def test_a_bad_configuration_beside(tmp_path, config):
         load_encoder(str(tmp_path / "model.onnx"))
 
 
-@pytest.mark.parametrize("name", ["/nowhere/model.onnx", "model-that-is-not-here.onnx", "./nowhere", "~/nowhere-at-all"])
+@pytest.mark.parametrize(
+    "name", ["/nowhere/model.onnx", "model-that-is-not-here.onnx", "./nowhere", "~/nowhere-at-all"]
+)
 def test_an_encoder_that_is_not_there(name):
     with pytest.raises(ModelError, match="There is no encoder at"):
         load_encoder(name)

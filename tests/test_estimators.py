@@ -14,9 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from selfsort.errors import DataError
+from selfsort.errors import CollapseWarning, DataError
 from selfsort.methods import METHODS
-from selfsort.methods.base import CollapseWarning, encode_pictures
+from selfsort.methods.base import encode_pictures
 from selfsort.methods.graph import GraphClusterer
 from selfsort.methods.kmeans import KMeans
 
@@ -137,7 +137,7 @@ def test_input_that_cannot_work_raises_before_work_starts(estimator, X, message)
 
 @every
 def test_a_parameter_that_cannot_work_is_named(estimator):
-    with pytest.raises(DataError, match="'n_clusters' parameter .* Got 0"):
+    with pytest.raises(DataError, match=r"'n_clusters' parameter .* Got 0"):
         fresh(estimator, n_clusters=0).fit(blobs()[0])
 
 

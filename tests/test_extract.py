@@ -100,7 +100,7 @@ def test_ten_new_files_are_ten_to_encode(own_library, cache):
 
     for i in range(10):
         draw("disks", 100 + i).save(own_library.root / f"new {i}.png")
-    source, again = run(own_library.root, cache)
+    _, again = run(own_library.root, cache)
     assert again.n_encoded == 10
     assert len(again.ids) == len(own_library) + 10
 

@@ -129,12 +129,14 @@ def test_more_granularity_never_finds_fewer_groups():
 def test_the_same_seed_gives_the_same_groups():
     X = noise(300, 1)
     graph = graph_of(X)
-    assert np.array_equal(find_groups(graph, X, seed=3).levels, find_groups(graph, X, seed=3).levels)
+    first = find_groups(graph, X, seed=3).levels
+    for _ in range(10):  # a random state that nobody set shows in the second call or a later one
+        assert np.array_equal(find_groups(graph, X, seed=3).levels, first)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_the_rows_only_renames(seed):
-    """Exactly so where groups are apart; where they touch, Leiden's random order may decide single images."""
+    """Exactly so where groups are apart; where they touch, the random order may decide single images."""
     from sklearn.metrics import adjusted_rand_score
 
     order = np.random.default_rng(seed).permutation(240)
@@ -147,19 +149,15 @@ def test_the_order_of_the_rows_only_renames(seed):
 
 
 def test_only_images_without_support_belong_nowhere():
-    rng = np.random.default_rng(0)
     X, _ = blobs(8, 25, spread=0.6)
     X = np.concatenate([X, noise(20, 5, 12)])
     graph = graph_of(X)
     with_outliers = find_groups(graph, X, granularity=3)
     nowhere = with_outliers.labels < 0
-    dense = graph.toarray()
-    for i in np.flatnonzero(~nowhere):  # whoever has a group is supported by it, as far as others did not move later
-        assert support(graph, with_outliers.labels)[i] > MIN_SUPPORT / 2
+    inside = support(graph, with_outliers.labels)
+    assert inside[~nowhere].min() > MIN_SUPPORT / 2  # not all of it: others moved or left after the count
     assert nowhere.mean() < 0.3
     assert not (find_groups(graph, X, granularity=3, outliers=False).labels < 0).any()
-    assert dense.shape == (220, 220)
-    assert rng is not None
 
 
 def test_groups_are_described():

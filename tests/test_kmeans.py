@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans as Reference
@@ -75,7 +77,7 @@ def test_initial_centers_are_the_start(digits):
 
 def test_more_iterations_never_raise_the_inertia(digits):
     inertia = [kmeans(digits, 10, initial_centers=digits[:10], max_iter=m, tol=0).inertia for m in (1, 2, 5, 20, 300)]
-    assert all(later <= earlier * (1 + 1e-6) for earlier, later in zip(inertia, inertia[1:], strict=False))
+    assert all(later <= earlier * (1 + 1e-6) for earlier, later in pairwise(inertia))
 
 
 def test_more_clusters_than_rows_is_an_error():

@@ -86,7 +86,19 @@ def test_the_main_job_makes_no_system_call_to_connect(library, tmp_path):
         pytest.skip("strace is not installed")
     log = tmp_path / "calls"
     done = subprocess.run(
-        ["strace", "-f", "-e", "trace=connect", "-o", str(log), sys.executable, "-c", JOB, str(library.root), str(tmp_path)],
+        [
+            "strace",
+            "-f",
+            "-e",
+            "trace=connect",
+            "-o",
+            str(log),
+            sys.executable,
+            "-c",
+            JOB,
+            str(library.root),
+            str(tmp_path),
+        ],
         capture_output=True,
         text=True,
         check=False,

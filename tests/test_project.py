@@ -42,6 +42,19 @@ def test_principal_axes_are_those_of_scikit_learn(n, d, k):
     np.testing.assert_allclose(agreement, 1, atol=1e-3)
 
 
+@pytest.mark.parametrize("offset", [0, 1000, 10_000])
+@pytest.mark.parametrize("n", [30, 5000])
+def test_principal_axes_of_points_far_from_the_origin(n, offset):
+    """Sums of squares of uncentered float32 values would lose the variance."""
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((n, 40)) * np.linspace(3, 1, 40) + offset).astype(np.float32)
+    _, axes = principal_axes(X, 3)
+    centered = X.astype(np.float64) - X.mean(0, dtype=np.float64)
+    variance = np.linalg.svd(centered, full_matrices=False)[1][:3] ** 2
+    found = np.linalg.norm(centered @ axes, axis=0) ** 2
+    np.testing.assert_allclose(found, variance, rtol=1e-3)
+
+
 def test_the_sign_of_an_axis_is_that_of_its_largest_entry():
     _, axes = principal_axes(np.random.default_rng(0).standard_normal((50, 7)), 7)
     assert (axes[np.abs(axes).argmax(0), range(7)] > 0).all()

@@ -69,7 +69,7 @@ class Preprocessing:
     @property
     def key(self) -> str:
         """Stable name for caches; its last part changes when the same settings would give other pixels."""
-        return f"{self.resize}-{self.size}-bicubic-1"
+        return f"{self.resize}-{self.size}-bicubic-2"
 
 
 @dataclass(slots=True)
@@ -324,7 +324,7 @@ def _render(
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
         box = (left, top, left + side, top + side)
-    small = _plain(image).resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
+    small = _plain(image).resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=1.2)
     if small.mode in ("LA", "RGBA"):
         small = Image.alpha_composite(Image.new("RGBA", target, (*BACKDROP, 255)), small.convert("RGBA"))
     if small.mode != "RGB":

@@ -6,6 +6,7 @@ to drop the hard items would flatter the score. `score_all` says how many they a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from selfsort.errors import DataError
 
 UNASSIGNED = -1
 NEIGHBOR_COUNTS = (1, 5, 20)
+#: A cluster with a larger share is a collapse; so is an entropy of the shares below this part of ln k.
+MAX_SHARE, MIN_ENTROPY = 0.8, 0.5
 
 
 def contingency(
@@ -182,6 +185,19 @@ def cluster_usage(labels: ArrayLike, n_clusters: int | None = None) -> dict[str,
     if n_clusters is not None:
         usage["n_empty"] = n_clusters - len(sizes)
     return usage
+
+
+def is_collapsed(usage: Mapping[str, float | int]) -> bool:
+    """Tell whether clusters collapsed: one holds more than `MAX_SHARE`, or their entropy is below `MIN_ENTROPY` ln k.
+
+    Parameters
+    ----------
+    usage : mapping
+        From `cluster_usage`, with ``n_clusters`` given to it.
+    """
+    possible = usage["n_clusters"] + usage["n_empty"]
+    entropy = usage["size_entropy"] / float(np.log(max(2, possible)))
+    return bool(usage["n_empty"] or usage["largest_share"] > MAX_SHARE or entropy < MIN_ENTROPY)
 
 
 def expected_calibration_error(y_true: ArrayLike, y_pred: ArrayLike, confidence: ArrayLike, n_bins: int = 15) -> float:

@@ -1,8 +1,8 @@
 """The shared-neighbor graph and its groups: find them, merge them, split them.
 
-Two images that list each other's neighbors belong together. Leiden cuts this graph into many small groups; then the
+Two images that list each other's neighbors belong together. Louvain cuts this graph into many small groups; then the
 best-connected pair of groups is merged again and again, which gives a tree. Cutting the tree where the next pair is
-no better connected than `MERGE_THRESHOLD` finds the number of groups; cutting it elsewhere gives coarser levels.
+connected by less than `merge_threshold` finds the number of groups.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ IntArray = npt.NDArray[np.int64]
 RESOLUTION = 3.0
 #: Groups connected less than this stay apart. One value for features and for raw pixels; see docs/benchmarks.md.
 MERGE_THRESHOLD = 0.16
+#: With more images than this the links between parts of one class thin out, and the threshold falls with the cube root.
+THRESHOLD_UP_TO = 10_000
 _EDGE_CHUNK = 200_000
 
 
@@ -57,18 +59,20 @@ def shared_neighbor_graph(neighbors: npt.NDArray[np.int32]) -> sparse.csr_matrix
     return (graph + graph.T).tocsr()
 
 
-def leiden(graph: sparse.csr_matrix, resolution: float = RESOLUTION, seed: int = 0) -> IntArray:
-    """Cut a graph into communities (Leiden, modularity), numbered from the largest.
+def communities(graph: sparse.csr_matrix, resolution: float = RESOLUTION, seed: int = 0) -> IntArray:
+    """Cut a graph into communities (Louvain, modularity), numbered from the largest.
+
+    Not Leiden: scikit-network's draws from C's unseeded ``rand()``, so the same seed gave other groups (ADR 008).
 
     References
     ----------
-    Traag, Waltman & van Eck, "From Louvain to Leiden", Scientific Reports 2019.
+    Blondel et al., "Fast unfolding of communities in large networks", 2008.
     """
-    from sknetwork.clustering import Leiden
+    from sknetwork.clustering import Louvain
 
     if graph.nnz == 0:
         return np.arange(graph.shape[0])
-    labels = Leiden(resolution=resolution, shuffle_nodes=True, random_state=seed).fit_predict(graph)
+    labels = Louvain(resolution=resolution, shuffle_nodes=True, random_state=seed).fit_predict(graph)
     return by_size(labels)
 
 
@@ -147,7 +151,7 @@ def merge_tree(
     n_groups = int(leaves.max()) + 1
     member = sparse.csr_matrix((np.ones(len(leaves)), (np.arange(len(leaves)), leaves)), shape=(len(leaves), n_groups))
     weight = np.asarray((member.T @ graph @ member).todense(), dtype=np.float64)
-    volume = np.maximum(weight.sum(1), np.finfo(float).tiny)
+    volume = np.maximum(weight.sum(1), 1e-12)  # not smaller: products of two must not underflow
     total = volume.sum()
     np.fill_diagonal(weight, 0.0)
     centroids = None if features is None else member.T @ features.astype(np.float64)
@@ -202,6 +206,40 @@ def _closest_pair(centroids: npt.NDArray[np.float64] | None, alive: npt.NDArray[
     return int(left[a]), int(left[b])
 
 
+def merge_threshold(n: int) -> float:
+    """Return the connection above which groups of n images merge."""
+    return MERGE_THRESHOLD * min(1.0, THRESHOLD_UP_TO / n) ** (1 / 3)
+
+
+def merge_down(graph: sparse.csr_matrix, labels: IntArray, n_groups: int) -> IntArray:
+    """Merge whole groups until `n_groups` are left, each time the pair that costs the least modularity.
+
+    The change by a merge, 2 (w_ab / W - v_a v_b / W²), lets small groups join before two large ones do: asked for fewer
+    groups than were found, people mean the large ones, and `merge_tree` would join two of those and keep fragments.
+
+    References
+    ----------
+    Newman, "Fast algorithm for detecting community structure in networks", Physical Review E 2004.
+    """
+    n_now = int(labels.max()) + 1
+    member = sparse.csr_matrix((np.ones(len(labels)), (np.arange(len(labels)), labels)), shape=(len(labels), n_now))
+    weight = np.asarray((member.T @ graph @ member).todense(), dtype=np.float64)
+    parent = np.arange(n_now)
+    while len(weight) > n_groups:
+        volume = weight.sum(1)
+        total = max(volume.sum(), 1e-12)
+        change = weight / total - np.outer(volume, volume) / total**2
+        change[weight <= 0] -= 1  # groups without a link merge only when no others are left
+        np.fill_diagonal(change, -np.inf)
+        a, b = sorted(int(i) for i in np.unravel_index(change.argmax(), change.shape))
+        weight[a] += weight[b]
+        weight[:, a] += weight[:, b]
+        weight = np.delete(np.delete(weight, b, 0), b, 1)
+        parent[parent == b] = a
+        parent[parent > b] -= 1
+    return by_size(parent[labels])
+
+
 def within(graph: sparse.csr_matrix, labels: IntArray) -> sparse.csr_matrix:
     """Return the graph without the edges that leave a group."""
     edges = graph.tocoo()
@@ -210,8 +248,8 @@ def within(graph: sparse.csr_matrix, labels: IntArray) -> sparse.csr_matrix:
 
 
 def refine(graph: sparse.csr_matrix, labels: IntArray, resolution: float, seed: int = 0) -> IntArray:
-    """Cut each group into communities of its own (Leiden without the edges between groups)."""
-    inner = leiden(within(graph, labels), resolution, seed)
+    """Cut each group into communities of its own (Louvain without the edges between groups)."""
+    inner = communities(within(graph, labels), resolution, seed)
     return by_size(labels * (int(inner.max()) + 1) + inner)
 
 
@@ -226,7 +264,7 @@ def split(
 
     Parameters
     ----------
-    graph, labels : as returned by `shared_neighbor_graph` and `leiden`
+    graph, labels : as returned by `shared_neighbor_graph` and `communities`
     features : ndarray, shape (n, d)
     n_groups : int
         More than there are, at most n.

@@ -12,11 +12,12 @@ import numpy.typing as npt
 from scipy import sparse
 
 from selfsort.features.graph import (
-    MERGE_THRESHOLD,
     RESOLUTION,
     IntArray,
     by_size,
-    leiden,
+    communities,
+    merge_down,
+    merge_threshold,
     merge_tree,
     refine,
     split,
@@ -85,17 +86,21 @@ def find_groups(
     -------
     Grouping
     """
-    leaves = leiden(graph, RESOLUTION * granularity, seed)
+    leaves = communities(graph, RESOLUTION * granularity, seed)
     tree = merge_tree(graph, leaves, features)
-    n_default = n_groups or tree.n_groups(MERGE_THRESHOLD * granularity)
+    n_found = tree.n_groups(merge_threshold(len(leaves)) * granularity)
+    n_default = n_groups or n_found
     if n_default > tree.n_leaves:
         default = split(graph, leaves, features, n_default, seed)
     else:
-        default = tree.cut(n_default)
+        default = tree.cut(max(n_default, n_found))
+        if n_default < n_found:
+            default = merge_down(graph, default, n_default)
     nowhere = np.zeros(len(default), bool)
     if outliers:
         default, nowhere = _settle(graph, default)
-    coarser = [_parents(default, tree.cut(max(1, min(tree.n_leaves, -(-n_default // part))))) for part in (4, 2)]
+    half = merge_down(graph, by_size(default), -(-n_default // 2))
+    coarser = [merge_down(graph, half, -(-n_default // 4)), half]
     finer = refine(graph, default, 2 * RESOLUTION * granularity, seed)
     levels = np.column_stack([*coarser, default, finer])
     levels[nowhere] = -1

@@ -1,15 +1,16 @@
-"""What every method shares: how it reads its input, checks its parameters, starts from the graph and reports a collapse.
+"""What every method shares: reading input, checking parameters, the start from the graph, the warning of a collapse.
 
 The promises, each a test that runs over every method: constructor arguments stay as given and what is learnt ends in
-``_``; labels passed as `y` are never looked at; the same seed gives the same labels; random states of the caller stay as
-they were; nothing is printed; input that cannot work raises `DataError` before work starts; a collapse is a warning.
+``_``; labels passed as `y` are never looked at; the same seed gives the same labels; random states of the caller stay
+as they were; nothing is printed; input that cannot work raises `DataError` before work starts; a collapse is a warning.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from typing import Any, NamedTuple, Self
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from selfsort.errors import DataError
+from selfsort.errors import CollapseWarning, DataError
 from selfsort.features.cache import Cache
 from selfsort.features.encoders import load_encoder
 from selfsort.features.extract import extract
@@ -25,24 +26,16 @@ from selfsort.features.graph import shared_neighbor_graph
 from selfsort.features.groups import Grouping, default_n_neighbors, find_groups
 from selfsort.features.neighbors import Neighbors, nearest_neighbors
 from selfsort.features.project import N_COMPONENTS, FloatArray, principal_axes, unit_rows
-from selfsort.metrics import cluster_usage
+from selfsort.metrics import cluster_usage, is_collapsed
 from selfsort.sources import display_path, open_source
 
-#: A cluster with a larger share of the samples is a collapse, and so is an entropy of the shares below this part of ln k.
-MAX_SHARE = 0.8
-MIN_ENTROPY = 0.5
 
-
-class CollapseWarning(UserWarning):
-    """Most samples ended in one cluster, or some clusters have none."""
-
-
-class SelfsortClusterer(ClusterMixin, BaseEstimator):
+class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
     """Base of every method.
 
-    A method has an ``__init__`` that stores its arguments, ``_parameter_constraints`` that describes them as scikit-learn
-    does, a ``fit`` that calls `_start_fit` first and `_warn_of_collapse` last, and a ``predict`` that calls
-    `_read_fitted`.
+    A method has an ``__init__`` that stores its arguments, ``_parameter_constraints`` that describes them as
+    scikit-learn does, a ``fit`` that calls `_start_fit` first and `_warn_of_collapse` last, and a ``predict`` that
+    calls `_read_fitted`.
 
     Attributes
     ----------
@@ -58,7 +51,7 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator):
         The picture that each row belongs to, if pictures were passed by path.
     """
 
-    _parameter_constraints: dict[str, list[Any]]
+    _parameter_constraints: ClassVar[dict[str, list[Any]]]
     n_clusters: int | None
     random_state: int | np.random.RandomState | None
     labels_: npt.NDArray[np.int64]
@@ -69,9 +62,9 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator):
         labels: npt.NDArray[np.int64] = self.fit(X).labels_
         return labels
 
+    @abstractmethod
     def fit(self, X: Any, y: object = None) -> Self:
         """Learn clusters; see the methods."""
-        raise NotImplementedError
 
     def _start_fit(self, X: Any) -> tuple[FloatArray, int]:
         """Check parameters and input; return the samples as float32 rows, and the seed."""
@@ -136,13 +129,11 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator):
         if self.n_clusters == 1 or len(self.labels_) == 1:
             return
         usage = cluster_usage(self.labels_, self.n_clusters_)
-        share, empty = usage["largest_share"], usage["n_empty"]
-        entropy = usage["size_entropy"] / np.log(max(2, self.n_clusters_))
-        if empty or share > MAX_SHARE or entropy < MIN_ENTROPY:
+        if is_collapsed(usage):
             warnings.warn(
-                f"{type(self).__name__} collapsed: the largest of {self.n_clusters_} clusters holds {share:.0%} of "
-                f"{len(self.labels_)} samples and {empty} hold none. The samples may really be alike; otherwise scale "
-                "the features or pass another n_clusters.",
+                f"{type(self).__name__} collapsed: the largest of {self.n_clusters_} clusters holds "
+                f"{usage['largest_share']:.0%} of {len(self.labels_)} samples and {usage['n_empty']} hold none. The "
+                "samples may really be alike; otherwise scale the features or pass another n_clusters.",
                 CollapseWarning,
                 stacklevel=3,
             )
@@ -229,7 +220,7 @@ def encode_pictures(data: Any) -> tuple[FloatArray, list[str]]:
         raise DataError(f"None of {len(items)} files is a readable picture, such as {others[0]}. Pass others.")
     if others:
         warnings.warn(
-            f"{len(others)} of {len(items)} files are left out, such as {others[0]}; paths_ names the rows that remain.",
+            f"{len(others)} of {len(items)} files are left out, such as {others[0]}; paths_ names the others.",
             UserWarning,
             stacklevel=4,
         )
@@ -239,7 +230,7 @@ def encode_pictures(data: Any) -> tuple[FloatArray, list[str]]:
 
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:
-    """Return a seed: the number itself, one drawn from the generator, or a fresh one that leaves NumPy's state alone."""
+    """Return a seed: the number itself, one drawn from the generator, or a fresh one (NumPy's state stays)."""
     if random_state is None:
         return int(np.random.default_rng().integers(2**31))
     if isinstance(random_state, np.random.RandomState):

@@ -18,7 +18,7 @@ _CHUNK = 4096
 
 
 class GraphClusterer(SelfsortClusterer):
-    """Leiden communities of the shared-neighbor graph, merged while they are well connected.
+    """Communities of the shared-neighbor graph, merged while they are well connected.
 
     Needs no training and finds the number of clusters; see `selfsort.features.graph` and `selfsort.features.groups`.
 
@@ -29,8 +29,8 @@ class GraphClusterer(SelfsortClusterer):
     n_neighbors : int or None
         Neighbors of each sample in the graph; None: 15, and fewer below 225 samples.
     metric : {"cosine", "euclidean"}
-        What neighbors are nearest by. Cosine, the default, groups raw pixels better (docs/benchmarks.md), as it does not
-        mind how dark a picture is; Euclidean suits features whose length or origin means something.
+        What neighbors are nearest by. Cosine, the default, groups raw pixels better (docs/benchmarks.md), as it does
+        not mind how dark a picture is; Euclidean suits features whose length or origin means something.
     granularity : float
         Above 1 finds more and smaller groups, below 1 fewer and larger ones.
     random_state : int, RandomState or None
@@ -137,7 +137,7 @@ class GraphClusterer(SelfsortClusterer):
         return unit_rows(rows) if self.metric == "cosine" else np.ascontiguousarray(rows - self._origin)
 
     def _vote(self, voters: npt.NDArray[np.integer], squared_distances: FloatArray) -> npt.NDArray[np.int64]:
-        """Return the label with the most weight; a voter's falls with its distance, measured by the farthest voter's."""
+        """Return the label with the most weight, which falls with a voter's distance relative to the farthest."""
         distances = np.maximum(squared_distances, 0)
         weights = np.exp(-distances / np.maximum(distances[:, -1:], np.float32(1e-12)))
         starts = np.arange(len(voters) + 1) * voters.shape[1]

@@ -26,8 +26,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SelfsortClustere
     n_clusters : int or None
         None: as many as the shared-neighbor graph finds.
     init : {"k-means++", "graph", "random"} or array-like of shape (n_clusters, d)
-        Where the centers start. ``"k-means++"``, the algorithm's own, gives the smallest inertia; ``"graph"`` starts once,
-        from the means of the graph's groups, which often match the classes better; ``"random"``: from random samples.
+        Where the centers start. ``"k-means++"``, the algorithm's own, gives the smallest inertia; ``"graph"`` starts
+        once, from the means of the graph's groups; ``"random"``: from random samples.
     n_init : int
         Number of starts for ``"k-means++"`` and ``"random"``; the one with the smallest inertia is kept.
     max_iter : int

@@ -24,13 +24,12 @@ from selfsort.features.groups import Grouping, default_n_neighbors, describe_gro
 from selfsort.features.layout import layout
 from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import graph_features
+from selfsort.metrics import cluster_usage, is_collapsed
 from selfsort.runtime import Clock, Progress, n_threads
 from selfsort.sources import Source, display_path
 
-#: A group with a larger share of all pictures than this is reported as a collapse.
-MAX_SHARE = 0.8
 #: Raise when the same features would give other groups: runs are then made anew.
-_STAGES_VERSION = 1
+_STAGES_VERSION = 2
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "pillow", "scikit-network")
 
 
@@ -212,12 +211,12 @@ class Pipeline:
     def _warn_of_collapse(self, sizes: npt.NDArray[np.int64]) -> None:
         if sizes.sum() < 20:
             return
-        shares = sizes / sizes.sum()
-        entropy = -(shares * np.log(shares)).sum()
-        if shares.max() > MAX_SHARE or entropy < 0.5 * np.log(len(sizes)):
+        usage = cluster_usage(np.repeat(np.arange(len(sizes)), sizes), len(sizes))
+        if is_collapsed(usage):
             self.warnings.append(
-                f"The largest of {len(sizes)} groups holds {shares.max():.0%} of the pictures. They may really be "
-                "alike; for a finer view raise the granularity (--granularity 3) or give a number of groups (--groups)."
+                f"The largest of {len(sizes)} groups holds {usage['largest_share']:.0%} of the pictures. They may "
+                "really be alike; for a finer view raise the granularity (--granularity 3) or give a number of groups "
+                "(--groups)."
             )
 
     def _rows(self) -> Iterator[dict[str, Any]]:
