@@ -55,7 +55,7 @@ def make_run(root, files=FILES, source="folder", run_folder=None, names=None):
     groups = [{"level": 1, "group": g, "size": 3, "prototypes": [3 * g]} for g in range(fine.max() + 1)]
     for group, name in zip(groups, names or [], strict=False):
         group["name"] = name
-    run = {"level": 1, "root": str(root), "source": source, "fingerprint": "f1"}
+    run = {"schema": 1, "level": 1, "root": str(root), "source": source, "fingerprint": "f1"}
     clusters = Clusters(
         run, items_table(rows), levels, np.full(n, 0.75, np.float32), np.full((n, 1), -1, np.int32), groups
     )

@@ -129,16 +129,16 @@ class Clusters:
         import pyarrow.parquet as pq
 
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(folder / "items.parquet") as path:
-            pq.write_table(self.items, path, compression="zstd")
+        with atomic_write(folder / "items.parquet") as path, open(path, "wb") as file:  # pyarrow wants UTF-8 names
+            pq.write_table(self.items, file, compression="zstd")
         for name in ARRAYS:
             value = getattr(self, name)
             if value is not None:
                 save_array(folder / f"{name}.npy", np.asarray(value))
         if self.thumbnails is not None:
-            with atomic_write(folder / "thumbnails.parquet") as path:
+            with atomic_write(folder / "thumbnails.parquet") as path, open(path, "wb") as file:
                 table = pa.table({"jpeg": pa.array(self.thumbnails, pa.binary())})
-                pq.write_table(table, path, compression="none", row_group_size=4096)
+                pq.write_table(table, file, compression="none", row_group_size=4096)
         save_json(folder / "groups.json", self.groups)
         save_json(folder / "run.json", self.run)
         self.path = folder
@@ -160,19 +160,20 @@ class Clusters:
                 f"{folder} is not a finished run: it has no readable run.json. Give the folder that "
                 "`selfsort organize` wrote, or run the same organize command again to finish it."
             ) from error
-        if run.get("schema", 0) > SCHEMA_VERSION:
+        schema = run.get("schema") if isinstance(run, dict) else None
+        if not isinstance(schema, int) or not isinstance(run.get("level"), int):
+            raise DataError(f"{folder} is not a run of selfsort: its run.json is of something else.")
+        if schema > SCHEMA_VERSION:
             raise DataError(
                 f"{folder} has run format {run['schema']}, this selfsort reads up to {SCHEMA_VERSION}. Update selfsort."
             )
-        import pyarrow.parquet as pq
-
         try:
             thumbnails = folder / "thumbnails.parquet"
             return cls(
                 run=run,
-                items=pq.read_table(folder / "items.parquet", memory_map=True),
+                items=_read_table(folder / "items.parquet"),
                 groups=json.loads((folder / "groups.json").read_text(encoding="utf-8")),
-                thumbnails=pq.read_table(thumbnails).column("jpeg").to_pylist() if thumbnails.exists() else None,
+                thumbnails=_read_table(thumbnails).column("jpeg").to_pylist() if thumbnails.exists() else None,
                 path=folder,
                 **{
                     name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
@@ -180,8 +181,15 @@ class Clusters:
                     if name != "labels" and (folder / f"{name}.npy").exists()
                 },
             )
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
             raise DataError(f"The run folder {folder} is damaged: {error}. Run organize again.") from error
+
+
+def _read_table(path: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    with open(path, "rb") as file:  # by its name pyarrow finds only what is valid UTF-8
+        return pq.read_table(file)
 
 
 def save_array(path: Path, value: npt.NDArray[Any]) -> None:

@@ -89,6 +89,12 @@ def read_labels(source: str | Path, clusters: Clusters) -> tuple[npt.NDArray[np.
     return np.array(rows, dtype=np.int64), np.array([found[row] for row in rows], dtype=np.str_)
 
 
+def check_labels(source: str | Path) -> None:
+    """Raise `DataError` if a label source cannot work, whatever the pictures; for use before long work."""
+    if source != FOLDERS:
+        _read_csv(Path(source))
+
+
 def evaluate(clusters: Clusters, labels: str | Path, *, level: int | None = None) -> Evaluation:
     """Score a run against true labels.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +87,7 @@ def demo(output: Path, as_json: bool) -> None:
 
     pictures = output / "pictures"
     labels = output / "labels.csv"
-    if output.exists() and any(output.iterdir()) and not labels.exists():
+    if output.exists() and any(output.iterdir()) and not pictures.is_dir():
         raise DataError(f"{output} holds other files. Give a new folder with -o.")
     with progress_bar() as progress:
         progress("write", 0, None)
@@ -103,8 +105,10 @@ def _write_digits(pictures: Path, labels: Path) -> None:
     rows = []
     for number, (pixels, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
         name = f"digit-{number:04d}.png"
-        if not (pictures / name).exists():
-            Image.fromarray((pixels * 255 / 16).round().astype("uint8")).save(pictures / name)
+        content = io.BytesIO()
+        Image.fromarray((pixels * 255 / 16).round().astype("uint8")).save(content, "PNG")
+        if not (pictures / name).exists() or (pictures / name).read_bytes() != content.getvalue():
+            (pictures / name).write_bytes(content.getvalue())
         rows.append((name, int(digit)))
     with labels.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -113,7 +117,7 @@ def _write_digits(pictures: Path, labels: Path) -> None:
 
 
 def _stem(pictures: Path) -> str:
-    name = pictures.absolute().name or "pictures"
+    name = Path(os.path.normpath(pictures.absolute())).name or "pictures"
     for suffix in (".gz", ".bz2", ".xz", ".tar", ".tgz", ".zip", ".txt"):
         name = name.removesuffix(suffix)
     return name or "pictures"

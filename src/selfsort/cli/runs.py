@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from selfsort.cli.output import emit, json_option, progress_bar, shown
+from selfsort.errors import DataError
 
 _RUN = click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 _LEVEL = click.option("--level", type=int, help="Level of the groups, 0 is the coarsest.  [default: the run's own]")
@@ -67,8 +68,13 @@ def evaluate(run: Path, labels: str, level: int | None, figure: Path | None, as_
 
     evaluation = score(Clusters.load(run), labels, level=level)
     figure = figure or run / "confusion.png"
-    with atomic_write(figure) as path:
-        path.write_bytes(confusion_png(evaluation))
+    try:
+        with atomic_write(figure) as path:
+            path.write_bytes(confusion_png(evaluation))
+    except OSError as error:
+        raise DataError(
+            f"The figure {figure} cannot be written: {error.strerror}. Give another path with --figure."
+        ) from error
     result = json.loads(evaluation.to_json()) | {"figure": str(figure)}
 
     def text() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,12 +53,23 @@ class Cache:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or cache_dir() / "cache.sqlite"
-        try:
+        with self._explained():
             self._open()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what SQLite says into what to do."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:  # disk full, no permission, or locked for a minute
+            raise DataError(
+                f"The cache {self.path} cannot be used: {error}. Free some space, or set SELFSORT_CACHE to a folder "
+                "with room, and run the same command again: what is done is kept."
+            ) from error
         except sqlite3.DatabaseError as error:
             raise DataError(
-                f"The cache {self.path} cannot be used: {error}. It holds nothing that cannot be made again: "
-                "delete it, or set SELFSORT_CACHE to another folder."
+                f"The cache {self.path} is damaged: {error}. It holds nothing that cannot be made again: delete it and "
+                "run the same command again."
             ) from error
 
     def _open(self) -> None:
@@ -79,7 +91,8 @@ class Cache:
 
     def known_ids(self, encoder: str) -> set[str]:
         """Return the contents that this encoder has seen."""
-        return {row[0] for row in self._db.execute("SELECT id FROM pictures WHERE encoder = ?", (encoder,))}
+        with self._explained():
+            return {row[0] for row in self._db.execute("SELECT id FROM pictures WHERE encoder = ?", (encoder,))}
 
     def entries(self, encoder: str, ids: Sequence[str]) -> Iterator[Entry]:
         """Yield what is known of these contents, in no particular order."""
@@ -96,7 +109,9 @@ class Cache:
     ) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(values), _IDS_PER_QUERY):
             part = values[start : start + _IDS_PER_QUERY]
-            yield from self._db.execute(query.format(",".join("?" * len(part))), [*first, *part])
+            with self._explained():
+                rows = self._db.execute(query.format(",".join("?" * len(part))), [*first, *part]).fetchall()
+            yield from rows
 
     def add(self, encoder: str, entries: Iterable[Entry], files: Iterable[tuple[bytes, str, str]]) -> None:
         """Store contents and the (path, stamp, id) of files in one transaction."""
@@ -113,15 +128,7 @@ class Cache:
             )
             for e in entries
         ]
-        try:
+        with self._explained(), self._db:  # one transaction, rolled back if anything fails
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT OR IGNORE INTO pictures VALUES (?,?,?,?,?,?,?,?)", rows)
             self._db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?)", files)
-            self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:  # disk full, or locked for a minute
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise DataError(
-                f"The cache {self.path} could not be written: {error}. Free some space, or set SELFSORT_CACHE to a "
-                "folder with room, and run the same command again: what is done is kept."
-            ) from error

@@ -96,7 +96,10 @@ def _read_storages(file: BinaryIO, keys: list[str], types: dict[str, str]) -> di
     for key in keys:
         (count,) = struct.unpack("<q", file.read(8))
         dtype = _STORAGE_TYPES[types[key]]
-        storages[key] = np.frombuffer(file.read(count * dtype.itemsize), dtype)
+        content = file.read(max(0, count) * dtype.itemsize)
+        if len(content) != count * dtype.itemsize:
+            raise EOFError("it ends early")
+        storages[key] = np.frombuffer(content, dtype)
     return storages
 
 
@@ -127,14 +130,28 @@ def read_legacy_torch(path: Path) -> dict[str, np.ndarray]:
             keys = _Unpickler(file).load()
             types = {t.storage[1]: t.storage[0] for t in tensors.values()}
             storages = _read_storages(file, keys, types)
-    except (pickle.UnpicklingError, EOFError, struct.error, KeyError, ValueError, AttributeError, TypeError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        struct.error,
+        KeyError,
+        ValueError,
+        AttributeError,
+        TypeError,
+        IndexError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         raise ModelError(f"{path} could not be read as a torch weights file: {error}. Reinstall it.") from error
     arrays = {}
     for name, tensor in tensors.items():
         flat = storages[tensor.storage[1]]
-        strides = [s * flat.itemsize for s in tensor.stride]
-        view = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides, writeable=False)
-        arrays[name] = np.ascontiguousarray(view)
+        try:  # the buffer's bounds are checked here, unlike by as_strided
+            strides = [s * flat.itemsize for s in tensor.stride]
+            view = np.ndarray(tensor.shape, flat.dtype, flat, tensor.offset * flat.itemsize, strides)
+        except (TypeError, ValueError, OverflowError, MemoryError) as error:
+            raise ModelError(f"{path} describes a tensor that its data do not hold: {error}. Reinstall it.") from error
+        arrays[name] = np.array(view, order="C")
     return arrays
 
 

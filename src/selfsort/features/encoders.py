@@ -108,7 +108,10 @@ def _settings_beside(model: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} could not be read: {error}. Mend or remove it.") from error
-    return settings_from_config(config)
+    try:
+        return settings_from_config(config)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} is no image processor's configuration: {error}. Mend or remove it.") from error
 
 
 def settings_from_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -154,6 +157,7 @@ class OnnxEncoder(Encoder):
         import onnxruntime
         import xxhash
 
+        self._path = path
         options = onnxruntime.SessionOptions()
         # one thread per call and as many calls as there are processors: no waiting at barriers inside small layers
         options.intra_op_num_threads = 1
@@ -161,7 +165,9 @@ class OnnxEncoder(Encoder):
         options.log_severity_level = 3
         try:
             data = path.read_bytes()
-            external = path.with_name(path.name + "_data").exists() or path.with_name(path.name + ".data").exists()
+            beside = [path.with_name(path.name + end) for end in ("_data", ".data")]
+            external = any(part.exists() for part in beside)
+            weights = b"".join(xxhash.xxh3_128_digest(part.read_bytes()) for part in beside if part.exists())
             self._session = onnxruntime.InferenceSession(
                 str(path) if external else data, options, providers=["CPUExecutionProvider"]
             )
@@ -184,7 +190,11 @@ class OnnxEncoder(Encoder):
         self._scale = (1 / (255 * np.array(std, np.float32))).reshape(1, 3, 1, 1)
         self._offset = (-np.array(mean, np.float32) / np.array(std, np.float32)).reshape(1, 3, 1, 1)
         normalization = "" if self._channels_last else f"-{mean}-{std}"
-        self.key = xxhash.xxh3_64_hexdigest(data + f"{self._output}{normalization}".encode()) + "-" + preprocessing.key
+        self.key = (
+            xxhash.xxh3_64_hexdigest(data + weights + f"{self._output}{normalization}".encode())
+            + "-"
+            + preprocessing.key
+        )
 
     def _choose_output(self) -> str:
         outputs = self._session.get_outputs()
@@ -199,7 +209,13 @@ class OnnxEncoder(Encoder):
         else:
             images = pixels.transpose(0, 3, 1, 2).astype(np.float32) * self._scale + self._offset
             images = images.astype(np.float16) if self._half else images
-        (features,) = self._session.run([self._output], {self._input: images})
+        try:
+            (features,) = self._session.run([self._output], {self._input: images})
+        except Exception as error:  # ONNX Runtime has no base class for its errors
+            raise ModelError(
+                f"The encoder {self.name} ({self._path}) failed on pictures of shape {images.shape}: "
+                f"{' '.join(str(error).split())[:300]}"
+            ) from error
         features = np.asarray(features, dtype=np.float32)
         if features.ndim == 4:
             features = features.mean((2, 3))

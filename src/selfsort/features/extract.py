@@ -94,7 +94,7 @@ def extract(source: Source, encoder: Encoder, cache: Cache, *, progress: Progres
         for batch in workers:
             for index, content, problem in batch.items:
                 if problem:
-                    result.problems[index] = problem
+                    result.problems[index], result.ids[index] = problem, ""
                     continue
                 result.ids[index] = content
                 if stamps[index]:

@@ -126,7 +126,10 @@ class MergeTree:
 
 
 def merge_tree(
-    graph: sparse.csr_matrix, leaves: IntArray, features: npt.NDArray[np.float32] | None = None
+    graph: sparse.csr_matrix,
+    leaves: IntArray,
+    features: npt.NDArray[np.float32] | None = None,
+    parents: IntArray | None = None,
 ) -> MergeTree:
     """Merge the best-connected pair of groups until one is left.
 
@@ -147,6 +150,8 @@ def merge_tree(
     features : ndarray, shape (n, d), optional
         Groups without any link between them merge last, by the cosine of their mean features; without features,
         in the order of their numbers.
+    parents : ndarray of int, shape (n,), optional
+        A coarser partition: unlinked groups of different parents merge only when no others are left.
     """
     n_groups = int(leaves.max()) + 1
     member = sparse.csr_matrix((np.ones(len(leaves)), (np.arange(len(leaves)), leaves)), shape=(len(leaves), n_groups))
@@ -156,6 +161,9 @@ def merge_tree(
     np.fill_diagonal(weight, 0.0)
     centroids = None if features is None else member.T @ features.astype(np.float64)
     alive = np.ones(n_groups, bool)
+    parent = np.zeros(n_groups, np.int64)
+    if parents is not None:
+        parent[leaves] = parents
 
     def connection(group: int) -> npt.NDArray[np.float64]:
         scores = weight[group] * np.sqrt(total) / (volume[group] * volume) ** 0.75
@@ -170,7 +178,7 @@ def merge_tree(
         a = int(best.argmax())
         score = best[a]
         if score <= 0:  # separate components are left: only the features can say which are alike
-            a, b = _closest_pair(centroids, alive)
+            a, b = _closest_pair(centroids, alive, parent)
         else:
             b = int(partner[a])
         a, b = min(a, b), max(a, b)
@@ -195,12 +203,15 @@ def merge_tree(
     return MergeTree(leaves, np.array(merges, np.int64).reshape(-1, 2), np.array(scores))
 
 
-def _closest_pair(centroids: npt.NDArray[np.float64] | None, alive: npt.NDArray[np.bool_]) -> tuple[int, int]:
+def _closest_pair(
+    centroids: npt.NDArray[np.float64] | None, alive: npt.NDArray[np.bool_], parent: IntArray
+) -> tuple[int, int]:
     left = np.flatnonzero(alive)
     if centroids is None:
         return int(left[0]), int(left[1])
     unit = centroids[left] / np.maximum(np.linalg.norm(centroids[left], axis=1, keepdims=True), 1e-12)
     similarity = unit @ unit.T
+    similarity -= 4.0 * (parent[left][:, None] != parent[left])  # a cosine is at most 1: pairs of one parent come first
     np.fill_diagonal(similarity, -np.inf)
     a, b = np.unravel_index(similarity.argmax(), similarity.shape)
     return int(left[a]), int(left[b])
@@ -279,7 +290,7 @@ def split(
         resolution *= 1.5
         leaves = refine(graph, labels, resolution, seed)
     if leaves.max() + 1 >= n_groups:
-        return merge_tree(within(graph, labels), leaves, features).cut(n_groups)
+        return merge_tree(within(graph, labels), leaves, features, parents=labels).cut(n_groups)
     leaves = leaves.copy()
     while leaves.max() + 1 < n_groups:
         members = np.flatnonzero(leaves == np.bincount(leaves).argmax())

@@ -115,9 +115,10 @@ def _settle(graph: sparse.csr_matrix, labels: IntArray) -> tuple[IntArray, npt.N
     links = np.asarray((graph[weak] @ member).todense())
     total = np.maximum(links.sum(1), np.finfo(float).tiny)
     labels = labels.copy()
-    labels[weak] = links.argmax(1)
+    linked = links.sum(1) > 0
+    labels[weak[linked]] = links[linked].argmax(1)
     nowhere = np.zeros(len(labels), bool)
-    nowhere[weak[links.max(1, initial=0) / total < MIN_SUPPORT]] = True
+    nowhere[weak[linked & (links.max(1, initial=0) / total < MIN_SUPPORT)]] = True
     return labels, nowhere
 
 

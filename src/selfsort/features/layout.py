@@ -56,7 +56,9 @@ def layout(
     n_epochs = n_epochs or (500 if n <= 10_000 else 200)
     rng = np.random.default_rng(seed)
     scale = np.maximum(np.std(start, axis=0), 1e-9)
-    y = (np.asarray(start) / scale * np.sqrt(n) / 10 + 1e-2 * rng.standard_normal((n, 2))).astype(np.float32)
+    y = (
+        (np.asarray(start) - np.mean(start, axis=0)) / scale * np.sqrt(n) / 10 + 1e-2 * rng.standard_normal((n, 2))
+    ).astype(np.float32)
     links = sparse.triu(graph, k=1).tocoo()
     a, b = links.row.astype(np.int64), links.col.astype(np.int64)
     degree = np.maximum(np.asarray(graph.sum(1)).ravel(), 1e-6).astype(np.float32)

@@ -81,6 +81,8 @@ def nearest_neighbors(
             f"Each row needs n_neighbors other rows: got {n} rows and n_neighbors={n_neighbors}. "
             f"Pass n_neighbors between 1 and {max(1, n - 1)}."
         )
+    if metric not in ("cosine", "euclidean"):
+        raise DataError(f"The metric must be cosine or euclidean: got {metric!r}.")
     metric_id = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
     index, recall = None, 1.0
     if n > exact_up_to:

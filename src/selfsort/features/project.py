@@ -37,9 +37,11 @@ def principal_axes(X: npt.ArrayLike, n_components: int) -> tuple[FloatArray, Flo
     else:
         moments = np.zeros((d, d))
         for start in range(0, n, _CHUNK):
-            part = X[start : start + _CHUNK].astype(np.float32, copy=False)
+            part = (X[start : start + _CHUNK] - mean).astype(
+                np.float32
+            )  # centered: squares of far values lose the rest
             moments += part.T @ part
-        axes = np.linalg.eigh(moments - n * np.outer(mean, mean))[1][:, ::-1][:, :n_components]
+        axes = np.linalg.eigh(moments)[1][:, ::-1][:, :n_components]
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     return mean.astype(np.float32), np.ascontiguousarray(axes, dtype=np.float32)
 

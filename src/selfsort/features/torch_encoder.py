@@ -57,8 +57,11 @@ class TorchEncoder(Encoder):
         import xxhash
 
         digest = xxhash.xxh3_64()
-        for tensor in self._model.state_dict().values():
-            digest.update(np.ascontiguousarray(tensor.float().numpy()).tobytes())
+        modules = [self._model] if self._project is None else [self._model, self._project]
+        for module in modules:
+            for tensor in module.state_dict().values():
+                digest.update(np.ascontiguousarray(tensor.float().numpy()).tobytes())
+        digest.update(self._model.config.to_json_string().encode())  # activations, patch size and the like
         return digest.hexdigest()
 
     def encode(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

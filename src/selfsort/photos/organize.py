@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfsort.clusters import Clusters
-from selfsort.errors import DataError
+from selfsort.evaluation import FOLDERS, check_labels, evaluate
 from selfsort.features.cache import Cache
 from selfsort.features.encoders import load_encoder
 from selfsort.features.extract import extract
@@ -68,7 +68,8 @@ def organize(
     target = None if output is None else Path(output).absolute()
     if target is not None:
         check_target(target)
-    salt = _digest(labels)
+    if labels is not None:
+        check_labels(labels)
     clock = Clock()
     progress("find", 0, None)
     with open_source(data) as source, Cache() as cache:
@@ -76,7 +77,7 @@ def organize(
         encoder = load_encoder(settings.encoder)
         extracted = extract(source, encoder, cache, progress=progress)
         clock("embed")
-        pipeline = Pipeline(source, extracted, encoder, settings, salt)
+        pipeline = Pipeline(source, extracted, encoder, settings, salt=_digest(labels))
     with workplace(target) as work:
         if target is not None and (same := unchanged(target, pipeline.fingerprint)) is not None:
             return same
@@ -91,18 +92,12 @@ def organize(
 def _digest(labels: str | Path | None) -> str:
     import xxhash
 
-    if labels is None or str(labels) == "folders":
+    if labels is None or labels == FOLDERS:
         return str(labels)
-    try:
-        return xxhash.xxh3_128_hexdigest(Path(labels).read_bytes())
-    except OSError as error:
-        raise DataError(
-            f"The labels {labels} could not be read: {error.strerror}. Give a CSV file, or the word folders."
-        ) from error
+    return xxhash.xxh3_128_hexdigest(Path(labels).read_bytes())
 
 
 def _score(clusters: Clusters, labels: str | Path) -> bytes:
-    from selfsort.evaluation import evaluate
     from selfsort.figures import confusion_png
 
     evaluation = evaluate(clusters, labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -30,6 +31,8 @@ from selfsort.sources import Source, display_path
 
 #: Raise when the same features would give other groups: runs are then made anew.
 _STAGES_VERSION = 2
+#: So many neighbors are kept for those who read the run; the graph uses the nearest of them.
+_N_STORED = 20
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "pillow", "scikit-network")
 
 
@@ -57,6 +60,18 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("groups", "n_neighbors", "seed"):
+            value = getattr(self, name)
+            if value is None and name != "seed":
+                continue
+            try:  # numpy's integers become Python's, which JSON knows
+                object.__setattr__(self, name, operator.index(value))
+            except TypeError as error:
+                raise DataError(f"{name} must be a whole number: got {value!r}.") from error
+        try:
+            object.__setattr__(self, "granularity", float(self.granularity))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"The granularity must be a number: got {self.granularity!r}.") from error
         if self.groups is not None and self.groups < 1:
             raise DataError(
                 f"The number of groups must be 1 or more: got {self.groups}. Leave it out to have it found."
@@ -90,6 +105,7 @@ class Pipeline:
     ) -> None:
         self.source, self.extracted, self.encoder, self.settings = source, extracted, encoder, settings
         self._salt = salt
+        self.recall = 1.0
         self.status = [extracted.status(i) for i in range(len(source.items))]
         self.warnings = list(source.warnings)
         #: node of each row, -1 where it could not be read; and the first row of each node
@@ -124,21 +140,27 @@ class Pipeline:
     def run(self, work: Path | None, clock: Clock, progress: Progress) -> Clusters:
         """Compute the stages; with a folder `work`, those that a killed run finished are taken from it."""
 
-        def stage(name: str, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        def kept(name: str, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
             path = work / f"{name}-{self.fingerprint}.npy" if work is not None else None
             if path is not None and path.exists():
                 value: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-            else:
-                progress(name, 0, None)
-                value = compute()
-                if path is not None:
-                    save_array(path, value)
+                return value
+            value = compute()
+            if path is not None:
+                save_array(path, value)
+            return value
+
+        def stage(name: str, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+            progress(name, 0, None)
+            value = kept(name, compute)
             clock(name)
             return value
 
         n, s = len(self.contents), self.settings
         entries = self.extracted.entries
-        features = np.array([entries[content].features for content in self.contents], np.float16).reshape(n, -1)
+        features = np.array([entries[content].features for content in self.contents], np.float16).reshape(
+            n, -1 if n else 0
+        )
         if n == 0:
             self.warnings.append("No picture could be read; the reasons are listed with the files.")
             none = np.zeros((0, 0), np.int32)
@@ -146,8 +168,12 @@ class Pipeline:
             return self._assemble(features, none, nothing, [], np.zeros(0), np.zeros((0, 2)), clock)
         vectors = graph_features(features)
         k = min(s.n_neighbors or default_n_neighbors(n), n - 1)
-        neighbors = stage("neighbors", lambda: self._neighbors(vectors, k, progress))
-        graph = shared_neighbor_graph(neighbors)
+        recall = [np.nan]  # not known if a run was killed just before it was kept
+        neighbors = stage(
+            "neighbors", lambda: self._neighbors(vectors, max(k, min(_N_STORED, n - 1)), recall, progress)
+        )
+        self.recall = float(kept("recall", lambda: np.array(recall[0])))
+        graph = shared_neighbor_graph(neighbors[:, :k])
 
         def find() -> npt.NDArray[np.int64]:
             outliers = s.groups is None
@@ -162,12 +188,14 @@ class Pipeline:
         groups, confidence = describe_groups(grouping, graph, vectors)
         return self._assemble(features, neighbors, grouping, groups, confidence, position, clock)
 
-    def _neighbors(self, vectors: npt.NDArray[np.float32], k: int, progress: Progress) -> npt.NDArray[np.int32]:
+    def _neighbors(
+        self, vectors: npt.NDArray[np.float32], k: int, recall: list[float], progress: Progress
+    ) -> npt.NDArray[np.int32]:
         if k == 0:
+            recall[0] = 1.0
             return np.zeros((len(vectors), 0), np.int32)
         found = nearest_neighbors(vectors, k, seed=self.settings.seed, progress=progress)
-        if found.recall < 1:
-            self.warnings.append(f"Neighbors were searched approximately; measured recall {found.recall:.4f}.")
+        recall[0] = found.recall
         return found.indices
 
     def _assemble(
@@ -251,6 +279,7 @@ class Pipeline:
             "n_encoded": self.extracted.n_encoded,
             "n_groups": int(labels.max(initial=-1)) + 1,
             "n_nowhere": int((labels[self.nodes[self.nodes >= 0]] < 0).sum()),
+            "neighbor_recall": None if np.isnan(self.recall) else self.recall,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": clock.seconds,
             "n_threads": n_threads(),

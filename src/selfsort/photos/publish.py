@@ -10,15 +10,27 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from selfsort.clusters import Clusters
+from selfsort.clusters import ARRAYS, Clusters
 from selfsort.errors import DataError
 from selfsort.report import write_report
 from selfsort.runtime import Clock
 
+RUN_FILES = {"run.json", "items.parquet", "groups.json", "thumbnails.parquet", "report.html", "confusion.png"} | {
+    f"{name}.npy" for name in ARRAYS
+}
+
 
 def check_target(target: Path) -> None:
     """Refuse, before any work, a folder that holds something other than a run."""
-    if target.is_dir() and any(target.iterdir()) and not (target / "run.json").exists():
+    if target.is_symlink() and not target.exists():
+        raise DataError(f"{target} is a link to nowhere. Give another folder with -o.")
+    names = {path.name for path in target.iterdir()} if target.is_dir() else set()
+    if foreign := sorted(names - RUN_FILES):
+        raise DataError(
+            f"{target} holds {foreign[0]!r}, which no run does, so it is not replaced. "
+            "Move it away, or give a new folder with -o."
+        )
+    if names and "run.json" not in names:
         raise DataError(
             f"{target} holds files and is not a run folder, so it is not replaced. Give a new folder with -o."
         )
