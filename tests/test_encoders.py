@@ -269,7 +269,7 @@ def test_a_model_of_ones_own(tmp_path, output, batch):
     path = write_onnx(tmp_path / "own.onnx", output=output, shape=(batch, 3, 32, 32))
     encoder = load_encoder(str(path))
     assert encoder.name == "own.onnx"
-    assert encoder.batch_size == (3 if batch == 3 else 8)
+    assert encoder.batch_size == (3 if batch == 3 else 1)
     assert encoder.preprocessing == Preprocessing(32, "crop")
     images = pixels(3, 32)[:3]
     expected = normalized(images)
@@ -380,7 +380,7 @@ def test_a_model_that_does_not_fit_pictures(tmp_path, shape, output):
 
     def use():
         encoder = load_encoder(str(path))
-        encoder.encode(pixels(encoder.batch_size, encoder.preprocessing.size))
+        encoder.encode(pixels(8, encoder.preprocessing.size))
 
     with pytest.raises(ModelError, match=r"bad\.onnx"):
         use()

@@ -291,7 +291,7 @@ def test_an_interrupt_in_any_stage_is_continued(library, tmp_path, run):
             organize(library.root, tmp_path / "run", progress=interrupt)
         assert not (tmp_path / "run").exists()
     kept = [p.name.split("-")[0] for p in (tmp_path / ".run.partial").iterdir()]
-    assert sorted(kept) == ["groups", "lock", "map", "neighbors"]
+    assert sorted(kept) == ["groups", "lock", "map", "neighbors", "recall"]
     seen = []
     again = organize(library.root, tmp_path / "run", progress=lambda *call: seen.append(call[0]))
     assert set(seen) == {"find", "embed", "report"}  # the other stages were kept

@@ -190,6 +190,10 @@ class _GraphBuilder:
         """Convolution with its batch norm folded in: w' = w·g/√(v+ε), b' = β − μ·g/√(v+ε)."""
         weight = self.weights[f"{conv}.weight"]
         scale = self.weights[f"{norm}.weight"] / np.sqrt(self.weights[f"{norm}.running_var"] + BATCH_NORM_EPS)
+        # TensorFlow's "same" padding, the odd pixel to the right and below; in numbers, as ONNX Runtime is 5 % slower
+        # when it has to work them out
+        padding = max(weight.shape[2] - stride, 0)
+        before, after = padding // 2, padding - padding // 2
         bias = self.weights[f"{norm}.bias"] - self.weights[f"{norm}.running_mean"] * scale
         inputs = [
             x,
@@ -203,7 +207,7 @@ class _GraphBuilder:
             kernel_shape=list(weight.shape[2:]),
             strides=[stride, stride],
             group=weight.shape[0] if depthwise else 1,
-            auto_pad="SAME_UPPER",  # TensorFlow's padding: the odd pixel goes to the right and below
+            pads=[before, before, after, after],
         )
         return self.node("Clip", [y, "zero", "six"], f"{conv}.relu6") if relu6 else y
 
@@ -227,8 +231,8 @@ def build_onnx(weights: dict[str, np.ndarray]) -> ModelProto:
     Returns
     -------
     onnx.ModelProto
-        Input ``images``: uint8 (n, height, width, 3), upright RGB. Outputs: ``features``, float32 (n, 1280),
-        the pooled activations; ``logits``, float32 (n, 1000), the ImageNet-1k classes.
+        Input ``images``: uint8 (n, height, width, 3), upright RGB, sides a multiple of 32. Outputs: ``features``,
+        float32 (n, 1280), the pooled activations; ``logits``, float32 (n, 1000), the ImageNet-1k classes.
     """
     from onnx import TensorProto, helper
 

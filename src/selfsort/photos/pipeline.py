@@ -151,8 +151,11 @@ class Pipeline:
             return value
 
         def stage(name: str, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
-            progress(name, 0, None)
-            value = kept(name, compute)
+            def announced() -> npt.NDArray[Any]:
+                progress(name, 0, None)
+                return compute()
+
+            value = kept(name, announced)
             clock(name)
             return value
 
