@@ -1,6 +1,6 @@
 """Grouping quality: selfsort's default against K-means, UMAP + HDBSCAN and EVoC, on the same features in one run.
 
-    SELFSORT_DATA=... python benchmarks/quality.py [--seeds 5]
+    SELFSORT_DATA=... python benchmarks/quality.py [--seeds 5] [features] [pixels]
 
 Every method gets the features of the default encoder, once as they are (rows of length 1) and once as selfsort prepares
 them. K-means is told the true number of classes; the others find it. Labels are used for scoring alone. Noise (-1) is
@@ -10,6 +10,7 @@ scored as one more cluster.
 from __future__ import annotations
 
 import argparse
+import gzip
 import os
 import time
 import warnings
@@ -25,6 +26,7 @@ from selfsort.features.graph import shared_neighbor_graph
 from selfsort.features.groups import default_n_neighbors, find_groups
 from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import graph_features, unit_rows
+from selfsort.methods.graph import GraphClusterer
 from selfsort.metrics import score_all
 from selfsort.photos.organize import organize
 
@@ -72,12 +74,15 @@ METHODS: dict[str, tuple[Callable[[np.ndarray, int, int], np.ndarray], tuple[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
-    seeds = parser.parse_args().seeds
+    parser.add_argument("parts", nargs="*", default=["features", "pixels"])
+    seeds, parts = parser.parse_args().seeds, parser.parse_args().parts
     data = os.environ.get("SELFSORT_DATA")
     if not data:
         raise SystemExit("Set SELFSORT_DATA to the folder that holds caltech101/ and photos/.")
     warnings.filterwarnings("ignore")
-    for name, (archive, labels) in SETS.items():
+    if "pixels" in parts:
+        pixels(Path(data), seeds)
+    for name, (archive, labels) in SETS.items() if "features" in parts else ():
         clusters = organize(Path(data) / archive)
         rows, y = read_labels(Path(data) / labels, clusters)
         assert clusters.embedding is not None
@@ -89,6 +94,32 @@ def main() -> None:
             for which in inputs:
                 run(features[which][:300], 10, 0)  # compile and warm up: not timed
                 _measure(name, method, which, run, features[which], k, y, scored, seeds)
+
+
+def pixels(data: Path, seeds: int) -> None:
+    """Group the raw pixels of all 70,000 MNIST digits by the graph alone."""
+    X = np.concatenate([_idx(data / f"mnist/{part}-images-idx3-ubyte.gz") for part in ("train", "t10k")])
+    y = np.concatenate([_idx(data / f"mnist/{part}-labels-idx1-ubyte.gz") for part in ("train", "t10k")])
+    X = X.reshape(len(X), -1).astype(np.float32)
+    for k in (10, None):
+        _measure(
+            "MNIST pixels, 70,000",
+            f"GraphClusterer(n_clusters={k})",
+            "pixels",
+            lambda X, k, seed: GraphClusterer(k, random_state=seed).fit_predict(X),
+            X,
+            k,
+            y,
+            np.arange(len(X)),
+            seeds,
+        )
+
+
+def _idx(path: Path) -> np.ndarray:
+    content = gzip.decompress(path.read_bytes())
+    n_dims = content[3]
+    shape = np.frombuffer(content, ">i4", n_dims, 4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * n_dims).reshape(shape)
 
 
 def _measure(

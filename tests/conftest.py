@@ -10,8 +10,23 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+import selfsort
+
 KINDS = ("stripes", "disks", "noise", "pages", "checks")
 N_PER_KIND = 11
+RUN_FILES = {
+    "run.json",
+    "items.parquet",
+    "labels.npy",
+    "levels.npy",
+    "confidence.npy",
+    "embedding.npy",
+    "neighbors.npy",
+    "map.npy",
+    "groups.json",
+    "thumbnails.parquet",
+    "report.html",
+}
 
 
 def pytest_configure(config):
@@ -76,6 +91,20 @@ def draw(kind, number, side=96):
     return picture
 
 
+def pixels(n=16, size=224):
+    """Half noise, half drawings."""
+    rng = np.random.default_rng(0)
+    drawn = [np.asarray(draw(KINDS[i % 5], i, size).convert("RGB")) for i in range(n // 2)]
+    return np.concatenate([np.stack(drawn), rng.integers(0, 256, (n - n // 2, size, size, 3), dtype=np.uint8)])
+
+
+def snapshot(folder):
+    """Return what every file below a folder is, exactly."""
+    return {
+        str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()
+    }
+
+
 @dataclass(frozen=True)
 class Library:
     """A folder of pictures that are easy to tell apart.
@@ -128,3 +157,9 @@ def own_library(library, tmp_path):
     root = tmp_path / "pictures"
     shutil.copytree(library.root, root)
     return Library(root, library.kinds, library.copies, library.broken)
+
+
+@pytest.fixture(scope="session")
+def run(library, tmp_path_factory):
+    """The library organized once, for tests that only read it."""
+    return selfsort.organize(library.root, tmp_path_factory.mktemp("runs") / "run")

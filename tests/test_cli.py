@@ -186,11 +186,19 @@ def test_demo_also_after_a_kill(tmp_path):
     # what a killed demo leaves behind: a picture cut short, and no labels yet
     pictures = tmp_path / "demo" / "pictures"
     pictures.mkdir(parents=True)
+    (tmp_path / "demo" / ".selfsort-demo").touch()
     (pictures / "digit-0007.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     result = json.loads(ok("demo", "-o", tmp_path / "demo", "--json"))
     assert result["n_items"] == result["n_ok"] == 1797
     assert result["scores"]["ami"] > 0.55
     assert 8 <= result["n_groups"] <= 40
+
+
+def test_demo_leaves_a_folder_of_the_same_names_alone(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "labels.csv").write_text("mine")
+    assert "other files" in error("demo", "-o", tmp_path)
+    assert (tmp_path / "labels.csv").read_text() == "mine"
 
 
 def test_demo_leaves_other_files_alone(tmp_path):

@@ -5,6 +5,7 @@ from scipy import sparse
 from selfsort.features.graph import (
     by_size,
     communities,
+    merge_down,
     merge_tree,
     refine,
     shared_neighbor_graph,
@@ -98,12 +99,12 @@ def test_by_size_counts_weights():
 # --- communities
 
 
-def test_leiden_finds_the_components():
+def test_communities_finds_the_components():
     X, truth = blobs(5, 20, spread=0.02)
     assert same_partition(communities(graph_of(X), 1.0), truth)
 
 
-def test_leiden_of_no_links_is_every_node_alone():
+def test_communities_of_no_links_is_every_node_alone():
     assert communities(sparse.csr_matrix((4, 4), dtype=np.float32)).tolist() == [0, 1, 2, 3]
 
 
@@ -127,7 +128,7 @@ def test_the_seed_decides_and_the_global_state_does_not():
 # --- the tree
 
 
-def merge_tree_reference(graph, leaves, features=None):
+def merge_tree_reference(graph, leaves):
     """Merge by the definition: every pair's connection computed from nothing at every step, O(g³)."""
     dense = graph.toarray().astype(np.float64)
     total = dense.sum()
@@ -142,17 +143,11 @@ def merge_tree_reference(graph, leaves, features=None):
         volumes = dense[members[0]].sum(), dense[members[1]].sum()
         return np.sqrt(across * total / (volumes[0] * volumes[1]) * across / np.sqrt(volumes[0] * volumes[1]))
 
-    def cosine(a, b):
-        sums = [features[np.isin(leaves, clusters[g])].astype(np.float64).sum(0) for g in (a, b)]
-        return sums[0] @ sums[1] / (np.linalg.norm(sums[0]) * np.linalg.norm(sums[1]))
-
     while len(clusters) > 1:
         pairs = [(a, b) for a in clusters for b in clusters if a < b]
         value, (a, b) = max((connection(*pair), pair) for pair in pairs)
         if value == 0:
-            # -pair: of equals the lowest numbers
-            a, b = min(pairs) if features is None else max((cosine(*pair), (-pair[0], -pair[1])) for pair in pairs)[1]
-            a, b = abs(a), abs(b)
+            break
         clusters[a] += clusters.pop(b)
         merges.append((a, b))
         scores.append(value)
@@ -166,9 +161,8 @@ def test_the_best_pair_is_merged_at_every_step(density, seed):
     rng = np.random.default_rng(seed)
     graph = random_graph(n, density, seed)
     leaves = np.concatenate([np.arange(n_groups), rng.integers(0, n_groups, n - n_groups)])
-    features = unit_rows(rng.standard_normal((n, 5)))
-    tree = merge_tree(graph, leaves, features)
-    merges, scores = merge_tree_reference(graph, leaves, features)
+    tree = merge_tree(graph, leaves)
+    merges, scores = merge_tree_reference(graph, leaves)
     np.testing.assert_allclose(tree.scores, scores, rtol=1e-9)
     assert tree.merges.tolist() == merges.tolist()
 
@@ -204,32 +198,54 @@ def test_equal_connections_lead_to_the_same_scores(seed):
 
 
 @pytest.mark.filterwarnings("error")
-def test_groups_without_any_link_merge_last_by_their_features():
+def test_the_tree_ends_where_no_links_are_left():
     graph = random_graph(6, 0.0, 0).tolil()
     graph[0, 1] = graph[1, 0] = 0.5
-    features = np.float32([[1, 0], [1, 0], [0, 1], [0.9, 0.1], [-1, 0], [-1, 0.1]])
-    tree = merge_tree(graph.tocsr(), np.arange(6), features)
-    assert tree.merges.tolist()[0] == [0, 1]
-    assert np.isfinite(tree.scores).all()
-    assert tree.scores[1:].tolist() == [0, 0, 0, 0]
-    assert same_partition(tree.cut(4), np.array([0, 0, 1, 0, 2, 2])) or same_partition(
-        tree.cut(4), np.array([0, 0, 1, 2, 3, 3])
-    )
-    assert same_partition(tree.cut(3), np.array([0, 0, 1, 0, 2, 2]))
+    tree = merge_tree(graph.tocsr(), np.arange(6))
+    assert tree.merges.tolist() == [[0, 1]]
+    assert tree.n_roots == tree.n_groups(0.0) == 5
+    assert same_partition(tree.cut(5), np.array([0, 0, 1, 2, 3, 4]))
+
+
+def test_a_thousand_unlinked_groups_take_no_time():
+    graph = sparse.block_diag([np.ones((3, 3)) - np.eye(3)] * 1000, format="csr")
+    labels = np.repeat(np.arange(1000), 3)
+    assert merge_tree(graph, labels).n_roots == 1000
+    assert merge_down(graph, labels, 400).max() == 399
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_merging_down_costs_the_least_modularity_at_every_step(seed):
+    graph = random_graph(40, 0.15, seed)
+    labels = by_size(np.random.default_rng(seed).integers(0, 12, 40))
+
+    def modularity(groups):
+        dense, same = graph.toarray().astype(np.float64), groups[:, None] == groups
+        volume, total = dense.sum(1), dense.sum()
+        return (dense[same].sum() - np.outer(volume, volume)[same].sum() / total) / total
+
+    for n_groups in range(labels.max(), 0, -1):
+        pairs = [(a, b) for a in range(n_groups + 1) for b in range(a)]
+        linked = [(a, b) for a, b in pairs if graph[labels == a][:, labels == b].nnz] or pairs
+        best = max(modularity(np.where(labels == a, b, labels)) for a, b in linked)
+        merged = merge_down(graph, labels, n_groups)
+        assert is_nested(labels, merged)
+        assert modularity(merged) == pytest.approx(best)
+        labels = merged
 
 
 @pytest.mark.parametrize("density", [0.03, 0.3])
 def test_every_cut_has_the_groups_asked_for_and_lies_inside_the_next(density):
     graph = random_graph(60, density, 3)
     leaves = by_size(np.random.default_rng(0).integers(0, 20, 60))
-    tree = merge_tree(graph, leaves, unit_rows(np.random.default_rng(1).standard_normal((60, 4))))
-    cuts = {k: tree.cut(k) for k in range(1, tree.n_leaves + 1)}
+    tree = merge_tree(graph, leaves)
+    cuts = {k: tree.cut(k) for k in range(tree.n_roots, tree.n_leaves + 1)}
     assert same_partition(cuts[tree.n_leaves], leaves)
     for k, labels in cuts.items():
         sizes = np.bincount(labels)
         assert len(sizes) == k
         assert (np.diff(sizes) <= 0).all()
-        assert k == 1 or is_nested(labels, cuts[k - 1])
+        assert k == tree.n_roots or is_nested(labels, cuts[k - 1])
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -237,12 +253,12 @@ def test_a_threshold_stops_where_no_pair_is_connected_better(seed):
     graph = random_graph(40, 0.2, seed)
     tree = merge_tree(graph, np.arange(40))
     assert tree.n_groups(np.inf) == tree.n_leaves
-    assert tree.n_groups(0.0) == 1
+    assert tree.n_groups(0.0) == tree.n_roots
     for threshold in (0.1, 0.3, 0.6):
         left = tree.n_groups(threshold)
         done = tree.n_leaves - left
         assert (tree.scores[:done] >= threshold).all()
-        assert left == 1 or tree.scores[done] < threshold
+        assert left == tree.n_roots or tree.scores[done] < threshold
 
 
 def test_one_leaf_makes_a_tree_without_merges():

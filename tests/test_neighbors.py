@@ -100,7 +100,7 @@ def test_the_recall_of_the_approximate_search_is_what_it_says(metric, k):
     assert recall >= TARGET_RECALL - 0.005
     # measured on 500 of the 5,000 rows
     assert found.recall == pytest.approx(recall, abs=3 * np.sqrt(recall * (1 - recall) / 500) + 1e-3)
-    assert found.recall < 1 or recall > 0.999
+    assert found.recall < 1 or recall > 0.99  # 500 sampled rows may miss one miss in a hundred
     assert not (found.indices == np.arange(5000)[:, None]).any()
 
 

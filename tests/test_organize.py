@@ -1,7 +1,5 @@
-import contextlib
 import json
 import os
-import shutil
 import sys
 import tarfile
 import zipfile
@@ -11,22 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import selfsort
-from conftest import KINDS, draw
+from conftest import KINDS, RUN_FILES, draw, snapshot
 from selfsort import Clusters, DataError, Settings, organize
 
-RUN_FILES = {
-    "run.json",
-    "items.parquet",
-    "labels.npy",
-    "levels.npy",
-    "confidence.npy",
-    "embedding.npy",
-    "neighbors.npy",
-    "map.npy",
-    "groups.json",
-    "thumbnails.parquet",
-    "report.html",
-}
 RUN_KEYS = {
     "schema",
     "selfsort",
@@ -46,19 +31,6 @@ RUN_KEYS = {
     "versions",
     "fingerprint",
 }
-
-
-@pytest.fixture(scope="module")
-def run(library, tmp_path_factory):
-    """The library organized once, for tests that only read it."""
-    return organize(library.root, tmp_path_factory.mktemp("runs") / "run")
-
-
-def snapshot(folder):
-    """Return what every file below a folder is, exactly."""
-    return {
-        str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()
-    }
 
 
 def paths(clusters):
@@ -182,135 +154,6 @@ def test_the_same_seed_gives_the_same_result_in_one_process(library):
     assert np.array_equal(first.map, again.map, equal_nan=True)
 
 
-# --- writing it
-
-
-def test_an_unchanged_second_run_touches_nothing(own_library, tmp_path):
-    first = organize(own_library.root, tmp_path / "run")
-    before = snapshot(tmp_path / "run")
-    again = organize(own_library.root, tmp_path / "run")
-    assert snapshot(tmp_path / "run") == before
-    assert again.run == first.run
-    assert again.path == tmp_path / "run"
-
-
-@pytest.mark.parametrize("change", ["settings", "file", "name", "labels", "report"])
-def test_a_change_replaces_the_run_as_a_whole(own_library, tmp_path, change):
-    run = tmp_path / "run"
-    organize(own_library.root, run)
-    before = snapshot(run)
-    options = {}
-    if change == "settings":
-        options["settings"] = Settings(granularity=1.5)
-    elif change == "file":
-        (own_library.root / "notes.jpg").unlink()
-    elif change == "name":
-        (own_library.root / "notes.jpg").rename(own_library.root / "other.jpg")
-    elif change == "labels":
-        options["labels"] = "folders"
-    else:
-        (run / "report.html").unlink()
-    organize(own_library.root, run, **options)
-    after = snapshot(run)
-    assert set(after) >= RUN_FILES
-    assert after["run.json"] != before["run.json"]
-    assert sorted(os.listdir(tmp_path)) == ["pictures", "run"]  # noqa: PTH208
-
-
-def test_a_folder_of_something_else_is_left_alone(library, tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "thesis.doc").write_text("years of work")
-    with pytest.raises(DataError, match="not replaced"):
-        organize(library.root, tmp_path / "a")
-    with pytest.raises(DataError, match="is a file"):
-        organize(library.root, tmp_path / "a" / "thesis.doc")
-    with pytest.raises(DataError):
-        organize(library.root, tmp_path / "a" / "thesis.doc" / "run")
-    assert (tmp_path / "a" / "thesis.doc").read_text() == "years of work"
-    assert [p.name for p in tmp_path.rglob("*")] == ["a", "thesis.doc"]
-
-
-def test_a_run_json_of_another_program_makes_no_run(library, tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "run.json").write_text('{"experiment": 5}')
-    (tmp_path / "a" / "weights.bin").write_text("a week of training")
-    with pytest.raises(DataError):
-        organize(library.root, tmp_path / "a")
-    assert (tmp_path / "a" / "weights.bin").exists()
-
-
-def test_what_people_put_into_a_run_folder_is_never_deleted(library, tmp_path):
-    """An export or notes inside a run: replacing the run would take them away."""
-    organize(library.root, tmp_path / "run")
-    (tmp_path / "run" / "export").mkdir()
-    (tmp_path / "run" / "export" / "mine.jpg").write_bytes(b"mine")
-    with contextlib.suppress(DataError):
-        organize(library.root, tmp_path / "run", settings=Settings(granularity=2))
-    assert (tmp_path / "run" / "export" / "mine.jpg").exists()
-
-
-def test_originals_inside_the_run_folder_are_never_deleted(library, tmp_path):
-    organize(library.root, tmp_path / "run")
-    shutil.copytree(library.root / "disks", tmp_path / "run" / "pictures")
-    with contextlib.suppress(DataError):
-        organize(tmp_path / "run" / "pictures", tmp_path / "run")
-    assert len(list((tmp_path / "run" / "pictures").iterdir())) == 11
-
-
-def test_an_empty_folder_may_become_the_run(library, tmp_path):
-    (tmp_path / "run").mkdir()
-    organize(library.root, tmp_path / "run")
-    assert {p.name for p in (tmp_path / "run").iterdir()} == RUN_FILES
-
-
-def test_a_run_inside_the_pictures_is_not_among_them(own_library):
-    first = organize(own_library.root, own_library.root / "run")
-    again = organize(own_library.root, own_library.root / "run")
-    assert len(first.items) == len(own_library)
-    assert again.run["fingerprint"] == first.run["fingerprint"]
-
-
-def test_a_process_at_work_keeps_others_out(library, tmp_path):
-    fcntl = pytest.importorskip("fcntl")
-    (tmp_path / ".run.partial").mkdir()
-    with (tmp_path / ".run.partial" / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(DataError, match="Another selfsort"):
-            organize(library.root, tmp_path / "run")
-    organize(library.root, tmp_path / "run")
-
-
-def test_an_interrupt_in_any_stage_is_continued(library, tmp_path, run):
-    for stage in ("embed", "neighbors", "groups", "map", "report"):
-
-        def interrupt(name, done, total, stage=stage):
-            if name == stage:
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            organize(library.root, tmp_path / "run", progress=interrupt)
-        assert not (tmp_path / "run").exists()
-    kept = [p.name.split("-")[0] for p in (tmp_path / ".run.partial").iterdir()]
-    assert sorted(kept) == ["groups", "lock", "map", "neighbors", "recall"]
-    seen = []
-    again = organize(library.root, tmp_path / "run", progress=lambda *call: seen.append(call[0]))
-    assert set(seen) == {"find", "embed", "report"}  # the other stages were kept
-    assert np.array_equal(again.labels, run.labels)
-    assert [p.name for p in tmp_path.iterdir()] == ["run"]
-
-
-@pytest.mark.parametrize("earlier", [False, True])
-def test_a_kill_just_after_the_run_is_in_place_leaves_nothing_for_ever(library, tmp_path, run, earlier):
-    """The moment between the last rename and the removal of the workplace."""
-    shutil.copytree(run.path, tmp_path / "run")
-    (tmp_path / ".run.partial").mkdir()
-    (tmp_path / ".run.partial" / "lock").touch()
-    if earlier:
-        shutil.copytree(run.path, tmp_path / ".run.partial" / "old")
-    organize(library.root, tmp_path / "run")
-    assert [p.name for p in tmp_path.iterdir()] == ["run"]
-
-
 # --- what cannot work is said before any work
 
 
@@ -348,35 +191,12 @@ def test_settings_may_be_numpy_numbers(library, tmp_path):
     assert Clusters.load(tmp_path / "run").run["params"]["groups"] == clusters.run["n_groups"] == 4
 
 
-def test_more_groups_than_pictures(library, tmp_path):
-    with pytest.raises(DataError, match="60 groups need at least as many different pictures: 55"):
-        organize(library.root, tmp_path / "run", settings=Settings(groups=60))
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("groups", [1, 2, 5, 17, 55])
 def test_the_number_of_groups_asked_for(library, groups):
     clusters = organize(library.root, settings=Settings(groups=groups))
     assert_whole(clusters, len(library))
     assert clusters.run["n_groups"] == groups
     assert clusters.run["n_nowhere"] == 0
-
-
-@pytest.mark.parametrize("data", ["nowhere", b"nowhere", "", []])
-def test_data_that_is_not_there(data, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError):
-        organize(data, tmp_path / "run")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("content", [None, b"", b"name,kind\n1,2\n", b"path,label\nnowhere.png,a\n", b"\xff\xfe\0"])
-def test_labels_that_cannot_be_used_are_named(library, tmp_path, content):
-    if content is not None:
-        (tmp_path / "labels.csv").write_bytes(content)
-    with pytest.raises(DataError):
-        organize(library.root, tmp_path / "run", labels=tmp_path / "labels.csv")
-    assert not (tmp_path / "run").exists()
 
 
 def test_labels_without_their_column_are_refused_before_the_work(library, tmp_path):
@@ -410,13 +230,6 @@ def test_a_handful_of_pictures(tmp_path, n):
     assert_whole(clusters, n)
     assert_whole(Clusters.load(tmp_path / "run"), n)
     assert clusters.run["n_groups"] >= 1
-
-
-def test_an_empty_folder(tmp_path):
-    (tmp_path / "pictures").mkdir()
-    with pytest.raises(DataError, match="no files"):
-        organize(tmp_path / "pictures", tmp_path / "run")
-    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_but_broken_files(tmp_path):

@@ -87,8 +87,13 @@ def demo(output: Path, as_json: bool) -> None:
 
     pictures = output / "pictures"
     labels = output / "labels.csv"
-    if output.exists() and any(output.iterdir()) and not pictures.is_dir():
+    marker = output / ".selfsort-demo"
+    if output.exists() and not output.is_dir():
+        raise DataError(f"{output} is a file. Give a folder with -o.")
+    if output.exists() and any(output.iterdir()) and not marker.exists():
         raise DataError(f"{output} holds other files. Give a new folder with -o.")
+    output.mkdir(parents=True, exist_ok=True)
+    marker.touch()
     with progress_bar() as progress:
         progress("write", 0, None)
         _write_digits(pictures, labels)

@@ -1,7 +1,7 @@
 """Read, decode and encode every picture of a source once; what was seen before comes from the cache.
 
 As many workers as there are processors each read, decode and encode their own batch: decoding runs beside inference
-without a hand-over, and no more than one batch per worker is in memory.
+without a hand-over, and the pixels of no more than one batch per worker are in memory.
 """
 
 from __future__ import annotations
@@ -111,6 +111,10 @@ def extract(source: Source, encoder: Encoder, cache: Cache, *, progress: Progres
         cache.add(encoder.key, entries, files)
     wanted = sorted({content for content in result.ids if content})
     result.entries = {entry.id: entry for entry in cache.entries(encoder.key, wanted)}
+    for index, content in enumerate(result.ids):
+        if content and content not in result.entries and index not in result.problems:
+            # a copy of what another worker had claimed and had no memory for; it may go better next time
+            result.problems[index], result.ids[index] = "not enough memory to decode its copy", ""
     return result
 
 

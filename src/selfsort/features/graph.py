@@ -7,6 +7,7 @@ connected by less than `merge_threshold` finds the number of groups.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 IntArray = npt.NDArray[np.int64]
+FloatRow = npt.NDArray[np.float64]
 
 #: Resolution of the fine partition that merging starts from.
 RESOLUTION = 3.0
@@ -91,15 +93,15 @@ def by_size(labels: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> IntA
 
 @dataclass(frozen=True)
 class MergeTree:
-    """Groups and the order in which they merge, best-connected pair first.
+    """Groups and the order in which they merge, best-connected pair first, until no links are left.
 
     Attributes
     ----------
     leaves : ndarray of int64, shape (n,)
         The fine partition, numbered from 0.
-    merges : ndarray of int64, shape (n_leaves - 1, 2)
+    merges : ndarray of int64, shape (n_merges, 2)
         Step s merges group ``merges[s, 1]`` into group ``merges[s, 0]``.
-    scores : ndarray of float64, shape (n_leaves - 1,)
+    scores : ndarray of float64, shape (n_merges,)
         Connection of the merged pair, see `merge_tree`.
     """
 
@@ -110,7 +112,12 @@ class MergeTree:
     @property
     def n_leaves(self) -> int:
         """Number of groups before any merge."""
-        return len(self.merges) + 1
+        return int(self.leaves.max(initial=-1)) + 1
+
+    @property
+    def n_roots(self) -> int:
+        """Number of groups after all merges: those without a link between them."""
+        return self.n_leaves - len(self.merges)
 
     def n_groups(self, threshold: float) -> int:
         """Return how many groups are left when no pair is connected by `threshold` or more."""
@@ -118,20 +125,12 @@ class MergeTree:
         return self.n_leaves - (int(below[0]) if len(below) else len(self.scores))
 
     def cut(self, n_groups: int) -> IntArray:
-        """Return the labels with `n_groups` groups (at most `n_leaves`), largest group first, shape (n,)."""
-        parent = np.arange(self.n_leaves)
-        for kept, absorbed in self.merges[: self.n_leaves - n_groups]:
-            parent[parent == absorbed] = kept
-        return by_size(parent[self.leaves])
+        """Return the labels with `n_groups` groups (from `n_roots` to `n_leaves`), largest group first, shape (n,)."""
+        return _merged(self.leaves, self.merges[: self.n_leaves - n_groups])
 
 
-def merge_tree(
-    graph: sparse.csr_matrix,
-    leaves: IntArray,
-    features: npt.NDArray[np.float32] | None = None,
-    parents: IntArray | None = None,
-) -> MergeTree:
-    """Merge the best-connected pair of groups until one is left.
+def merge_tree(graph: sparse.csr_matrix, leaves: IntArray) -> MergeTree:
+    """Merge the best-connected pair of groups until no links are left between groups.
 
     The connection of groups a and b with link weight w_ab, volumes v_a, v_b and total volume W is the geometric mean
     of two classic measures:
@@ -147,74 +146,16 @@ def merge_tree(
     graph : csr_matrix, shape (n, n)
     leaves : ndarray of int, shape (n,)
         The partition to start from, numbered from 0.
-    features : ndarray, shape (n, d), optional
-        Groups without any link between them merge last, by the cosine of their mean features; without features,
-        in the order of their numbers.
-    parents : ndarray of int, shape (n,), optional
-        A coarser partition: unlinked groups of different parents merge only when no others are left.
     """
-    n_groups = int(leaves.max()) + 1
-    member = sparse.csr_matrix((np.ones(len(leaves)), (np.arange(len(leaves)), leaves)), shape=(len(leaves), n_groups))
-    weight = np.asarray((member.T @ graph @ member).todense(), dtype=np.float64)
-    volume = np.maximum(weight.sum(1), 1e-12)  # not smaller: products of two must not underflow
-    total = volume.sum()
-    np.fill_diagonal(weight, 0.0)
-    centroids = None if features is None else member.T @ features.astype(np.float64)
-    alive = np.ones(n_groups, bool)
-    parent = np.zeros(n_groups, np.int64)
-    if parents is not None:
-        parent[leaves] = parents
 
-    def connection(group: int) -> npt.NDArray[np.float64]:
-        scores = weight[group] * np.sqrt(total) / (volume[group] * volume) ** 0.75
-        scores[~alive] = -np.inf
-        scores[group] = -np.inf
+    def connection(weight: FloatRow, volume: float, volumes: FloatRow, total: float) -> FloatRow:
+        linked = weight > 0
+        scores = np.full(len(weight), -np.inf)
+        scores[linked] = weight[linked] * np.sqrt(total) / (volume * volumes[linked]) ** 0.75
         return scores
 
-    best = np.array([connection(g).max() for g in range(n_groups)])
-    partner = np.array([connection(g).argmax() for g in range(n_groups)])
-    merges, scores = [], []
-    for _ in range(n_groups - 1):
-        a = int(best.argmax())
-        score = best[a]
-        if score <= 0:  # separate components are left: only the features can say which are alike
-            a, b = _closest_pair(centroids, alive, parent)
-        else:
-            b = int(partner[a])
-        a, b = min(a, b), max(a, b)
-        merges.append((a, b))
-        scores.append(max(float(score), 0.0))
-        alive[b], best[b] = False, -np.inf
-        weight[a] += weight[b]
-        weight[:, a] += weight[:, b]
-        weight[a, a] = 0.0
-        volume[a] += volume[b]
-        if centroids is not None:
-            centroids[a] += centroids[b]
-        row = connection(a)
-        best[a], partner[a] = row.max(), row.argmax()
-        stale = alive & ((partner == a) | (partner == b))
-        stale[a] = False
-        better = alive & (row > best)
-        best[better], partner[better] = row[better], a
-        for g in np.flatnonzero(stale & ~better).tolist():
-            row = connection(g)
-            best[g], partner[g] = row.max(), row.argmax()
-    return MergeTree(leaves, np.array(merges, np.int64).reshape(-1, 2), np.array(scores))
-
-
-def _closest_pair(
-    centroids: npt.NDArray[np.float64] | None, alive: npt.NDArray[np.bool_], parent: IntArray
-) -> tuple[int, int]:
-    left = np.flatnonzero(alive)
-    if centroids is None:
-        return int(left[0]), int(left[1])
-    unit = centroids[left] / np.maximum(np.linalg.norm(centroids[left], axis=1, keepdims=True), 1e-12)
-    similarity = unit @ unit.T
-    similarity -= 4.0 * (parent[left][:, None] != parent[left])  # a cosine is at most 1: pairs of one parent come first
-    np.fill_diagonal(similarity, -np.inf)
-    a, b = np.unravel_index(similarity.argmax(), similarity.shape)
-    return int(left[a]), int(left[b])
+    merges, scores = _agglomerate(graph, leaves, connection, n_groups=1)
+    return MergeTree(leaves, merges, scores)
 
 
 def merge_threshold(n: int) -> float:
@@ -225,29 +166,83 @@ def merge_threshold(n: int) -> float:
 def merge_down(graph: sparse.csr_matrix, labels: IntArray, n_groups: int) -> IntArray:
     """Merge whole groups until `n_groups` are left, each time the pair that costs the least modularity.
 
-    The change by a merge, 2 (w_ab / W - v_a v_b / W²), lets small groups join before two large ones do: asked for fewer
+    The change by a merge, w_ab / W - v_a v_b / W², lets small groups join before two large ones do: asked for fewer
     groups than were found, people mean the large ones, and `merge_tree` would join two of those and keep fragments.
+    Groups without a link between them merge only when no others are left.
 
     References
     ----------
     Newman, "Fast algorithm for detecting community structure in networks", Physical Review E 2004.
     """
-    n_now = int(labels.max()) + 1
+
+    def change(weight: FloatRow, volume: float, volumes: FloatRow, total: float) -> FloatRow:
+        return np.where(weight > 0, weight / total - volume * volumes / total**2, -np.inf)
+
+    merges, _ = _agglomerate(graph, labels, change, n_groups)
+    volume = np.asarray(graph.sum(1)).ravel()
+    labels = by_size(_merged(labels, merges), volume)
+    for last in range(int(labels.max(initial=-1)), n_groups - 1, -1):  # no links: the two smallest cost the least
+        labels = by_size(np.where(labels == last, last - 1, labels), volume)
+    return by_size(labels)
+
+
+def _agglomerate(
+    graph: sparse.csr_matrix,
+    labels: IntArray,
+    score: Callable[[FloatRow, float, FloatRow, float], FloatRow],
+    n_groups: int,
+) -> tuple[IntArray, npt.NDArray[np.float64]]:
+    """Merge the pair of groups with the highest score until `n_groups` are left or all scores are minus infinity.
+
+    ``score(weights, volume, volumes, total)`` rates one group against all. Each group's best partner is kept, so a
+    merge costs one row and the rows that lost their partner, not all pairs.
+    """
+    n_now = int(labels.max(initial=-1)) + 1
     member = sparse.csr_matrix((np.ones(len(labels)), (np.arange(len(labels)), labels)), shape=(len(labels), n_now))
     weight = np.asarray((member.T @ graph @ member).todense(), dtype=np.float64)
-    parent = np.arange(n_now)
-    while len(weight) > n_groups:
-        volume = weight.sum(1)
-        total = max(volume.sum(), 1e-12)
-        change = weight / total - np.outer(volume, volume) / total**2
-        change[weight <= 0] -= 1  # groups without a link merge only when no others are left
-        np.fill_diagonal(change, -np.inf)
-        a, b = sorted(int(i) for i in np.unravel_index(change.argmax(), change.shape))
+    volume = weight.sum(1)
+    total = max(float(volume.sum()), 1e-12)
+    np.fill_diagonal(weight, 0.0)
+    alive = np.ones(n_now, bool)
+    best, partner = np.empty(n_now), np.empty(n_now, np.int64)
+
+    def rate(group: int) -> FloatRow:
+        row = score(weight[group], volume[group], volume, total)
+        row[~alive] = -np.inf
+        row[group] = -np.inf
+        best[group], partner[group] = row.max(), row.argmax()
+        return row
+
+    for group in range(n_now):
+        rate(group)
+    merges: list[tuple[int, int]] = []
+    scores: list[float] = []
+    while n_now - len(merges) > n_groups:
+        a = int(best.argmax())
+        if best[a] == -np.inf:
+            break
+        scores.append(float(best[a]))
+        a, b = min(a, int(partner[a])), max(a, int(partner[a]))
+        merges.append((a, b))
         weight[a] += weight[b]
         weight[:, a] += weight[:, b]
-        weight = np.delete(np.delete(weight, b, 0), b, 1)
-        parent[parent == b] = a
-        parent[parent > b] -= 1
+        weight[a, a] = 0.0
+        volume[a] += volume[b]
+        alive[b], best[b] = False, -np.inf
+        row = rate(a)
+        lost = alive & ((partner == a) | (partner == b))
+        lost[a] = False
+        closer = alive & (row > best)
+        best[closer], partner[closer] = row[closer], a
+        for group in np.flatnonzero(lost & ~closer).tolist():
+            rate(group)
+    return np.array(merges, np.int64).reshape(-1, 2), np.array(scores)
+
+
+def _merged(labels: IntArray, merges: IntArray) -> IntArray:
+    parent = np.arange(int(labels.max(initial=-1)) + 1)
+    for kept, absorbed in merges:
+        parent[parent == absorbed] = kept
     return by_size(parent[labels])
 
 
@@ -290,7 +285,17 @@ def split(
         resolution *= 1.5
         leaves = refine(graph, labels, resolution, seed)
     if leaves.max() + 1 >= n_groups:
-        return merge_tree(within(graph, labels), leaves, features, parents=labels).cut(n_groups)
+        tree = merge_tree(within(graph, labels), leaves)
+        pieces = tree.cut(max(n_groups, tree.n_roots))
+        while pieces.max() + 1 > n_groups:  # groups that fall into unlinked pieces: join the smallest of one group
+            sizes = np.bincount(pieces)
+            parent = np.empty(len(sizes), np.int64)
+            parent[pieces] = labels
+            several = np.flatnonzero(np.bincount(parent)[parent] > 1)
+            smallest = several[sizes[several].argmin()]
+            others = several[(parent[several] == parent[smallest]) & (several != smallest)]
+            pieces = by_size(np.where(pieces == smallest, others[sizes[others].argmin()], pieces))
+        return pieces
     leaves = leaves.copy()
     while leaves.max() + 1 < n_groups:
         members = np.flatnonzero(leaves == np.bincount(leaves).argmax())
@@ -305,4 +310,5 @@ def support(graph: sparse.csr_matrix, labels: npt.NDArray[np.integer]) -> npt.ND
     """Return, for each image, the share of its links (by weight) that stay in its group, in [0, 1], shape (n,)."""
     total = np.asarray(graph.sum(1)).ravel()
     inside = np.asarray(within(graph, labels.astype(np.int64)).sum(1)).ravel()
+    inside[labels < 0] = 0  # those that belong nowhere are no group
     return np.divide(inside, total, out=np.zeros_like(total), where=total > 0).astype(np.float32)

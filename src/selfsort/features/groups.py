@@ -62,7 +62,7 @@ def find_groups(
     *,
     n_groups: int | None = None,
     granularity: float = 1.0,
-    outliers: bool = True,
+    outliers: bool | None = None,
     seed: int = 0,
 ) -> Grouping:
     """Group images at four nested levels: a quarter of the groups, half of them, the groups found, and finer.
@@ -77,9 +77,9 @@ def find_groups(
         How many groups the default level has; found if not given.
     granularity : float
         Above 1 finds more and smaller groups, below 1 fewer and larger ones.
-    outliers : bool
+    outliers : bool, optional
         Whether images may belong nowhere (-1): those for which no group at the default level holds `MIN_SUPPORT` of
-        their links.
+        their links. By default only where the number of groups is found.
     seed : int
 
     Returns
@@ -87,7 +87,7 @@ def find_groups(
     Grouping
     """
     leaves = communities(graph, RESOLUTION * granularity, seed)
-    tree = merge_tree(graph, leaves, features)
+    tree = merge_tree(graph, leaves)
     n_found = tree.n_groups(merge_threshold(len(leaves)) * granularity)
     n_default = n_groups or n_found
     if n_default > tree.n_leaves:
@@ -97,7 +97,7 @@ def find_groups(
         if n_default < n_found:
             default = merge_down(graph, default, n_default)
     nowhere = np.zeros(len(default), bool)
-    if outliers:
+    if outliers or (outliers is None and n_groups is None):
         default, nowhere = _settle(graph, default)
     half = merge_down(graph, by_size(default), -(-n_default // 2))
     coarser = [merge_down(graph, half, -(-n_default // 4)), half]
@@ -120,12 +120,6 @@ def _settle(graph: sparse.csr_matrix, labels: IntArray) -> tuple[IntArray, npt.N
     nowhere = np.zeros(len(labels), bool)
     nowhere[weak[linked & (links.max(1, initial=0) / total < MIN_SUPPORT)]] = True
     return labels, nowhere
-
-
-def _parents(labels: IntArray, coarse: IntArray) -> IntArray:
-    """Give each group of `labels` the coarse group that most of its members are in, so that levels stay nested."""
-    counts = sparse.csr_matrix((np.ones(len(labels)), (labels, coarse))).toarray()
-    return counts.argmax(1)[labels]
 
 
 def describe_groups(
@@ -153,7 +147,6 @@ def describe_groups(
     confidence = np.zeros(len(features), np.float32)
     for level, labels in enumerate(grouping.levels.T):
         inside = support(graph, labels)
-        inside[labels < 0] = 0
         if level == grouping.default:
             confidence = inside
         order = np.argsort(labels, kind="stable")

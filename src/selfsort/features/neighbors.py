@@ -96,6 +96,9 @@ def nearest_neighbors(
         progress("neighbors", start, n)
         rows = np.arange(start, min(start + _CHUNK, n))
         values, found = index.search(X[rows], n_neighbors + 1)
+        short = (found < 0).any(1)  # fewer rows than neighbors lie in the cells that were searched
+        if short.any():
+            values[short], found[short] = faiss.knn(X[rows[short]], X, n_neighbors + 1, metric=metric_id)
         indices[rows], similarities[rows] = _without_self(rows, found, values)
     progress("neighbors", n, n)
     return Neighbors(indices, similarities if metric == "cosine" else -similarities, recall)
@@ -121,7 +124,7 @@ def _inverted_file(
     n_cells = int(4 * math.sqrt(len(X)))
     quantizer = faiss.IndexFlat(X.shape[1], metric_id)
     index = faiss.IndexIVFFlat(quantizer, X.shape[1], n_cells, metric_id)
-    index.cp.seed = seed + 1
+    index.cp.seed = seed % (2**31 - 1)  # a C int
     progress("neighbors: index", 0, None)
     index.train(X[np.sort(rng.choice(len(X), min(len(X), 64 * n_cells), replace=False))])
     index.add(X)

@@ -37,11 +37,11 @@ def principal_axes(X: npt.ArrayLike, n_components: int) -> tuple[FloatArray, Flo
     else:
         moments = np.zeros((d, d))
         for start in range(0, n, _CHUNK):
-            part = (X[start : start + _CHUNK] - mean).astype(
-                np.float32
-            )  # centered: squares of far values lose the rest
+            part = (X[start : start + _CHUNK] - mean).astype(np.float32)  # else far from 0 the squares drown the rest
             moments += part.T @ part
-        axes = np.linalg.eigh(moments)[1][:, ::-1][:, :n_components]
+        values, vectors = np.linalg.eigh(moments)
+        values, vectors = values[::-1][:n_components], vectors[:, ::-1][:, :n_components]
+        axes = vectors * (values > 1e-10 * max(values[0], 1e-300))
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     return mean.astype(np.float32), np.ascontiguousarray(axes, dtype=np.float32)
 

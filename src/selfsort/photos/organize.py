@@ -65,9 +65,10 @@ def organize(
     6
     """
     settings = settings or Settings()
-    target = None if output is None else Path(output).absolute()
-    if target is not None:
-        check_target(target)
+    target = None
+    if output is not None:
+        check_target(Path(output))
+        target = Path(output).resolve()  # what a link points to is replaced, not the link
     if labels is not None:
         check_labels(labels)
     clock = Clock()

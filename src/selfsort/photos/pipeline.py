@@ -179,10 +179,7 @@ class Pipeline:
         graph = shared_neighbor_graph(neighbors[:, :k])
 
         def find() -> npt.NDArray[np.int64]:
-            outliers = s.groups is None
-            return find_groups(
-                graph, vectors, n_groups=s.groups, granularity=s.granularity, outliers=outliers, seed=s.seed
-            ).levels
+            return find_groups(graph, vectors, n_groups=s.groups, granularity=s.granularity, seed=s.seed).levels
 
         copies = np.bincount(self.nodes[self.nodes >= 0], minlength=n)
         grouping = Grouping(np.column_stack([by_size(level, copies) for level in stage("groups", find).T]), 2)

@@ -6,6 +6,7 @@ Stages are kept in a hidden folder beside the run. The run is written there, and
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,19 +21,20 @@ RUN_FILES = {"run.json", "items.parquet", "groups.json", "thumbnails.parquet", "
 }
 
 
-def check_target(target: Path) -> None:
-    """Refuse, before any work, a folder that holds something other than a run."""
+def check_target(target: Path, shown: Path | None = None) -> None:
+    """Refuse a folder that holds anything but a run of ours; `shown` is its name for people, if it has another."""
+    shown = shown or target
     if target.is_symlink() and not target.exists():
-        raise DataError(f"{target} is a link to nowhere. Give another folder with -o.")
+        raise DataError(f"{shown} is a link to nowhere. Give another folder with -o.")
     names = {path.name for path in target.iterdir()} if target.is_dir() else set()
     if foreign := sorted(names - RUN_FILES):
         raise DataError(
-            f"{target} holds {foreign[0]!r}, which no run does, so it is not replaced. "
+            f"{shown} holds {foreign[0]!r}, which no run does, so it is not replaced. "
             "Move it away, or give a new folder with -o."
         )
-    if names and "run.json" not in names:
+    if names and not _is_ours(target):
         raise DataError(
-            f"{target} holds files and is not a run folder, so it is not replaced. Give a new folder with -o."
+            f"{shown} holds files and is not a run folder, so it is not replaced. Give a new folder with -o."
         )
     if target.exists() and not target.is_dir():
         raise DataError(f"{target} is a file. Give a folder with -o.")
@@ -40,6 +42,14 @@ def check_target(target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{target.parent} cannot be made: {error.strerror}. Give another folder with -o.") from error
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(run, dict) and {"schema", "selfsort", "fingerprint"} <= run.keys()
 
 
 def unchanged(target: Path, fingerprint: str) -> Clusters | None:
@@ -70,12 +80,12 @@ def workplace(target: Path | None) -> Iterator[Path | None]:
             import fcntl
 
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # no such locks on Windows
-            pass
-        except OSError as error:
+        except BlockingIOError as error:
             raise DataError(
                 f"Another selfsort is writing {target} now. Wait for it, or give another folder."
             ) from error
+        except (ImportError, OSError):  # Windows, or a network drive without locks
+            pass
         try:
             yield work
         except BaseException:
@@ -96,5 +106,12 @@ def publish(clusters: Clusters, figure: bytes | None, work: Path, target: Path, 
     if target.exists():
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
-    fresh.rename(target)
+        try:
+            check_target(old, shown=target)  # again: hours may have passed, and somebody may have put something there
+            fresh.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+    else:
+        fresh.rename(target)
     clusters.path = target
