@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -46,8 +48,35 @@ def principal_axes(X: npt.ArrayLike, n_components: int) -> tuple[FloatArray, Flo
     return mean.astype(np.float32), np.ascontiguousarray(axes, dtype=np.float32)
 
 
-def graph_features(X: npt.ArrayLike, n_components: int = N_COMPONENTS) -> FloatArray:
-    """Map encoder features to unit vectors whose inner product is a good similarity of images.
+class Preparation(NamedTuple):
+    """Maps encoder features to unit vectors whose inner product is a good similarity of images; call it.
+
+    Attributes
+    ----------
+    rooted : bool
+        Whether the square root is taken.
+    mean : ndarray of float32, shape (d,)
+        Of the rows after that, scaled to length 1.
+    axes : ndarray of float32, shape (d, n_components)
+        Their principal axes.
+    """
+
+    rooted: bool
+    mean: FloatArray
+    axes: FloatArray
+
+    def __call__(self, X: npt.ArrayLike) -> FloatArray:
+        """Return the prepared rows of `X`, float32, shape (n, n_components)."""
+        X = np.asarray(X)
+        prepared = np.empty((len(X), self.axes.shape[1]), np.float32)
+        for start in range(0, len(X), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            prepared[part] = (_rooted(X[part], self.rooted) - self.mean) @ self.axes
+        return unit_rows(prepared)
+
+
+def prepare(X: npt.ArrayLike, n_components: int = N_COMPONENTS) -> Preparation:
+    """Learn from encoder features how to prepare them for the neighbor graph.
 
     Pooled activations (never negative) have heavy tails: a few channels would decide every distance. Their square
     root, scaled to length 1, makes the inner product the Bhattacharyya coefficient of the channels' shares. Then the
@@ -59,25 +88,31 @@ def graph_features(X: npt.ArrayLike, n_components: int = N_COMPONENTS) -> FloatA
     X : array-like, shape (n, d)
         Features, any float type.
     n_components : int
-        Principal components to keep; fewer where n - 1 or d is smaller.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, min(n_components, d, n - 1) or at least 1)
+        Principal components to keep; fewer where n - 1 or d is smaller, but at least 1.
 
     References
     ----------
     Arandjelović & Zisserman, "Three things everyone should know to improve object retrieval", CVPR 2012 (RootSIFT).
     """
     X = np.asarray(X)
-    rooted = np.empty(X.shape, np.float32)
     positive = bool(X.min(initial=0) >= 0)
+    rows = np.empty(X.shape, np.float32)
     for start in range(0, len(X), _CHUNK):
-        part = X[start : start + _CHUNK].astype(np.float32)
-        rooted[start : start + _CHUNK] = unit_rows(np.sqrt(part) if positive else part)
-    n_components = max(1, min(n_components, X.shape[1], len(X) - 1))
-    mean, axes = principal_axes(rooted, n_components)
-    projected = np.empty((len(X), n_components), np.float32)
-    for start in range(0, len(X), _CHUNK):
-        projected[start : start + _CHUNK] = (rooted[start : start + _CHUNK] - mean) @ axes
-    return unit_rows(projected)
+        rows[start : start + _CHUNK] = _rooted(X[start : start + _CHUNK], positive)
+    mean, axes = principal_axes(rows, max(1, min(n_components, X.shape[1], len(X) - 1)))
+    return Preparation(positive, mean, axes)
+
+
+def _rooted(X: npt.NDArray[np.floating], rooted: bool) -> FloatArray:
+    X = X.astype(np.float32)
+    return unit_rows(np.sqrt(np.maximum(X, 0)) if rooted else X)
+
+
+def graph_features(X: npt.ArrayLike, n_components: int = N_COMPONENTS) -> FloatArray:
+    """Prepare encoder features for the neighbor graph: `prepare`, applied to the same rows.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, min(n_components, d, n - 1) or at least 1)
+    """
+    return prepare(X, n_components)(X)

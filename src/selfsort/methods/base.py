@@ -25,7 +25,7 @@ from selfsort.features.extract import extract
 from selfsort.features.graph import shared_neighbor_graph
 from selfsort.features.groups import Grouping, default_n_neighbors, find_groups
 from selfsort.features.neighbors import Neighbors, nearest_neighbors
-from selfsort.features.project import N_COMPONENTS, FloatArray, principal_axes, unit_rows
+from selfsort.features.project import FloatArray, Preparation, prepare
 from selfsort.metrics import cluster_usage, is_collapsed
 from selfsort.sources import display_path, open_source
 
@@ -74,12 +74,11 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
             raise DataError(str(error)) from error
         self.image_shape_: tuple[int, ...] | None = None
         self.paths_: list[str] | None = None
-        self._projection: tuple[FloatArray, FloatArray] | None = None
+        self._preparation: Preparation | None = None
         if _is_path(X):
             encoded, self.paths_ = encode_pictures(X)
-            n_components = max(1, min(N_COMPONENTS, encoded.shape[1], len(encoded) - 1))
-            self._projection = principal_axes(encoded, n_components)
-            X = self._project(encoded)
+            self._preparation = prepare(encoded)
+            X = self._preparation(encoded)
         elif (shape := np.shape(X) if hasattr(X, "shape") else ()) and len(shape) > 2:
             self.image_shape_ = shape[1:]
         rows = self._rows(X, reset=True)
@@ -97,8 +96,8 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
         if _is_path(X) != (self.paths_ is not None):
             fitted, got = ("pictures", "an array") if self.paths_ is not None else ("an array", "a path")
             raise DataError(f"This {name} was fitted on {fitted} and got {got}. Pass {fitted}, as in fit.")
-        if self.paths_ is not None:
-            X = self._project(encode_pictures(X)[0])
+        if self._preparation is not None:
+            X = self._preparation(encode_pictures(X)[0])
         elif hasattr(X, "shape") and len(X.shape) > 2 and self.image_shape_ not in (None, X.shape[1:]):
             raise DataError(
                 f"This {name} was fitted on images of shape {self.image_shape_} and got {X.shape[1:]}. "
@@ -119,11 +118,6 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
         except ValueError as error:
             raise DataError(str(error)) from error
         return rows
-
-    def _project(self, encoded: FloatArray) -> FloatArray:
-        assert self._projection is not None
-        mean, axes = self._projection
-        return unit_rows((encoded - mean) @ axes)
 
     def _warn_of_collapse(self) -> None:
         if self.n_clusters == 1 or len(self.labels_) == 1:
@@ -201,7 +195,7 @@ def encode_pictures(data: Any) -> tuple[FloatArray, list[str]]:
     Returns
     -------
     features : ndarray of float32, shape (n_readable, d)
-        Square roots of the encoder's features, scaled to length 1, as in `selfsort.features.project.graph_features`.
+        The encoder's features, one row per file: unlike `selfsort.organize`, copies of a file count each.
     paths : list of str
         The picture that each row belongs to. The others are left out with a warning.
 
@@ -226,7 +220,7 @@ def encode_pictures(data: Any) -> tuple[FloatArray, list[str]]:
         )
     vectors = [extracted.entries[extracted.ids[i]].features for i in readable]
     features = np.stack([vector for vector in vectors if vector is not None]).astype(np.float32)
-    return unit_rows(np.sqrt(np.maximum(features, 0))), [display_path(items[i].path) for i in readable]
+    return features, [display_path(items[i].path) for i in readable]
 
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:
