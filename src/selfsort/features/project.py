@@ -32,8 +32,7 @@ def principal_axes(X: npt.ArrayLike, n_components: int) -> tuple[FloatArray, Flo
     mean = X.mean(0, dtype=np.float64)
     if n < d:
         centered = X - mean
-        values, vectors = np.linalg.eigh(centered @ centered.T)
-        values, vectors = values[::-1][:n_components], vectors[:, ::-1][:, :n_components]
+        values, vectors = _leading(centered @ centered.T, n_components)
         varies = values > 1e-10 * max(values[0], 1e-300)
         axes = centered.T @ (vectors * np.where(varies, 1 / np.sqrt(np.where(varies, values, 1)), 0))
     else:
@@ -41,11 +40,19 @@ def principal_axes(X: npt.ArrayLike, n_components: int) -> tuple[FloatArray, Flo
         for start in range(0, n, _CHUNK):
             part = (X[start : start + _CHUNK] - mean).astype(np.float32)  # else far from 0 the squares drown the rest
             moments += part.T @ part
-        values, vectors = np.linalg.eigh(moments)
-        values, vectors = values[::-1][:n_components], vectors[:, ::-1][:, :n_components]
+        values, vectors = _leading(moments, n_components)
         axes = vectors * (values > 1e-10 * max(values[0], 1e-300))
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     return mean.astype(np.float32), np.ascontiguousarray(axes, dtype=np.float32)
+
+
+def _leading(symmetric: npt.NDArray[np.float64], n: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the n largest eigenvalues, and their vectors as columns."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # more threads gain little here, and lose much where others want the processors
+        values, vectors = np.linalg.eigh(symmetric)
+    return values[::-1][:n], vectors[:, ::-1][:, :n]
 
 
 class Preparation(NamedTuple):
