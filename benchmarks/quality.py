@@ -75,7 +75,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("parts", nargs="*", default=["features", "pixels"])
-    seeds, parts = parser.parse_args().seeds, parser.parse_args().parts
+    parser.add_argument("--only", default="", help="methods whose name holds this text")
+    arguments = parser.parse_args()
+    seeds, parts = arguments.seeds, arguments.parts
     data = os.environ.get("SELFSORT_DATA")
     if not data:
         raise SystemExit("Set SELFSORT_DATA to the folder that holds caltech101/ and photos/.")
@@ -91,6 +93,8 @@ def main() -> None:
         features = {"encoder": encoder, "unit": unit_rows(encoder), "prepared": graph_features(encoder)}
         k = len(np.unique(y))
         for method, (run, inputs) in METHODS.items():
+            if arguments.only not in method:
+                continue
             for which in inputs:
                 run(features[which][:300], 10, 0)  # compile and warm up: not timed
                 _measure(name, method, which, run, features[which], k, y, scored, seeds)
