@@ -17,7 +17,7 @@ from selfsort.runtime import atomic_write, cache_dir
 DEFAULT = "efficientnet-lite0"
 #: Raise when the default encoder's graph changes: cached graphs and features are then made anew.
 _GRAPH_VERSION = 2
-#: One picture at a time keeps the layers in the processor's cache: 13 % faster than eight, see docs/benchmarks.md.
+#: One picture at a time keeps the layers in the processor's cache and needs no filling up of the last batch.
 _BATCH_SIZE = 1
 _POOLED_OUTPUTS = ("features", "image_embeds", "pooler_output", "embeddings", "embedding")
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
