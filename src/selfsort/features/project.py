@@ -12,6 +12,8 @@ FloatArray = npt.NDArray[np.float32]
 #: Principal components kept. Chosen on six data sets together, see docs/benchmarks.md.
 N_COMPONENTS = 256
 _CHUNK = 8192
+#: Directions with less than this share of the largest variance count as constant: float32 tells them no better.
+_VARIES, _TINY = 1e-6, 1e-30
 
 
 def unit_rows(X: npt.ArrayLike) -> FloatArray:
@@ -33,7 +35,7 @@ def principal_axes(X: npt.ArrayLike, n_components: int) -> tuple[FloatArray, Flo
     if n < d:
         centered = X - mean
         values, vectors = _leading(centered @ centered.T, n_components)
-        varies = values > 1e-10 * max(values[0], 1e-300)
+        varies = values > _VARIES * max(values[0], _TINY)
         axes = centered.T @ (vectors * np.where(varies, 1 / np.sqrt(np.where(varies, values, 1)), 0))
     else:
         moments = np.zeros((d, d))
@@ -41,18 +43,20 @@ def principal_axes(X: npt.ArrayLike, n_components: int) -> tuple[FloatArray, Flo
             part = (X[start : start + _CHUNK] - mean).astype(np.float32)  # else far from 0 the squares drown the rest
             moments += part.T @ part
         values, vectors = _leading(moments, n_components)
-        axes = vectors * (values > 1e-10 * max(values[0], 1e-300))
+        axes = vectors * (values > _VARIES * max(values[0], _TINY))
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     return mean.astype(np.float32), np.ascontiguousarray(axes, dtype=np.float32)
 
 
 def _leading(symmetric: npt.NDArray[np.float64], n: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the n largest eigenvalues, and their vectors as columns."""
+    """Return the n largest eigenvalues, and their vectors as columns; in float32, three times as fast."""
+    from scipy.linalg import eigh
     from threadpoolctl import threadpool_limits
 
+    d = len(symmetric)
     with threadpool_limits(1):  # more threads gain little here, and lose much where others want the processors
-        values, vectors = np.linalg.eigh(symmetric)
-    return values[::-1][:n], vectors[:, ::-1][:, :n]
+        values, vectors = eigh(symmetric.astype(np.float32), subset_by_index=(max(0, d - n), d - 1), driver="evr")
+    return values[::-1], vectors[:, ::-1]
 
 
 class Preparation(NamedTuple):
@@ -102,10 +106,13 @@ def prepare(X: npt.ArrayLike, n_components: int = N_COMPONENTS) -> Preparation:
     Arandjelović & Zisserman, "Three things everyone should know to improve object retrieval", CVPR 2012 (RootSIFT).
     """
     X = np.asarray(X)
-    positive = bool(X.min(initial=0) >= 0)
+    chunks = [X[start : start + _CHUNK] for start in range(0, len(X), _CHUNK)]
+    positive = all(
+        chunk.astype(np.float32).min(initial=0) >= 0 for chunk in chunks
+    )  # float16 itself is slow to compare
     rows = np.empty(X.shape, np.float32)
-    for start in range(0, len(X), _CHUNK):
-        rows[start : start + _CHUNK] = _rooted(X[start : start + _CHUNK], positive)
+    for start, chunk in zip(range(0, len(X), _CHUNK), chunks, strict=True):
+        rows[start : start + _CHUNK] = _rooted(chunk, positive)
     mean, axes = principal_axes(rows, max(1, min(n_components, X.shape[1], len(X) - 1)))
     return Preparation(positive, mean, axes)
 

@@ -30,7 +30,7 @@ from selfsort.runtime import Clock, Progress, n_threads
 from selfsort.sources import Source, display_path
 
 #: Raise when the same features would give other groups: runs are then made anew.
-_STAGES_VERSION = 2
+_STAGES_VERSION = 3
 #: So many neighbors are kept for those who read the run; the graph uses the nearest of them.
 _N_STORED = 20
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "pillow", "scikit-network")
