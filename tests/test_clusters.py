@@ -1,3 +1,4 @@
+import base64
 import json
 import shutil
 import sys
@@ -5,10 +6,13 @@ import sys
 import numpy as np
 import pytest
 
-from selfsort.clusters import ARRAYS, SCHEMA_VERSION, Clusters, items_table, save_json
+from selfsort.clusters import ARRAYS, SCHEMA_VERSION, Clusters, Figure, items_table, save_json
 from selfsort.errors import DataError
 
 N = 7
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="  # one pixel
+)
 
 
 def rows(n=N):
@@ -45,9 +49,18 @@ def make(n=N, **changes):
     return Clusters(**fields | changes)
 
 
+def make_trained(n=N, **changes):
+    fields = {
+        "probabilities": np.random.default_rng(0).random((n, 4), dtype=np.float32),
+        "metrics": [{"stage": "été\u2028", "epoch": epoch, "lr": 1e-3, "loss": 1 / epoch} for epoch in (1, 2, 3)],
+        "figures": [Figure("curves", "Curves", "They <fall>.", PNG), Figure("A-2_b", "雪", "été", PNG)],
+    }
+    return make(n, **fields | changes)
+
+
 def assert_same(a, b):
     assert a.run == b.run
-    assert a.groups == b.groups
+    assert (a.groups, a.metrics, a.figures) == (b.groups, b.metrics, b.figures)
     assert a.items.equals(b.items)
     for name in ARRAYS:
         first, second = getattr(a, name), getattr(b, name)
@@ -58,14 +71,15 @@ def assert_same(a, b):
     assert [a.thumbnail(i) for i in range(len(a.items))] == [b.thumbnail(i) for i in range(len(b.items))]
 
 
+@pytest.mark.parametrize("made", [make, make_trained])
 @pytest.mark.parametrize("n", [0, 1, N])
-def test_what_is_saved_is_loaded(tmp_path, n):
-    clusters = make(n)
+def test_what_is_saved_is_loaded(tmp_path, n, made):
+    clusters = made(n)
     clusters.save(tmp_path / "a" / "run")
     loaded = Clusters.load(tmp_path / "a" / "run")
     assert_same(clusters, loaded)
     assert loaded.path == clusters.path == tmp_path / "a" / "run"
-    assert not [p for p in (tmp_path / "a" / "run").iterdir() if p.name.startswith(".")]
+    assert not [p for p in (tmp_path / "a" / "run").rglob("*") if p.name.startswith(".")]
 
 
 def test_what_is_optional_may_be_missing(tmp_path):
@@ -74,6 +88,41 @@ def test_what_is_optional_may_be_missing(tmp_path):
     loaded = Clusters.load(str(tmp_path / "run"))
     assert_same(clusters, loaded)
     assert loaded.thumbnail(3) is None
+    assert (loaded.metrics, loaded.figures, loaded.probabilities) == ([], [], None)
+    assert not {"metrics.jsonl", "figures.json", "figures"} & {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_metrics_are_strict_json_and_one_line_each(tmp_path):
+    rows = [{"epoch": 1, "loss": float("nan"), "kl": np.float32(0.5)}, {"epoch": np.int64(2), "loss": float("inf")}]
+    make(metrics=rows).save(tmp_path)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert lines == ['{"epoch": 1, "loss": null, "kl": 0.5}', '{"epoch": 2, "loss": null}']
+    assert Clusters.load(tmp_path).metrics == [{"epoch": 1, "loss": None, "kl": 0.5}, {"epoch": 2, "loss": None}]
+
+
+def test_figures_are_files_with_a_list_of_them(tmp_path):
+    make_trained().save(tmp_path)
+    assert (tmp_path / "figures" / "curves.png").read_bytes() == PNG
+    entries = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    assert entries[0] == {"name": "curves", "title": "Curves", "caption": "They <fall>."}
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../a", "a.png", ".a", "a b", "a\n"])
+def test_the_name_of_a_figure_leads_nowhere_else(tmp_path, name):
+    with pytest.raises(DataError, match="name"):
+        Figure(name, "", "", PNG)
+    make_trained().save(tmp_path)
+    (tmp_path / "figures.json").write_text(json.dumps([{"name": name, "title": "", "caption": ""}]))
+    with pytest.raises(DataError, match="damaged"):
+        Clusters.load(tmp_path)
+
+
+def test_figures_are_whole_and_have_names_of_their_own():
+    for png in (b"", b"\xff\xd8\xff", PNG[:-1], PNG[1:]):
+        with pytest.raises(DataError, match="not a whole PNG"):
+            Figure("a", "", "", png)
+    with pytest.raises(DataError, match="name of its own: got a, a"):
+        make(figures=[Figure("a", "", "", PNG), Figure("a", "", "", PNG)])
 
 
 def test_labels_and_ok():
@@ -83,9 +132,9 @@ def test_labels_and_ok():
     assert clusters.ok.tolist() == [False] + [True] * 6
 
 
-@pytest.mark.parametrize("name", ["levels", "confidence", "neighbors", "map", "embedding", "thumbnails"])
+@pytest.mark.parametrize("name", [*ARRAYS[1:], "thumbnails"])
 def test_every_array_has_one_row_per_item(name):
-    value = getattr(make(), name)
+    value = getattr(make_trained(), name)
     with pytest.raises(DataError, match=f"7 items, but {name} has 6 rows"):
         make(**{name: value[:-1]})
 
@@ -126,28 +175,46 @@ def test_a_run_of_a_newer_selfsort(tmp_path):
 
 
 FILES = ["items.parquet", "groups.json", "levels.npy", "confidence.npy", "neighbors.npy", "map.npy", "embedding.npy"]
+TRAINED = ["probabilities.npy", "metrics.jsonl", "figures.json", "figures/A-2_b.png"]
 
 
-@pytest.mark.parametrize("name", [*FILES, "thumbnails.parquet"])
+@pytest.mark.parametrize("name", [*FILES, "thumbnails.parquet", *TRAINED])
 @pytest.mark.parametrize("damage", ["empty", "half", "noise", "other"])
 def test_damaged_files_are_named_as_damage(tmp_path, name, damage):
-    make().save(tmp_path)
+    make_trained().save(tmp_path)
     path = tmp_path / name
     content = path.read_bytes()
     if damage == "other":  # a whole file of another run
-        make(3).save(tmp_path / "other")
-        if name == "groups.json":
-            pytest.skip("may hold any groups")
+        make_trained(3).save(tmp_path / "other")
+        if name in ("groups.json", *TRAINED[1:]):
+            pytest.skip("may hold any groups, metrics and figures")
         shutil.copyfile(tmp_path / "other" / name, path)
     else:
         path.write_bytes({"empty": b"", "half": content[: len(content) // 2], "noise": bytes(len(content))}[damage])
-    with pytest.raises(DataError):
+    with pytest.raises(DataError) as caught:
+        Clusters.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[1]\n", "{}\nnull\n", "{} {}\n", "\n"])
+def test_metrics_of_another_shape_are_damage(tmp_path, content):
+    make_trained().save(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text(content)
+    with pytest.raises(DataError, match="damaged"):
         Clusters.load(tmp_path)
 
 
-@pytest.mark.parametrize("name", [f for f in FILES if f not in ("map.npy", "embedding.npy")])
+@pytest.mark.parametrize("content", ["null", "3", '{"a": 1}', "[1]", '["a"]', '[{"name": "curves"}]', '[{"name": 3}]'])
+def test_a_list_of_figures_of_another_shape_is_damage(tmp_path, content):
+    make_trained().save(tmp_path)
+    (tmp_path / "figures.json").write_text(content)
+    with pytest.raises(DataError, match="damaged"):
+        Clusters.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", [*(f for f in FILES if f not in ("map.npy", "embedding.npy")), TRAINED[-1]])
 def test_missing_files_are_named_as_damage(tmp_path, name):
-    make().save(tmp_path)
+    make_trained().save(tmp_path)
     (tmp_path / name).unlink()
     with pytest.raises(DataError, match="damaged"):
         Clusters.load(tmp_path)

@@ -10,29 +10,46 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selfsort.clusters import Clusters
+    from selfsort.datasets import load_dataset
     from selfsort.errors import DataError, ModelError, SelfsortError
     from selfsort.evaluation import evaluate
+    from selfsort.learn.fit import fit, resume
+    from selfsort.learn.predict import predict
+    from selfsort.methods.ae_kmeans import AEKMeans
+    from selfsort.methods.dec import DEC, IDEC
     from selfsort.methods.graph import GraphClusterer
     from selfsort.methods.kmeans import KMeans
+    from selfsort.methods.saving import load_model
     from selfsort.photos.export import export, undo
     from selfsort.photos.organize import organize
     from selfsort.photos.pipeline import Settings
 
 _NAMES = {
+    "AEKMeans": "selfsort.methods.ae_kmeans",
     "Clusters": "selfsort.clusters",
+    "DEC": "selfsort.methods.dec",
     "DataError": "selfsort.errors",
     "GraphClusterer": "selfsort.methods.graph",
+    "IDEC": "selfsort.methods.dec",
     "KMeans": "selfsort.methods.kmeans",
     "ModelError": "selfsort.errors",
     "SelfsortError": "selfsort.errors",
     "Settings": "selfsort.photos.pipeline",
     "evaluate": "selfsort.evaluation",
     "export": "selfsort.photos.export",
+    "fit": "selfsort.learn.fit",
+    "load_dataset": "selfsort.datasets",
+    "load_model": "selfsort.methods.saving",
     "organize": "selfsort.photos.organize",
+    "predict": "selfsort.learn.predict",
+    "resume": "selfsort.learn.fit",
     "undo": "selfsort.photos.export",
 }
 
 __all__ = [
+    "DEC",
+    "IDEC",
+    "AEKMeans",
     "Clusters",
     "DataError",
     "GraphClusterer",
@@ -42,7 +59,12 @@ __all__ = [
     "Settings",
     "evaluate",
     "export",
+    "fit",
+    "load_dataset",
+    "load_model",
     "organize",
+    "predict",
+    "resume",
     "undo",
 ]
 __version__ = "0.1.0"
@@ -51,7 +73,13 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     if name not in _NAMES:
         raise AttributeError(f"module 'selfsort' has no attribute {name!r}")
-    value = getattr(import_module(_NAMES[name]), name)
+    try:
+        value = getattr(import_module(_NAMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "lightning_fabric"):
+            raise
+        message = f"selfsort.{name} trains a network. Install: pip install 'selfsort[learn]'"
+        raise ModuleNotFoundError(message, name=error.name) from error
     globals()[name] = value
     return value
 

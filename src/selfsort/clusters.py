@@ -7,6 +7,8 @@ row i of ``items.parquet``; rows that could not be read have label -1 and say wh
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
-ARRAYS = ("labels", "levels", "confidence", "embedding", "neighbors", "map")
+ARRAYS = ("labels", "levels", "confidence", "embedding", "neighbors", "map", "probabilities")
+METRICS, FIGURES = "metrics.jsonl", "figures.json"
+_FIGURE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 IntArray = npt.NDArray[np.int64] | npt.NDArray[np.int32]
 
@@ -59,6 +63,32 @@ def items_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A picture of how a run went that its method wants to show: learning curves, reconstructions.
+
+    Attributes
+    ----------
+    name : str
+        Its file is ``figures/<name>.png``: ASCII letters, digits, ``-`` and ``_``.
+    title : str
+    caption : str
+        What is to be seen, in words that also serve those who do not see the picture.
+    png : bytes
+    """
+
+    name: str
+    title: str
+    caption: str
+    png: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not _FIGURE_NAME.fullmatch(self.name):  # it must not lead out of the folder
+            raise DataError(f"A figure's name needs to be of letters, digits, - and _: got {self.name!r}.")
+        if not (self.png.startswith(b"\x89PNG\r\n\x1a\n") and self.png.endswith(b"IEND\xaeB`\x82")):
+            raise DataError(f"The figure {self.name} is not a whole PNG file.")
+
+
 @dataclass
 class Clusters:
     """Groups of images, at several nested levels, with everything needed to show and to judge them.
@@ -85,6 +115,13 @@ class Clusters:
         The encoder's features; zeros where the item could not be read.
     thumbnails : list of bytes or None, optional
         Small JPEG per item, squashed to a square.
+    probabilities : ndarray of float32, shape (n, k), optional
+        Share of each item in each of the method's k clusters; zeros where the item could not be read.
+    metrics : list of dict
+        How training went, one row per epoch in order: ``stage``, ``epoch`` (from 1 in each stage), ``step``, ``lr``,
+        ``seconds``, and the mean of each term of the objective under its name. Empty if nothing was trained.
+    figures : list of Figure
+        What the method shows of itself, in this order.
     path : Path, optional
         The run folder, once saved or loaded.
     """
@@ -98,16 +135,22 @@ class Clusters:
     map: npt.NDArray[np.float32] | None = None
     embedding: npt.NDArray[np.float16] | None = None
     thumbnails: list[bytes | None] | None = None
+    probabilities: npt.NDArray[np.float32] | None = None
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
     path: Path | None = None
 
     def __post_init__(self) -> None:
         n = len(self.items)
-        for name in ("levels", "confidence", "neighbors", "map", "embedding", "thumbnails"):
+        for name in ("levels", "confidence", "neighbors", "map", "embedding", "thumbnails", "probabilities"):
             value = getattr(self, name)
             if value is not None and len(value) != n:
                 raise DataError(f"A run needs one row per item: {n} items, but {name} has {len(value)} rows.")
         if not 0 <= self.run["level"] < self.levels.shape[1]:
             raise DataError(f"The default level {self.run['level']} is none of the {self.levels.shape[1]} levels.")
+        names = [figure.name for figure in self.figures]
+        if len(set(names)) < len(names):
+            raise DataError(f"Each figure of a run needs a name of its own: got {', '.join(names)}.")
 
     @cached_property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -139,6 +182,11 @@ class Clusters:
             with atomic_write(folder / "thumbnails.parquet") as path, open(path, "wb") as file:
                 table = pa.table({"jpeg": pa.array(self.thumbnails, pa.binary())})
                 pq.write_table(table, file, compression="none", row_group_size=4096)
+        if self.metrics:
+            with atomic_write(folder / METRICS) as path:
+                path.write_bytes(b"".join(map(_json_line, self.metrics)))
+        if self.figures:
+            _save_figures(folder, self.figures)
         save_json(folder / "groups.json", self.groups)
         save_json(folder / "run.json", self.run)
         self.path = folder
@@ -158,7 +206,7 @@ class Clusters:
         except (OSError, ValueError) as error:
             raise DataError(
                 f"{folder} is not a finished run: it has no readable run.json. Give the folder that "
-                "`selfsort organize` wrote, or run the same organize command again to finish it."
+                "`selfsort organize` or `selfsort fit` wrote, or run the same command again to finish it."
             ) from error
         schema = run.get("schema") if isinstance(run, dict) else None
         if not isinstance(schema, int) or not isinstance(run.get("level"), int):
@@ -174,6 +222,8 @@ class Clusters:
                 items=_read_table(folder / "items.parquet"),
                 groups=json.loads((folder / "groups.json").read_text(encoding="utf-8")),
                 thumbnails=_read_table(thumbnails).column("jpeg").to_pylist() if thumbnails.exists() else None,
+                metrics=_read_metrics(folder / METRICS) if (folder / METRICS).exists() else [],
+                figures=_read_figures(folder) if (folder / FIGURES).exists() else [],
                 path=folder,
                 **{
                     name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
@@ -182,7 +232,7 @@ class Clusters:
                 },
             )
         except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
-            raise DataError(f"The run folder {folder} is damaged: {error}. Run organize again.") from error
+            raise DataError(f"The run folder {folder} is damaged: {error}. Make the run again.") from error
 
 
 def _read_table(path: Path) -> pa.Table:
@@ -190,6 +240,46 @@ def _read_table(path: Path) -> pa.Table:
 
     with open(path, "rb") as file:  # by its name pyarrow finds only what is valid UTF-8
         return pq.read_table(file)
+
+
+def _json_line(row: Mapping[str, Any]) -> bytes:
+    """Return one line of JSON; what is not finite becomes null, because JSON has no word for it."""
+    plain = {}
+    for name, value in row.items():
+        value = value.item() if isinstance(value, np.generic) else value
+        plain[name] = None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(plain, allow_nan=False).encode("ascii") + b"\n"
+
+
+def _read_metrics(path: Path) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path.name} does not hold one JSON object per line")
+    return rows
+
+
+def _save_figures(folder: Path, figures: Iterable[Figure]) -> None:
+    """Write the pictures, then the list of them: it names only files that are there."""
+    index = []
+    (folder / "figures").mkdir(exist_ok=True)
+    for figure in figures:
+        with atomic_write(folder / "figures" / f"{figure.name}.png") as path:
+            path.write_bytes(figure.png)
+        index.append({"name": figure.name, "title": figure.title, "caption": figure.caption})
+    save_json(folder / FIGURES, index)
+
+
+def _read_figures(folder: Path) -> list[Figure]:
+    figures = []
+    for entry in json.loads((folder / FIGURES).read_text(encoding="utf-8")):
+        name, title, caption = entry["name"], str(entry["title"]), str(entry["caption"])
+        if not _FIGURE_NAME.fullmatch(name):  # before anything of that name is opened
+            raise ValueError(f"{FIGURES} names a file {name!r}")
+        try:
+            figures.append(Figure(name, title, caption, (folder / "figures" / f"{name}.png").read_bytes()))
+        except DataError as error:
+            raise ValueError(str(error).rstrip(".")) from error
+    return figures
 
 
 def save_array(path: Path, value: npt.NDArray[Any]) -> None:

@@ -20,6 +20,8 @@ from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 
 FOLDERS = "folders"
+#: Where labels come from: the word "folders", a CSV file, or one label per item.
+Labels = str | Path | npt.NDArray[Any]
 NOT_SCORED = {"0", "0.0", "false", "no"}  # values of the column `eval` that leave a picture out
 
 
@@ -61,15 +63,16 @@ class _Labels:
     n_without_picture: int  # labels that belong to no picture of the run
 
 
-def read_labels(source: str | Path, clusters: Clusters) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]:
+def read_labels(source: Labels, clusters: Clusters) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]:
     """Read the true labels of a run's items.
 
     Parameters
     ----------
-    source : str or Path
+    source : str, Path, or array of shape (n,)
         ``"folders"``: the name of the folder that each picture is in; pictures directly in the root have none.
         Otherwise a CSV file with a header, a column ``path`` or ``file`` (relative to the scanned folder or inside the
-        archive, or absolute) and a column ``label``. A column ``eval`` may leave rows out: 0, false or no.
+        archive, or absolute) and a column ``label``. A column ``eval`` may leave rows out: 0, false or no. An array has
+        one label per item; numbers below 0 are none.
     clusters : Clusters
 
     Returns
@@ -82,20 +85,20 @@ def read_labels(source: str | Path, clusters: Clusters) -> tuple[npt.NDArray[np.
     ------
     DataError
         If the file is missing or lacks a column, if no row of it belongs to a picture of the run, or if it gives one
-        picture two labels.
+        picture two labels; if an array has not one label per item.
     """
     found = _find_labels(source, clusters).labels
     rows = sorted(found)
     return np.array(rows, dtype=np.int64), np.array([found[row] for row in rows], dtype=np.str_)
 
 
-def check_labels(source: str | Path) -> None:
+def check_labels(source: Labels) -> None:
     """Raise `DataError` if a label source cannot work, whatever the pictures; for use before long work."""
-    if source != FOLDERS:
+    if isinstance(source, (str, Path)) and source != FOLDERS:
         _read_csv(Path(source))
 
 
-def evaluate(clusters: Clusters, labels: str | Path, *, level: int | None = None) -> Evaluation:
+def evaluate(clusters: Clusters, labels: Labels, *, level: int | None = None) -> Evaluation:
     """Score a run against true labels.
 
     Every readable picture that has a label is scored, also when the run put it nowhere.
@@ -103,7 +106,7 @@ def evaluate(clusters: Clusters, labels: str | Path, *, level: int | None = None
     Parameters
     ----------
     clusters : Clusters
-    labels : str or Path
+    labels : str, Path or array
         See `read_labels`.
     level : int, optional
         Index of the level, 0 the coarsest; the run's default level if not given.
@@ -142,7 +145,7 @@ def evaluate(clusters: Clusters, labels: str | Path, *, level: int | None = None
         "unreadable": int((labelled & ~clusters.ok).sum()),
     }
     n_groups = len(np.unique(groups[groups >= 0]))
-    protocol = _protocol(clusters, str(labels), level) | {
+    protocol = _protocol(clusters, labels, level) | {
         "n_items": len(labelled),
         "n_scored": len(rows),
         "left_out": left_out,
@@ -152,18 +155,24 @@ def evaluate(clusters: Clusters, labels: str | Path, *, level: int | None = None
     return Evaluation(scores, protocol, confusion, [str(name) for name in classes], [int(c) for c in columns])
 
 
-def _protocol(clusters: Clusters, labels: str, level: int) -> dict[str, Any]:
+def _protocol(clusters: Clusters, labels: Labels, level: int) -> dict[str, Any]:
     """Say how each number is to be read; everything here is fixed before the labels are."""
     run = clusters.run
-    return {
-        "data": run.get("root"),
-        "labels": "name of the folder each picture is in" if labels == FOLDERS else labels,
-        "method": run.get("method"),
-        "encoder": run.get("encoder"),
+    fit = "on the same pictures that are scored (transductive); labels were not seen by the run"
+    data = run.get("root")
+    if not data and run.get("data"):
+        data = "/".join(str(run["data"][key]) for key in ("name", "split") if run["data"].get(key))
+        fit = f"fit and scored on {data}, labels unseen"
+    if not isinstance(labels, (str, Path)):
+        source = f"of {data}" if data else "given with the data"
+    else:
+        source = "name of the folder each picture is in" if labels == FOLDERS else str(labels)
+    known = {"data": data, "labels": source, "method": run.get("method"), "encoder": run.get("encoder")}
+    return {name: value for name, value in known.items() if value} | {
         "seed": run.get("seed"),
         "level": level,
         "level_chosen": "the run's default" if level == run["level"] else "asked for",
-        "fit": "on the same pictures that are scored (transductive); labels were not seen by the run",
+        "fit": fit,
         "unassigned": "pictures that belong nowhere are scored as one cluster, never dropped",
         "acc": "one-to-one (Hungarian); acc_many_to_one names each cluster by its most frequent class (purity)",
         "nmi": "arithmetic mean; nmi_geometric is the older variant; ami is arithmetic",
@@ -179,10 +188,22 @@ def _among(rows: npt.NDArray[np.int64], neighbors: npt.NDArray[np.int32]) -> npt
     return position[np.asarray(neighbors)[rows]]
 
 
-def _find_labels(source: str | Path, clusters: Clusters) -> _Labels:
+def _find_labels(source: Labels, clusters: Clusters) -> _Labels:
+    if not isinstance(source, (str, Path)):
+        return _array_labels(np.asarray(source), clusters)
     if source == FOLDERS:
         return _folder_labels(clusters)
     return _csv_labels(Path(source), clusters)
+
+
+def _array_labels(labels: npt.NDArray[Any], clusters: Clusters) -> _Labels:
+    n = len(clusters.items)
+    if labels.shape != (n,) or labels.dtype.kind not in "iubU":
+        raise DataError(
+            f"Labels must be one whole number or text per item, shape ({n},): got {labels.dtype} of {labels.shape}."
+        )
+    known = labels >= 0 if labels.dtype.kind == "i" else np.ones(n, bool)
+    return _Labels({int(row): str(labels[row]) for row in np.flatnonzero(known)}, set(), 0)
 
 
 def _folder_labels(clusters: Clusters) -> _Labels:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import itertools
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -20,7 +22,7 @@ from markupsafe import Markup
 from selfsort.runtime import atomic_write
 
 if TYPE_CHECKING:
-    from selfsort.clusters import Clusters
+    from selfsort.clusters import Clusters, Figure
 
 PROTOTYPES_SHOWN = 12
 ODD_SHOWN = 4
@@ -57,7 +59,7 @@ def write_report(clusters: Clusters, path: Path, *, max_thumbnails: int = 4000, 
     unreadable = _unreadable(clusters)
     n_unreadable = int((~clusters.ok).sum())
     page = environment.get_template("report.html").render(
-        name=_visible(_name(str(run.get("root") or ""))),
+        name=_visible(_name(run)),
         run=run,
         created=_moment(str(run.get("created") or "")),
         n_items=clusters.items.num_rows,
@@ -71,6 +73,8 @@ def write_report(clusters: Clusters, path: Path, *, max_thumbnails: int = 4000, 
         scores=_flat(run.get("scores") or {}),
         protocol=_flat(run.get("protocol") or {}),
         settings=_settings(run),
+        training=_training(run, clusters.metrics) if clusters.metrics or clusters.figures else [],
+        figures=[_shown(figure) for figure in clusters.figures],
         figure=base64.b64encode(figure).decode("ascii") if figure else None,
         script=Markup(script),
         style=Markup(style),
@@ -199,10 +203,14 @@ def _visible(path: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]", "\ufffd", path)
 
 
-def _name(root: str) -> str:
-    """Return the last part of a path of any system, or a plain word where there is no path."""
+def _name(run: Mapping[str, Any]) -> str:
+    """Return the last part of the root, a path of any system, or the name of the data, or a plain word."""
+    root = str(run.get("root") or "")
+    if not root:
+        data = run.get("data") or {}
+        return " · ".join(str(data[key]) for key in ("name", "split") if data.get(key)) or "Pictures"
     path = PurePosixPath(root) if root.startswith("/") else PureWindowsPath(root)
-    return path.name or root or "Pictures"
+    return path.name or root
 
 
 def _moment(created: str) -> str:
@@ -216,7 +224,7 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Return nested settings or scores as (name, text) pairs."""
     pairs: list[tuple[str, str]] = []
     for key, part in value.items():
-        name = f"{prefix}{key}".replace("_", " ")
+        name = f"{prefix}{key}".replace("__", " · ").replace("_", " ")
         if isinstance(part, Mapping):
             pairs += _flat(part, f"{name} · ")
         elif isinstance(part, float):
@@ -230,9 +238,48 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 def _settings(run: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the run's settings in titled parts; what is shown elsewhere on the page is left out."""
-    parts = {"params": "Parameters", "encoder": "Encoder", "seconds": "Seconds per stage", "versions": "Versions"}
+    parts = {
+        "data": "Data",
+        "params": "Parameters",
+        "encoder": "Encoder",
+        "seconds": "Seconds per stage",
+        "versions": "Versions",
+    }
     elsewhere = {*parts, "warnings", "scores", "protocol"}
-    general = {key: value for key, value in run.items() if key not in elsewhere}
+    general = {key: value for key, value in run.items() if key not in elsewhere and value not in (None, "")}
     sections = [("Run", _flat(general))]
     sections += [(title, _flat(run[key])) for key, title in parts.items() if run.get(key)]
     return sections
+
+
+def _training(run: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return in words what learning curves show: for each stage its length and where each term began and ended."""
+    pairs = [("method", str(run["method"]))] if run.get("method") else []
+    for stage, group in itertools.groupby(metrics, key=lambda row: str(row.get("stage", ""))):
+        rows = list(group)
+        text = f"{len(rows):,} {'epoch' if len(rows) == 1 else 'epochs'}"
+        seconds = [row["seconds"] for row in rows if isinstance(row.get("seconds"), int | float)]
+        if seconds:
+            text += f", {sum(seconds):,.0f} s"
+        terms = dict.fromkeys(key for row in rows for key in row if key not in ("stage", "epoch", "step", "seconds"))
+        for term in terms:
+            numbers = [row[term] for row in rows if isinstance(row.get(term), int | float)]
+            values = [value for value in numbers if math.isfinite(value)]
+            if values:
+                ends = dict.fromkeys(f"{value:.4g}" for value in (values[0], values[-1]))
+                # no line ends inside
+                text += " · " + f"{term} {' → '.join(ends)}".replace("_", " ").replace(" ", "\xa0")
+        pairs.append((stage.replace("_", " "), text))
+    return pairs
+
+
+def _shown(figure: Figure) -> dict[str, Any]:
+    """Return what the page needs of a figure; at any resolution its size is that on paper and a quarter more."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(figure.png)) as image:
+        (width, height), dpi = image.size, float(image.info.get("dpi", (0, 0))[0])
+    scale = 1.25 * 96 / dpi if dpi > 0 else 1.0
+    data = base64.b64encode(figure.png).decode("ascii")
+    size = {"width": round(width * scale), "height": round(height * scale)}
+    return {"title": figure.title, "caption": figure.caption, "data": data} | size

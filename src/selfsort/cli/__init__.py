@@ -22,6 +22,11 @@ _COMMANDS = {
     "evaluate": ("selfsort.cli.runs", "evaluate"),
     "export": ("selfsort.cli.runs", "export"),
     "undo": ("selfsort.cli.runs", "undo"),
+    "methods": ("selfsort.cli.learn", "methods"),
+    "fit": ("selfsort.cli.learn", "fit"),
+    "resume": ("selfsort.cli.learn", "resume"),
+    "predict": ("selfsort.cli.learn", "predict"),
+    "reproduce": ("selfsort.cli.reproduce", "reproduce"),
 }
 
 
@@ -61,4 +66,4 @@ class Group(click.Group):
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="selfsort")
 def main() -> None:
-    """Sort images that nobody labelled: group them, look at the groups, score them, export them."""
+    """Sort images that nobody labelled: group them, look at the groups, score them, export them; train methods."""

@@ -16,7 +16,7 @@ from selfsort.errors import DataError
 if TYPE_CHECKING:
     from selfsort.clusters import Clusters
 
-_SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
+SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
 
 
 @click.command()
@@ -65,7 +65,7 @@ def organize(
     from selfsort.photos.pipeline import Settings
 
     settings = Settings(groups=groups, granularity=granularity, encoder=encoder, n_neighbors=neighbors, seed=seed)
-    target = output or Path(f"{_stem(pictures)}.selfsort")
+    target = output or Path(f"{stem(pictures)}.selfsort")
     with progress_bar() as progress:
         clusters = run(pictures, target, settings=settings, labels=labels, progress=progress)
     emit(_result(clusters), lambda: _summary(clusters), as_json=as_json)
@@ -121,7 +121,8 @@ def _write_digits(pictures: Path, labels: Path) -> None:
         writer.writerows(rows)
 
 
-def _stem(pictures: Path) -> str:
+def stem(pictures: Path) -> str:
+    """Return what a run of these pictures is called by default."""
     name = Path(os.path.normpath(pictures.absolute())).name or "pictures"
     for suffix in (".gz", ".bz2", ".xz", ".tar", ".tgz", ".zip", ".txt"):
         name = name.removesuffix(suffix)
@@ -149,7 +150,7 @@ def _summary(clusters: Clusters) -> str:
     lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
     lines += [f"Warning: {warning}" for warning in facts["warnings"]]
     if "scores" in facts:
-        scores = "  ".join(f"{name} {facts['scores'][name]:.3f}" for name in _SCORES)
+        scores = "  ".join(f"{name} {facts['scores'][name]:.3f}" for name in SCORES)
         lines.append(f"Against the labels, which the grouping never saw: {scores}")
     if path is not None:
         lines.append(f"Look at the groups: {shown((path / 'report.html').as_uri())}")

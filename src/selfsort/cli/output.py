@@ -34,9 +34,9 @@ def fail(message: str, *, as_json: bool = False) -> NoReturn:
     sys.exit(1)
 
 
-def interrupted() -> NoReturn:
+def interrupted(how: str = "run the same command again") -> NoReturn:
     """Say how to go on after Ctrl-C and end with exit code 130."""
-    click.echo("\nInterrupted. Nothing is lost: run the same command again to continue.", err=True)
+    click.echo(f"\nInterrupted. Nothing is lost: {how} to continue.", err=True)
     sys.exit(130)
 
 

@@ -29,20 +29,39 @@ def info(run: Path, as_json: bool) -> None:
     result = {**clusters.run, "groups_per_level": levels, "unreadable": dict(reasons.most_common())}
 
     def text() -> str:
-        facts = clusters.run
-        origin = shown(facts["root"] or "arrays")
+        facts, n_ok = clusters.run, int(clusters.ok.sum())
+        n_nowhere = int((clusters.labels[clusters.ok] < 0).sum())
+        nested = f" (levels from coarse to fine: {', '.join(map(str, levels))})" if len(levels) > 1 else ""
         lines = [
-            f"{shown(str(run))}: {facts['n_ok']:,} of {facts['n_items']:,} files from {origin}",
-            f"groups: {facts['n_groups']} (levels from coarse to fine: {', '.join(map(str, levels))})",
-            f"belong nowhere: {facts['n_nowhere']}",
-            f"encoder: {facts['encoder']['name']}, seed {facts['seed']}, made {facts['created']}",
-            "seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in facts["seconds"].items()),
+            f"{shown(str(run))}: {n_ok:,} of {len(clusters.ok):,} {_origin(facts)}",
+            f"groups: {levels[facts['level']]}{nested}",
+            f"belong nowhere: {n_nowhere}",
+            f"{_maker(facts)}, seed {facts.get('seed')}, made {facts.get('created')}",
+            "seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in facts.get("seconds", {}).items()),
         ]
         lines += [f"could not be read: {count} × {shown(reason)}" for reason, count in reasons.most_common(10)]
-        lines += [f"warning: {warning}" for warning in facts["warnings"]]
+        lines += [f"warning: {warning}" for warning in facts.get("warnings", [])]
         return "\n".join(lines)
 
     emit(result, text, as_json=as_json)
+
+
+def _origin(facts: dict[str, Any]) -> str:
+    """Say where the pictures came from."""
+    if facts.get("root"):
+        return f"files from {shown(facts['root'])}"
+    data = facts.get("data") or {}
+    parts = [shown(str(data[key])) for key in ("name", "split", "note") if data.get(key)]
+    return f"pictures from {', '.join(parts)}" if parts else "pictures from arrays"
+
+
+def _maker(facts: dict[str, Any]) -> str:
+    """Say what made the groups: the encoder of a grouping by the graph, or the method that learned them."""
+    encoder = facts.get("encoder") or {}
+    parts = [f"encoder: {shown(encoder['name'])}"] if encoder.get("name") else []
+    if not parts or facts.get("method") != "graph":
+        parts.insert(0, f"method: {shown(str(facts.get('method')))}")
+    return ", ".join(parts)
 
 
 @click.command()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from selfsort.features.cache import Cache, Entry
 from selfsort.features.encoders import Encoder
 from selfsort.images import Picture, Unreadable, decode, from_array, thumbnail
 from selfsort.runtime import Progress, n_threads, silent
-from selfsort.sources import Source
+from selfsort.sources import Item, Source, display_path
 
 _COMMIT_SECONDS = 1.0
 #: A file changed this recently may change again within the same clock tick, so its stamp is not trusted yet.
@@ -53,6 +54,21 @@ class Extracted:
     def status(self, index: int) -> str:
         """Return "ok" or the reason why an item has no features."""
         return self.problems.get(index) or self.entries[self.ids[index]].status
+
+    def rows(self, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+        """Yield what a run's table says of each item, see `selfsort.clusters.items_table`."""
+        for index, (item, content) in enumerate(zip(items, self.ids, strict=True)):
+            entry = self.entries.get(content)
+            yield {
+                "id": content,
+                "path": display_path(item.path),
+                "path_bytes": os.fsencode(item.path),
+                "size": item.size,
+                "width": entry.width if entry else 0,
+                "height": entry.height if entry else 0,
+                "format": entry.format if entry else "",
+                "status": self.status(index),
+            }
 
 
 def extract(source: Source, encoder: Encoder, cache: Cache, *, progress: Progress = silent) -> Extracted:

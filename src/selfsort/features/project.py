@@ -107,9 +107,7 @@ def prepare(X: npt.ArrayLike, n_components: int = N_COMPONENTS) -> Preparation:
     """
     X = np.asarray(X)
     chunks = [X[start : start + _CHUNK] for start in range(0, len(X), _CHUNK)]
-    positive = all(
-        chunk.astype(np.float32).min(initial=0) >= 0 for chunk in chunks
-    )  # float16 itself is slow to compare
+    positive = all(chunk.astype(np.float32).min(initial=0) >= 0 for chunk in chunks)  # float16 compares slowly
     rows = np.empty(X.shape, np.float32)
     for start, chunk in zip(range(0, len(X), _CHUNK), chunks, strict=True):
         rows[start : start + _CHUNK] = _rooted(chunk, positive)

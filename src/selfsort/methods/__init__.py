@@ -8,4 +8,7 @@ all of them share and promise.
 METHODS: dict[str, str] = {
     "graph": "selfsort.methods.graph:GraphClusterer",
     "kmeans": "selfsort.methods.kmeans:KMeans",
+    "ae-kmeans": "selfsort.methods.ae_kmeans:AEKMeans",
+    "dec": "selfsort.methods.dec:DEC",
+    "idec": "selfsort.methods.dec:IDEC",
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -21,21 +22,22 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from selfsort.errors import CollapseWarning, DataError
 from selfsort.features.cache import Cache
 from selfsort.features.encoders import load_encoder
-from selfsort.features.extract import extract
+from selfsort.features.extract import Extracted, extract
 from selfsort.features.graph import shared_neighbor_graph
 from selfsort.features.groups import Grouping, default_n_neighbors, find_groups
 from selfsort.features.neighbors import Neighbors, nearest_neighbors
 from selfsort.features.project import FloatArray, Preparation, prepare
 from selfsort.metrics import cluster_usage, is_collapsed
-from selfsort.sources import display_path, open_source
+from selfsort.runtime import Progress, silent
+from selfsort.sources import Item, display_path, open_source
 
 
 class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
     """Base of every method.
 
     A method has an ``__init__`` that stores its arguments, ``_parameter_constraints`` that describes them as
-    scikit-learn does, a ``fit`` that calls `_start_fit` first and `_warn_of_collapse` last, and a ``predict`` that
-    calls `_read_fitted`.
+    scikit-learn does, a ``_learn`` that gets samples which were checked and sets ``labels_`` and ``n_clusters_``, and a
+    ``predict`` that calls `_read_fitted`.
 
     Attributes
     ----------
@@ -57,17 +59,41 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
     labels_: npt.NDArray[np.int64]
     n_clusters_: int
 
+    def fit(
+        self, X: Any, y: object = None, *, checkpoint: str | Path | None = None, progress: Progress = silent
+    ) -> Self:
+        """Learn clusters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d), images of shape (n, c, h, w) or (n, h, w), a path, or Encoded
+            Images are compared by their pixels; pictures given by path by the default encoder's features.
+        y : ignored
+        checkpoint : path, optional
+            A folder where training keeps its state; the same fit with the same folder goes on where it was killed.
+        progress : callable
+            Called as ``progress(stage, done, total)``.
+
+        Raises
+        ------
+        DataError
+            If the input or a parameter cannot work.
+        """
+        samples, seed = self._start_fit(X)
+        self._learn(samples, Work(seed, Path(checkpoint) if checkpoint is not None else None, progress))
+        self._warn_of_collapse()
+        return self
+
     def fit_predict(self, X: Any, y: object = None) -> npt.NDArray[np.int64]:
         """Fit and return ``labels_``; `y` is ignored."""
-        labels: npt.NDArray[np.int64] = self.fit(X).labels_
-        return labels
+        return self.fit(X).labels_
 
     @abstractmethod
-    def fit(self, X: Any, y: object = None) -> Self:
-        """Learn clusters; see the methods."""
+    def _learn(self, samples: Any, work: Work) -> None:
+        """Set what is learnt from samples that were checked."""
 
-    def _start_fit(self, X: Any) -> tuple[FloatArray, int]:
-        """Check parameters and input; return the samples as float32 rows, and the seed."""
+    def _start_fit(self, X: Any) -> tuple[Any, int]:
+        """Check parameters and input; return the samples (float32 rows, unless a method overrides it), and the seed."""
         try:
             self._validate_params()
         except ValueError as error:
@@ -75,8 +101,8 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
         self.image_shape_: tuple[int, ...] | None = None
         self.paths_: list[str] | None = None
         self._preparation: Preparation | None = None
-        if _is_path(X):
-            encoded, self.paths_ = encode_pictures(X)
+        if _are_pictures(X):
+            encoded, self.paths_ = X if isinstance(X, Encoded) else encode_pictures(X)
             self._preparation = prepare(encoded)
             X = self._preparation(encoded)
         elif (shape := np.shape(X) if hasattr(X, "shape") else ()) and len(shape) > 2:
@@ -93,11 +119,11 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
         """Return new samples as float32 rows, in the same form as those of `fit`."""
         check_is_fitted(self)
         name = type(self).__name__
-        if _is_path(X) != (self.paths_ is not None):
+        if _are_pictures(X) != (self.paths_ is not None):
             fitted, got = ("pictures", "an array") if self.paths_ is not None else ("an array", "a path")
             raise DataError(f"This {name} was fitted on {fitted} and got {got}. Pass {fitted}, as in fit.")
         if self._preparation is not None:
-            X = self._preparation(encode_pictures(X)[0])
+            X = self._preparation((X if isinstance(X, Encoded) else encode_pictures(X)).features)
         elif hasattr(X, "shape") and len(X.shape) > 2 and self.image_shape_ not in (None, X.shape[1:]):
             raise DataError(
                 f"This {name} was fitted on images of shape {self.image_shape_} and got {X.shape[1:]}. "
@@ -119,6 +145,34 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
             raise DataError(str(error)) from error
         return rows
 
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """Return what `predict` needs: arrays, and facts that JSON can hold. Methods add their own."""
+        facts: dict[str, Any] = {
+            "n_clusters_": self.n_clusters_,
+            "n_features_in_": self.n_features_in_,
+            "image_shape_": self.image_shape_,
+            "paths_": self.paths_,
+            "rooted": self._preparation.rooted if self._preparation else None,
+        }
+        arrays: dict[str, npt.NDArray[Any]] = {"labels_": self.labels_}
+        if self._preparation is not None:
+            arrays |= {"preparation.mean": self._preparation.mean, "preparation.axes": self._preparation.axes}
+        return arrays, facts
+
+    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
+        """Become what `_state` described."""
+        self.n_clusters_, self.n_features_in_ = facts["n_clusters_"], facts["n_features_in_"]
+        self.image_shape_ = tuple(facts["image_shape_"]) if facts["image_shape_"] is not None else None
+        self.paths_ = facts["paths_"]
+        self.labels_ = arrays["labels_"]
+        self._preparation = None
+        if facts["rooted"] is not None:
+            self._preparation = Preparation(facts["rooted"], arrays["preparation.mean"], arrays["preparation.axes"])
+
+    def embed(self, X: Any) -> FloatArray:
+        """Return the vectors that the method compares samples by, shape (n, d), float32."""
+        return self._read_fitted(X)
+
     def _warn_of_collapse(self) -> None:
         if self.n_clusters == 1 or len(self.labels_) == 1:
             return
@@ -131,6 +185,14 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
                 CollapseWarning,
                 stacklevel=3,
             )
+
+
+class Work(NamedTuple):
+    """What a fit is given beside its samples: the seed, a folder for checkpoints, and whom to tell of progress."""
+
+    seed: int
+    checkpoint: Path | None = None
+    progress: Progress = silent
 
 
 class Start(NamedTuple):
@@ -149,6 +211,7 @@ def graph_start(
     n_neighbors: int | None = None,
     granularity: float = 1.0,
     seed: int = 0,
+    progress: Progress = silent,
 ) -> Start:
     """Group samples by their shared-neighbor graph: where every method with clusters may start and get its k from.
 
@@ -164,6 +227,7 @@ def graph_start(
     granularity : float
         Above 1 finds more groups, below 1 fewer.
     seed : int
+    progress : callable
 
     Returns
     -------
@@ -178,49 +242,72 @@ def graph_start(
     if n == 1:
         neighbors = Neighbors(np.zeros((1, 0), np.int32), np.zeros((1, 0), np.float32), 1.0)
     else:
-        neighbors = nearest_neighbors(rows, n_neighbors or default_n_neighbors(n), metric=metric, seed=seed)
+        neighbors = nearest_neighbors(
+            rows, n_neighbors or default_n_neighbors(n), metric=metric, seed=seed, progress=progress
+        )
     graph = shared_neighbor_graph(neighbors.indices)
     grouping = find_groups(graph, rows, n_groups=n_clusters, granularity=granularity, outliers=False, seed=seed)
     return Start(grouping, graph, neighbors)
 
 
-def encode_pictures(data: Any) -> tuple[FloatArray, list[str]]:
-    """Encode pictures with the default encoder; known ones come from the cache.
+class Encoded(NamedTuple):
+    """Pictures as an encoder sees them; in `fit` and `predict` they stand for the paths of the pictures.
+
+    Attributes
+    ----------
+    features : ndarray of float32, shape (n_readable, d)
+        The encoder's features, one row per file: unlike `selfsort.organize`, copies of a file count each.
+    paths : list of str
+        The picture that each row belongs to.
+    """
+
+    features: FloatArray
+    paths: list[str]
+
+    @classmethod
+    def of(cls, items: list[Item], extracted: Extracted) -> Self:
+        """Take the readable pictures; raise `DataError` if there are none."""
+        status = [extracted.status(i) for i in range(len(items))]
+        readable = [i for i, state in enumerate(status) if state == "ok"]
+        if not readable:
+            example = f"{display_path(items[0].path)} ({status[0]})"
+            raise DataError(f"None of {len(items)} files is a readable picture, such as {example}. Pass others.")
+        vectors = [extracted.entries[extracted.ids[i]].features for i in readable]
+        features = np.stack([vector for vector in vectors if vector is not None]).astype(np.float32)
+        return cls(features, [display_path(items[i].path) for i in readable])
+
+
+def encode_pictures(data: Any) -> Encoded:
+    """Encode pictures with the default encoder; known ones come from the cache, unreadable ones are left out.
 
     Parameters
     ----------
     data : path or list of paths
         A folder, an archive, or what else `selfsort.sources.open_source` reads.
 
-    Returns
-    -------
-    features : ndarray of float32, shape (n_readable, d)
-        The encoder's features, one row per file: unlike `selfsort.organize`, copies of a file count each.
-    paths : list of str
-        The picture that each row belongs to. The others are left out with a warning.
-
     Raises
     ------
     DataError
         If no picture can be read.
+
+    Warns
+    -----
+    UserWarning
+        If pictures are left out.
     """
     with open_source(data) as source, Cache() as cache:
         extracted = extract(source, load_encoder(), cache)
         items = source.items
-    status = [extracted.status(i) for i in range(len(items))]
-    readable = [i for i, state in enumerate(status) if state == "ok"]
-    others = [f"{display_path(items[i].path)} ({state})" for i, state in enumerate(status) if state != "ok"]
-    if not readable:
-        raise DataError(f"None of {len(items)} files is a readable picture, such as {others[0]}. Pass others.")
-    if others:
+    encoded = Encoded.of(items, extracted)
+    if len(encoded.paths) < len(items):
+        first = next(i for i in range(len(items)) if extracted.status(i) != "ok")
         warnings.warn(
-            f"{len(others)} of {len(items)} files are left out, such as {others[0]}; paths_ names the others.",
+            f"{len(items) - len(encoded.paths)} of {len(items)} files are left out, such as "
+            f"{display_path(items[first].path)} ({extracted.status(first)}); paths_ names the others.",
             UserWarning,
             stacklevel=4,
         )
-    vectors = [extracted.entries[extracted.ids[i]].features for i in readable]
-    features = np.stack([vector for vector in vectors if vector is not None]).astype(np.float32)
-    return features, [display_path(items[i].path) for i in readable]
+    return encoded
 
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:
@@ -232,6 +319,6 @@ def seed_from(random_state: int | np.random.RandomState | None) -> int:
     return int(random_state)
 
 
-def _is_path(X: Any) -> bool:
+def _are_pictures(X: Any) -> bool:
     first = X[0] if isinstance(X, (list, tuple)) and X else X
-    return isinstance(first, (str, bytes, os.PathLike))
+    return isinstance(X, Encoded) or isinstance(first, (str, bytes, os.PathLike))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from selfsort.features.graph import support
 from selfsort.features.project import FloatArray, unit_rows
-from selfsort.methods.base import SelfsortClusterer, graph_start
+from selfsort.methods.base import SelfsortClusterer, Work, graph_start
 
 _CHUNK = 4096
 
@@ -84,21 +84,8 @@ class GraphClusterer(SelfsortClusterer):
         self.granularity = granularity
         self.random_state = random_state
 
-    def fit(self, X: Any, y: object = None) -> Self:
-        """Build the graph and find its groups.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d), images of shape (n, c, h, w) or (n, h, w), or a path
-            Images are compared pixel by pixel; pictures given by path by the default encoder's features.
-        y : ignored
-
-        Raises
-        ------
-        DataError
-            If the input or a parameter cannot work.
-        """
-        rows, seed = self._start_fit(X)
+    def _learn(self, samples: FloatArray, work: Work) -> None:
+        rows, seed = samples, work.seed
         # products of float32 lose what is small beside the distance from the origin, so the origin moves to the mean
         self._origin = rows.mean(0) if self.metric == "euclidean" else np.zeros(rows.shape[1], np.float32)
         self._samples = self._place(rows)
@@ -116,35 +103,30 @@ class GraphClusterer(SelfsortClusterer):
         self.neighbors_ = start.neighbors.indices
         self.confidence_ = support(start.graph, self.labels_)
         self.agreement_ = self._agreement(start.neighbors.similarities)
-        self._warn_of_collapse()
-        return self
 
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
         """Label samples by a vote of the nearest training samples, the nearer the stronger, shape (n,)."""
-        import faiss
-
         rows = self._place(self._read_fitted(X))
-        metric = faiss.METRIC_INNER_PRODUCT if self.metric == "cosine" else faiss.METRIC_L2
-        n_voters = max(1, self.neighbors_.shape[1])
-        labels = np.empty(len(rows), np.int64)
-        for first in range(0, len(rows), _CHUNK):
-            part = slice(first, first + _CHUNK)
-            values, voters = faiss.knn(rows[part], self._samples, n_voters, metric=metric)
-            labels[part] = self._vote(voters, 2 - 2 * values if self.metric == "cosine" else values)
-        return labels
+        return vote(rows, self._samples, self.labels_, max(1, self.neighbors_.shape[1]), metric=self.metric)
+
+    _SAVED: ClassVar = ("levels_", "confidence_", "neighbors_", "_samples", "_origin")
+
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        arrays, facts = super()._state()
+        return arrays | {name: getattr(self, name) for name in self._SAVED}, facts | {"agreement_": self.agreement_}
+
+    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
+        super()._set_state(arrays, facts)
+        for name in self._SAVED:
+            setattr(self, name, arrays[name])
+        self.agreement_ = facts["agreement_"]
+
+    def embed(self, X: Any) -> FloatArray:
+        """Return the samples as the graph compares them, shape (n, d), float32."""
+        return self._place(self._read_fitted(X))
 
     def _place(self, rows: FloatArray) -> FloatArray:
         return unit_rows(rows) if self.metric == "cosine" else np.ascontiguousarray(rows - self._origin)
-
-    def _vote(self, voters: npt.NDArray[np.integer], squared_distances: FloatArray) -> npt.NDArray[np.int64]:
-        """Return the label with the most weight, which falls with a voter's distance relative to the farthest."""
-        distances = np.maximum(squared_distances, 0)
-        weights = np.exp(-distances / np.maximum(distances[:, -1:], np.float32(1e-12)))
-        starts = np.arange(len(voters) + 1) * voters.shape[1]
-        columns = self.labels_[voters].ravel()
-        votes = sparse.csr_matrix((weights.ravel(), columns, starts), shape=(len(voters), self.n_clusters_))
-        winners: npt.NDArray[np.int64] = votes.toarray().argmax(1)
-        return winners
 
     def _agreement(self, similarities: FloatArray) -> float:
         """Predict the training samples without another search: each is its own nearest, then its neighbors follow."""
@@ -155,5 +137,50 @@ class GraphClusterer(SelfsortClusterer):
             rows = np.arange(first, min(first + _CHUNK, n))
             voters = np.column_stack([rows, self.neighbors_[rows]])[:, : max(1, k)]
             squared = np.column_stack([np.zeros(len(rows), np.float32), distances[rows]])[:, : max(1, k)]
-            agree += int((self._vote(voters, squared) == self.labels_[rows]).sum())
+            agree += int((_winners(self.labels_[voters], squared) == self.labels_[rows]).sum())
         return agree / n
+
+
+def vote(
+    rows: FloatArray,
+    samples: FloatArray,
+    labels: npt.NDArray[np.integer],
+    n_voters: int,
+    *,
+    metric: str = "cosine",
+) -> npt.NDArray[np.int64]:
+    """Label rows by a vote of the nearest samples, the nearer the stronger.
+
+    Parameters
+    ----------
+    rows, samples : ndarray of float32, shape (m, d) and (n, d)
+        For the cosine metric of length 1.
+    labels : ndarray of int, shape (n,)
+        Of the samples, from 0.
+    n_voters : int
+        At most n.
+    metric : {"cosine", "euclidean"}
+
+    Returns
+    -------
+    ndarray of int64, shape (m,)
+    """
+    import faiss
+
+    metric_id = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
+    winners = np.empty(len(rows), np.int64)
+    for first in range(0, len(rows), _CHUNK):
+        part = slice(first, first + _CHUNK)
+        values, voters = faiss.knn(rows[part], samples, n_voters, metric=metric_id)
+        winners[part] = _winners(labels[voters], 2 - 2 * values if metric == "cosine" else values)
+    return winners
+
+
+def _winners(labels: npt.NDArray[np.integer], squared_distances: FloatArray) -> npt.NDArray[np.int64]:
+    """Return the label with the most weight, which falls with a voter's distance relative to the farthest."""
+    distances = np.maximum(squared_distances, 0)
+    weights = np.exp(-distances / np.maximum(distances[:, -1:], np.float32(1e-12)))
+    starts = np.arange(len(labels) + 1) * labels.shape[1]
+    votes = sparse.csr_matrix((weights.ravel(), labels.ravel(), starts), shape=(len(labels), int(labels.max()) + 1))
+    winners: npt.NDArray[np.int64] = votes.toarray().argmax(1)
+    return winners

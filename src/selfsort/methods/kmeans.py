@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from selfsort.errors import DataError
 from selfsort.features.kmeans import KMeansResult, kmeans, nearest_center
 from selfsort.features.project import FloatArray, unit_rows
-from selfsort.methods.base import SelfsortClusterer, graph_start
+from selfsort.methods.base import SelfsortClusterer, Work, graph_start
 
 
 class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SelfsortClusterer):
@@ -88,21 +88,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SelfsortClustere
         self.spherical = spherical
         self.random_state = random_state
 
-    def fit(self, X: Any, y: object = None) -> Self:
-        """Find the centers.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d), images of shape (n, c, h, w) or (n, h, w), or a path
-            Images are compared pixel by pixel; pictures given by path by the default encoder's features.
-        y : ignored
-
-        Raises
-        ------
-        DataError
-            If the input or a parameter cannot work.
-        """
-        rows, seed = self._start_fit(X)
+    def _learn(self, samples: FloatArray, work: Work) -> None:
+        rows, seed = samples, work.seed
         if self.spherical:
             rows = unit_rows(rows)
         starts, k = self._starts(rows, seed)
@@ -114,8 +101,6 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SelfsortClustere
             found = min(runs, key=lambda run: run.inertia)
         self.n_clusters_ = k
         self.cluster_centers_, self.labels_, self.inertia_, self.n_iter_ = found
-        self._warn_of_collapse()
-        return self
 
     def _starts(self, rows: FloatArray, seed: int) -> tuple[list[npt.NDArray[Any]] | None, int]:
         """Return the centers to start from (None: k-means++) and their number."""
@@ -154,6 +139,20 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SelfsortClustere
     def score(self, X: Any, y: object = None) -> float:
         """Return minus the sum of squared distances to the nearest center; `y` is ignored."""
         return -nearest_center(self._read_like_centers(X), self.cluster_centers_)[1]
+
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        arrays, facts = super()._state()
+        facts |= {"inertia_": float(self.inertia_), "n_iter_": int(self.n_iter_)}
+        return arrays | {"cluster_centers_": self.cluster_centers_}, facts
+
+    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
+        super()._set_state(arrays, facts)
+        self.cluster_centers_ = arrays["cluster_centers_"]
+        self.inertia_, self.n_iter_ = facts["inertia_"], facts["n_iter_"]
+
+    def embed(self, X: Any) -> FloatArray:
+        """Return the samples as they are compared with the centers, shape (n, d), float32."""
+        return self._read_like_centers(X)
 
     def _read_like_centers(self, X: Any) -> FloatArray:
         rows = self._read_fitted(X)

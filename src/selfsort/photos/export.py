@@ -225,7 +225,7 @@ def _check_mode(clusters: Clusters, mode: Mode) -> None:
     source = clusters.run.get("source")
     if mode == "csv":
         return
-    if source == "array":
+    if source == "array" or not clusters.run.get("root"):
         raise DataError("This run was made of arrays, not of files, so there is nothing to copy or link. Use mode csv.")
     if source in ("tar", "zip") and mode != "copy":
         raise DataError(f"The pictures of this run are inside a {source} archive, which {mode} cannot reach. Use copy.")

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from selfsort.clusters import Clusters
-from selfsort.evaluation import FOLDERS, check_labels, evaluate
+from selfsort.evaluation import check_labels
 from selfsort.features.cache import Cache
 from selfsort.features.encoders import load_encoder
 from selfsort.features.extract import extract
 from selfsort.photos.pipeline import Pipeline, Settings
-from selfsort.photos.publish import check_target, publish, unchanged, workplace
+from selfsort.publish import check_target, digest_of_labels, publish, score, unchanged, workplace
 from selfsort.runtime import Clock, Progress, silent
 from selfsort.sources import open_source
 
@@ -78,29 +78,13 @@ def organize(
         encoder = load_encoder(settings.encoder)
         extracted = extract(source, encoder, cache, progress=progress)
         clock("embed")
-        pipeline = Pipeline(source, extracted, encoder, settings, salt=_digest(labels))
+        pipeline = Pipeline(source, extracted, encoder, settings, salt=digest_of_labels(labels))
     with workplace(target) as work:
         if target is not None and (same := unchanged(target, pipeline.fingerprint)) is not None:
             return same
         clusters = pipeline.run(work, clock, progress)
-        figure = _score(clusters, labels) if labels is not None else None
+        figure = score(clusters, labels) if labels is not None else None
         if target is not None and work is not None:
             progress("report", 0, None)
             publish(clusters, figure, work, target, clock)
     return clusters
-
-
-def _digest(labels: str | Path | None) -> str:
-    import xxhash
-
-    if labels is None or labels == FOLDERS:
-        return str(labels)
-    return xxhash.xxh3_128_hexdigest(Path(labels).read_bytes())
-
-
-def _score(clusters: Clusters, labels: str | Path) -> bytes:
-    from selfsort.figures import confusion_png
-
-    evaluation = evaluate(clusters, labels)
-    clusters.run["scores"], clusters.run["protocol"] = evaluation.scores, evaluation.protocol
-    return confusion_png(evaluation)

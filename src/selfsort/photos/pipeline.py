@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import operator
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -27,7 +26,7 @@ from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import graph_features
 from selfsort.metrics import cluster_usage, is_collapsed
 from selfsort.runtime import Clock, Progress, n_threads
-from selfsort.sources import Source, display_path
+from selfsort.sources import Source
 
 #: Raise when the same features would give other groups: runs are then made anew.
 _STAGES_VERSION = 3
@@ -226,7 +225,7 @@ class Pipeline:
         thumbnails = [self.extracted.entries[content].thumbnail for content in self.contents]
         return Clusters(
             run=self._facts(grouping, clock),
-            items=items_table(self._rows()),
+            items=items_table(self.extracted.rows(self.source.items)),
             levels=spread(grouping.levels, -1, np.int32),
             confidence=spread(confidence, 0, np.float32),
             neighbors=spread(self.first_rows[neighbors] if len(neighbors) else neighbors, -1, np.int32),
@@ -246,20 +245,6 @@ class Pipeline:
                 "really be alike; for a finer view raise the granularity (--granularity 3) or give a number of groups "
                 "(--groups)."
             )
-
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        for item, content, status in zip(self.source.items, self.extracted.ids, self.status, strict=True):
-            entry = self.extracted.entries.get(content)
-            yield {
-                "id": content,
-                "path": display_path(item.path),
-                "path_bytes": os.fsencode(item.path),
-                "size": item.size,
-                "width": entry.width if entry else 0,
-                "height": entry.height if entry else 0,
-                "format": entry.format if entry else "",
-                "status": status,
-            }
 
     def _facts(self, grouping: Grouping, clock: Clock) -> dict[str, Any]:
         labels = grouping.labels

@@ -168,7 +168,7 @@ function setLevel(level, open = null) {
   $("levels").querySelectorAll("input")[level].checked = true;
   const shown = renderWall();
   atlas?.levelChanged();
-  announce(state.matches ? foundText(shown) : `${plural(D.groups[level].length, "group", "groups")}, level ${level + 1} of ${levels.length}`);
+  announce(state.matches ? foundText(shown) : plural(D.groups[level].length, "group", "groups") + (levels.length > 1 ? `, level ${level + 1} of ${levels.length}` : ""));
   remember();
 }
 
@@ -274,7 +274,7 @@ function showPicture(row) {
   add("Path", visible(D.paths[row]));
   if (D.width[row]) add("Size", `${number(D.width[row])} × ${number(D.height[row])} pixels`);
   add("Sure", `${D.sure[row]} %`);
-  add("Groups", levels.map((groups, level) => title(groups.get(D.labels[level][row]))).join(" › "));
+  add(levels.length > 1 ? "Groups" : "Group", levels.map((groups, level) => title(groups.get(D.labels[level][row]))).join(" › "));
   $("picture-body").replaceChildren(picture(row, Math.min(192, 300 / aspect(row))), facts);
   $("picture-copy").onclick = async () => {
     await navigator.clipboard.writeText(D.paths[row]);
@@ -352,6 +352,7 @@ const keys = {
 
 function start() {
   $("toolbar").hidden = false;
+  $("levels").parentElement.hidden = levels.length < 2;
   D.groups.forEach((groups, level) => {
     const input = el("input", { type: "radio", name: "level", value: String(level), checked: level === state.level, onchange: () => setLevel(level) });
     input.setAttribute("aria-label", `${groups.length} groups, level ${level + 1} of ${levels.length} from coarse to fine`);

@@ -1,0 +1,1 @@
+"""Losses: pure functions of tensors that return scalars by name."""

@@ -1,0 +1,221 @@
+"""Deep embedded clustering: DEC, and IDEC, which keeps the decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from selfsort.features.project import FloatArray
+from selfsort.losses.clustering import sharpened_target, student_t_log_assignment, target_divergence
+from selfsort.methods.base import Work
+from selfsort.methods.pretrain import AutoencoderClusterer
+from selfsort.nets.autoencoder import Autoencoder
+from selfsort.training.loop import train
+from selfsort.training.schedule import Optimizer, Plan
+from selfsort.training.session import Session
+
+
+class _Sharpening(nn.Module):
+    """KL divergence from the sharpened target, plus the reconstruction if it has a weight."""
+
+    def __init__(self, net: Autoencoder, centers: FloatArray, n: int, weight: float, reconstruction: float) -> None:
+        super().__init__()
+        self.net = net
+        self.centers = nn.Parameter(torch.from_numpy(np.array(centers, np.float32)))
+        self.weights = weight, reconstruction
+        self.register_buffer("target", torch.zeros(n, len(centers)))
+        self.register_buffer("labels", torch.full((n,), -1))
+
+    def forward(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        code = self.net.encoder(x)
+        divergence = target_divergence(student_t_log_assignment(code, self.centers), self.target[rows])
+        weight, reconstruction = self.weights
+        if not reconstruction:
+            return {"loss": weight * divergence, "divergence": divergence}
+        error = (self.net.decoder(code).float() - x).square().mean()
+        loss = weight * divergence + reconstruction * error
+        return {"loss": loss, "divergence": divergence, "reconstruction": error}
+
+
+class DEC(AutoencoderClusterer):
+    """Deep embedded clustering: pull codes towards the centers they are surest about.
+
+    After the autoencoder, codes z and centers mu have the soft assignment q (Student's t). Every `update_interval`
+    steps a target p is made of q of all samples, squared and divided by the clusters' sizes, and encoder and centers
+    are trained to bring q to p. It ends when at most a share `tol` of the samples changed their cluster since the last
+    target.
+
+    Parameters
+    ----------
+    max_steps : int
+        Most steps of this second stage.
+    graph_epochs : int
+        With ``init="graph"``: passes over the samples in which the net learns the graph's groups, before the targets
+        are its own.
+    update_interval : int
+        Steps between two targets.
+    tol : float
+        Share of samples.
+    cluster_optimizer : {"adam", "sgd"}
+        SGD has momentum 0.9.
+    cluster_learning_rate : float
+    others
+        See `selfsort.methods.pretrain.AutoencoderClusterer`. With `augment`, targets come from the images as they are,
+        and the net learns them from augmented ones (Guo et al., "Deep Embedded Clustering with Data Augmentation",
+        ACML 2018).
+
+    Attributes
+    ----------
+    n_steps_ : int
+        Steps of the second stage that were taken.
+    cluster_centers_ : ndarray of float32, shape (n_clusters_, n_codes)
+
+    References
+    ----------
+    Xie et al., "Unsupervised Deep Embedding for Clustering Analysis", ICML 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.repeat(np.eye(3) * 10, 50, axis=0) + rng.normal(size=(150, 3))
+    >>> model = DEC(3, hidden=(32,), n_codes=2, n_epochs=5, max_steps=20, random_state=0).fit(X)
+    >>> model.predict_proba(X).shape
+    (150, 3)
+    """
+
+    #: Weights of divergence and reconstruction.
+    _weights: ClassVar[tuple[float, float]] = (1.0, 0.0)
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = AutoencoderClusterer._parameter_constraints | {
+        "max_steps": [Interval(Integral, 1, None, closed="left")],
+        "graph_epochs": [Interval(Integral, 0, None, closed="left")],
+        "update_interval": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, 1, closed="both")],
+        "cluster_optimizer": [StrOptions({"adam", "sgd"})],
+        "cluster_learning_rate": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int | None = None,
+        *,
+        init: str = "graph",
+        network: str = "auto",
+        hidden: Sequence[int] = (500, 500, 2000),
+        channels: Sequence[int] = (32, 64, 128),
+        n_codes: int = 10,
+        augment: bool = False,
+        n_epochs: int = 50,
+        batch_size: int = 256,
+        optimizer: Optimizer = "adam",
+        learning_rate: float = 1e-3,
+        max_steps: int = 20_000,
+        graph_epochs: int = 3,
+        update_interval: int = 140,
+        tol: float = 1e-3,
+        cluster_optimizer: Optimizer = "sgd",
+        cluster_learning_rate: float = 0.01,
+        device: str = "auto",
+        precision: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__(
+            n_clusters,
+            init=init,
+            network=network,
+            hidden=hidden,
+            channels=channels,
+            n_codes=n_codes,
+            augment=augment,
+            n_epochs=n_epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            device=device,
+            precision=precision,
+            random_state=random_state,
+        )
+        self.max_steps = max_steps
+        self.graph_epochs = graph_epochs
+        self.update_interval = update_interval
+        self.tol = tol
+        self.cluster_optimizer = cluster_optimizer
+        self.cluster_learning_rate = cluster_learning_rate
+
+    def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
+        session = self._session(work, samples)
+        self._autoencode(samples, session)
+        centers = self._start_centers(self._encode(samples), samples, session)
+        objective = _Sharpening(self._net, centers, len(samples), *self._weights)
+        if self.init == "graph" and self.graph_epochs:
+            self._learn_groups(objective, samples, session)
+        n_epochs = -(-self.max_steps // self.update_interval)
+        plan = Plan(n_epochs, self.cluster_learning_rate, self.cluster_optimizer, nesterov=False)
+        batches = session.batches(
+            samples,
+            self.batch_size,
+            lambda x, rows: (self._view(x), rows),
+            stream=2,
+            steps_per_epoch=min(self.update_interval, self.max_steps),
+        )
+
+        def renew_target(epoch: int) -> bool:
+            objective.eval()
+            with torch.no_grad():
+                codes = torch.from_numpy(self._encode(samples)).to(objective.target.device)
+                assignment = student_t_log_assignment(codes, objective.centers).exp()
+                objective.target.copy_(sharpened_target(assignment))
+                labels = assignment.argmax(1)
+                changed = float((labels != objective.labels).float().mean())
+                objective.labels.copy_(labels)
+            return epoch > 0 and changed <= self.tol
+
+        train(session, "cluster", objective, batches, plan, before_epoch=renew_target)
+        self.n_steps_ = max((row["step"] for row in session.history if row["stage"] == "cluster"), default=0)
+        self.cluster_centers_ = objective.centers.detach().float().cpu().numpy()
+        self.n_clusters_ = len(centers)
+        self.labels_ = self._assignment(self._encode(samples)).argmax(1)
+        self.history_ = session.history
+
+    def _learn_groups(self, objective: _Sharpening, samples: npt.NDArray[Any], session: Session) -> None:
+        """Train the net to tell the graph's groups apart, so that they are where clusters start."""
+        groups = torch.from_numpy(self._graph_labels(samples, session))
+        objective.target.copy_(one_hot(groups, len(objective.centers)))
+        plan = Plan(self.graph_epochs, 1e-3, schedule="one-cycle")
+        batches = session.batches(samples, self.batch_size, lambda x, rows: (self._view(x), rows), stream=1)
+        weights, objective.weights = objective.weights, (1.0, 1.0)
+        train(session, "graph", objective, batches, plan)
+        objective.weights = weights
+
+    def _assignment(self, codes: FloatArray) -> FloatArray:
+        log_q = student_t_log_assignment(torch.from_numpy(codes), torch.from_numpy(self.cluster_centers_))
+        return log_q.exp().numpy()
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """Return the likeliest cluster of each sample, shape (n,)."""
+        return self.predict_proba(X).argmax(1)
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Return the soft assignment of each sample, shape (n, n_clusters_), float32; rows sum to 1."""
+        return self._assignment(self.transform(X))
+
+
+class IDEC(DEC):
+    """Improved deep embedded clustering: DEC that goes on reconstructing, which keeps the codes from being distorted.
+
+    The loss is 0.1 x KL(p || q) + the reconstruction's mean squared error. Parameters and attributes are `DEC`'s.
+
+    References
+    ----------
+    Guo et al., "Improved Deep Embedded Clustering with Local Structure Preservation", IJCAI 2017.
+    """
+
+    _weights = (0.1, 1.0)

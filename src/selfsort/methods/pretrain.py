@@ -1,0 +1,204 @@
+"""The first stage of several methods: an autoencoder, and where clusters start in its codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+
+from selfsort.augment import Augment
+from selfsort.errors import DataError
+from selfsort.features.kmeans import kmeans
+from selfsort.features.project import FloatArray
+from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, outputs
+from selfsort.nets.autoencoder import Autoencoder, conv_autoencoder, dense_autoencoder
+from selfsort.training.loop import train
+from selfsort.training.schedule import Optimizer, Plan, Schedule
+from selfsort.training.session import Session, random_state
+
+#: What `augment=True` does to images: the published "data augmentation" of deep embedded clustering.
+MILD = Augment(rotate=10.0, shift=0.1, scale=(0.9, 1.1))
+
+
+class Reconstruction(nn.Module):
+    """Mean squared error of the reconstruction, per value."""
+
+    def __init__(self, scaling: Scaling, net: Autoencoder) -> None:
+        super().__init__()
+        self.scaling, self.net = scaling, net
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the loss of scaled samples."""
+        return {"loss": (self.net(x)[1].float() - x).square().mean()}
+
+
+class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
+    """Base of the methods that cluster the codes of an autoencoder.
+
+    Parameters
+    ----------
+    n_clusters : int or None
+        None: as many as the shared-neighbor graph of the samples finds.
+    init : {"graph", "kmeans", "random"}
+        Where clusters start: at the means of the graph's groups, at k-means of the codes (20 starts), or at codes drawn
+        at random.
+    network : {"auto", "dense", "conv"}
+        Auto is convolutional for images of 8 x 8 pixels or more, dense otherwise.
+    hidden : sequence of int
+        Widths of the dense encoder's hidden layers; the decoder mirrors them.
+    channels : sequence of int
+        Depths of the convolutions, each of stride 2.
+    n_codes : int
+        Length of a code.
+    augment : bool
+        Whether training sees images turned by up to 10 degrees, shifted and scaled by up to 10 %, each time otherwise.
+    n_epochs : int
+        Passes over the samples to train the autoencoder.
+    batch_size : int
+    optimizer : {"adam", "sgd"}
+        Of the autoencoder. Adam, with a one-cycle schedule, reconstructs well after few epochs. SGD with momentum 0.9
+        and a constant learning rate of 1, as in DEC's published code, needs a hundred or more, and its codes cluster
+        better.
+    learning_rate : float
+    device : str
+        "auto", "cpu", "cuda", "cuda:1" or "mps".
+    precision : {"auto", "32-true", "bf16-mixed", "16-mixed"}
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of float32, shape (n_clusters_, n_codes)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = TrainedClusterer._parameter_constraints | {
+        "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
+        "init": [INIT],
+        "network": [StrOptions({"auto", "dense", "conv"})],
+        "hidden": ["array-like"],
+        "channels": ["array-like"],
+        "n_codes": [Interval(Integral, 1, None, closed="left")],
+        "augment": ["boolean"],
+        "n_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "optimizer": [StrOptions({"adam", "sgd"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int | None = None,
+        *,
+        init: str = "graph",
+        network: str = "auto",
+        hidden: Sequence[int] = (500, 500, 2000),
+        channels: Sequence[int] = (32, 64, 128),
+        n_codes: int = 10,
+        augment: bool = False,
+        n_epochs: int = 50,
+        batch_size: int = 256,
+        optimizer: Optimizer = "adam",
+        learning_rate: float = 1e-3,
+        device: str = "auto",
+        precision: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.network = network
+        self.hidden = hidden
+        self.channels = channels
+        self.n_codes = n_codes
+        self.augment = augment
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+
+    def _autoencode(self, samples: npt.NDArray[Any], session: Session) -> None:
+        """Train the autoencoder on the samples."""
+        self._build(samples.shape[1:], Scaling.of(samples), session.seed)
+        schedule: Schedule = "one-cycle" if self.optimizer == "adam" else "constant"
+        plan = Plan(self.n_epochs, self.learning_rate, self.optimizer, nesterov=False, schedule=schedule)
+        batches = session.batches(samples, self.batch_size, lambda x, _: (self._view(x),))
+        train(session, "autoencode", Reconstruction(self._scaling, self._net), batches, plan)
+
+    def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
+        conv = self.network == "conv" or (self.network == "auto" and len(shape) == 3 and min(shape[1:]) >= 8)
+        if len(shape) < 3 and (conv or self.augment):
+            setting = "network='conv'" if conv else "augment=True"
+            raise DataError(
+                f"{setting} needs images of shape (n, c, h, w): got features of shape (n, {shape[0]}). Leave it out."
+            )
+        with random_state(seed):
+            if conv:
+                self._net = conv_autoencoder(shape, tuple(self.channels), self.n_codes)
+            else:
+                self._net = dense_autoencoder(shape, tuple(self.hidden), self.n_codes)
+        self._scaling, self._sample_shape = scaling, shape
+
+    def _view(self, x: Tensor) -> Tensor:
+        scaled: Tensor = self._scaling(x)
+        return MILD(scaled) if self.augment else scaled
+
+    def _encode(self, samples: npt.NDArray[Any]) -> FloatArray:
+        device = self._scaling.factor.device
+        return outputs(lambda x: self._net.encoder(self._scaling(x)), samples, device)
+
+    def _start_centers(self, codes: FloatArray, samples: npt.NDArray[Any], session: Session) -> FloatArray:
+        """Return the centers to start from, shape (k, n_codes)."""
+        if self.init == "graph" or self.n_clusters is None:
+            groups = self._graph_labels(samples, session)
+            k = int(groups.max()) + 1
+            if self.init == "graph":
+                return np.stack([codes[groups == group].mean(0) for group in range(k)])
+        else:
+            k = self.n_clusters
+        if self.init == "kmeans":
+            return kmeans(codes, k, n_init=20, seed=session.seed).centers
+        rng = np.random.default_rng(session.seed)
+        return codes[np.sort(rng.choice(len(codes), k, replace=False))]
+
+    def transform(self, X: Any) -> FloatArray:
+        """Return the codes of samples, shape (n, n_codes), float32."""
+        return self._encode(self._read_fitted(X))
+
+    def reconstruct(self, X: Any) -> FloatArray:
+        """Return what the decoder makes of samples' codes, in the samples' own shape and range, float32."""
+        samples = self._read_fitted(X)
+
+        def back(x: Tensor) -> Tensor:
+            restored: Tensor = self._net(self._scaling(x))[1] / self._scaling.factor + self._scaling.shift
+            return restored
+
+        return outputs(back, samples, self._scaling.factor.device)
+
+    def embed(self, X: Any) -> FloatArray:
+        """Return the codes of samples, shape (n, n_codes), float32."""
+        return self.transform(X)
+
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        arrays, facts = super()._state()
+        return arrays | {"cluster_centers_": self.cluster_centers_}, facts
+
+    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
+        super()._set_state(arrays, facts)
+        self.cluster_centers_ = arrays["cluster_centers_"]
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_codes
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags

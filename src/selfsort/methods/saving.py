@@ -1,0 +1,114 @@
+"""A fitted method as two files: ``config.json`` and ``model.safetensors``. Nothing in them can run."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from numbers import Integral, Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from selfsort.clusters import save_json
+from selfsort.errors import DataError, ModelError
+from selfsort.methods import METHODS
+from selfsort.runtime import atomic_write
+
+if TYPE_CHECKING:
+    from selfsort.methods.base import SelfsortClusterer
+
+CONFIG, ARRAYS = "config.json", "model.safetensors"
+_VERSION = 1
+
+
+def method_class(name: str) -> type[SelfsortClusterer]:
+    """Return the estimator of this name.
+
+    Raises
+    ------
+    DataError
+        If there is none, or the packages that it needs are not installed.
+    """
+    if name not in METHODS:
+        raise DataError(f"There is no method {name!r}. Choose one of: {', '.join(METHODS)}.")
+    module, attribute = METHODS[name].split(":")
+    try:
+        found: type[SelfsortClusterer] = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "lightning_fabric"):
+            raise
+        raise DataError(f"The method {name!r} trains a network. Install: pip install 'selfsort[learn]'.") from error
+    return found
+
+
+def save_model(model: SelfsortClusterer, folder: Path) -> None:
+    """Write what is needed to predict on new images.
+
+    Parameters
+    ----------
+    model : SelfsortClusterer
+        Fitted.
+    folder : Path
+        Is there already.
+    """
+    from safetensors.numpy import save
+
+    names = {target: name for name, target in METHODS.items()}
+    kind = type(model)
+    arrays, facts = model._state()
+    with atomic_write(folder / ARRAYS) as path:
+        # not save_file, whose files only their owner may read; ascontiguousarray would add an axis to scalars
+        path.write_bytes(save({name: np.asarray(array, order="C") for name, array in arrays.items()}))
+    method = names[f"{kind.__module__}:{kind.__qualname__}"]
+    save_json(folder / CONFIG, {"schema": _VERSION, "method": method, "params": plain_params(model), "facts": facts})
+
+
+def load_model(folder: str | Path) -> SelfsortClusterer:
+    """Read what `save_model` wrote, here or in another process or on another machine.
+
+    Raises
+    ------
+    ModelError
+        If there is no model, or it is damaged or from a newer selfsort.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    folder = Path(folder)
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if config["schema"] > _VERSION:
+            raise ModelError(
+                f"{folder} holds a model of format {config['schema']}, this selfsort reads up to {_VERSION}. "
+                "Update selfsort."
+            )
+        model = method_class(config["method"])(**config["params"])
+        model._set_state(load_file(folder / ARRAYS), config["facts"])
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{folder} holds no model: {Path(error.filename or ARRAYS).name} is missing. Give the folder that "
+            "`selfsort fit` wrote."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, (ModelError, DataError)):
+            raise
+        raise ModelError(f"The model in {folder} is damaged: {error}. Fit it again.") from error
+    return model
+
+
+def plain_params(model: SelfsortClusterer) -> dict[str, Any]:
+    """Return a model's parameters as JSON can hold them; a generator's state, which is spent, is left out."""
+    return {name: _plain(value) for name, value in model.get_params(deep=False).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (bool, str)) or value is None:
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return np.asarray(value).tolist()
+    return None

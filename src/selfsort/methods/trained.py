@@ -1,0 +1,192 @@
+"""What the methods that train a network share: their input, where they run, and how new samples pass through."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import validate_data
+from torch import Tensor, nn
+
+from selfsort.errors import DataError
+from selfsort.features.project import FloatArray, unit_rows
+from selfsort.methods.base import SelfsortClusterer, Work, graph_start
+from selfsort.training.session import Session, resolve_device, resolve_precision
+
+#: Raise when the same data and parameters would give other weights: checkpoints of before are then refused.
+_VERSION = 1
+_CHUNK = 2048
+
+INIT = StrOptions({"graph", "kmeans", "random"})
+
+
+class Scaling(nn.Module):
+    """Brings samples into the range that networks expect.
+
+    Images go from their range to [0, 1]; features lose their mean and are divided by one number, their overall standard
+    deviation, so that distances keep their proportions.
+
+    Attributes
+    ----------
+    shift : Tensor, shape (d,) for features, () for images
+    factor : Tensor, shape ()
+    """
+
+    def __init__(self, shift: npt.ArrayLike = 0.0, factor: float = 1.0) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.as_tensor(np.asarray(shift, np.float32)))
+        self.register_buffer("factor", torch.tensor(factor, dtype=torch.float32))
+
+    @classmethod
+    def of(cls, samples: npt.NDArray[Any]) -> Scaling:
+        """Learn it from samples, shape (n, d) or (n, c, h, w)."""
+        if samples.ndim > 2:
+            if samples.dtype == np.uint8:
+                return cls(0.0, 1 / 255)
+            low, high = float(samples.min()), float(samples.max())
+            return cls(low, 1 / (high - low) if high > low else 1.0)
+        mean = samples.mean(0, dtype=np.float64)
+        deviation = float(np.sqrt(((samples - mean) ** 2).mean()))
+        return cls(mean, 1 / deviation if deviation > 0 else 1.0)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Return scaled samples, float32."""
+        return (samples.float() - self.shift) * self.factor
+
+
+class TrainedClusterer(SelfsortClusterer):
+    """Base of the methods that train a network.
+
+    Attributes
+    ----------
+    history_ : list of dict
+        Mean of each term of the loss per stage and epoch.
+    device_, precision_ : str
+        What training used.
+    """
+
+    device: str
+    precision: str
+    _sample_shape: tuple[int, ...]
+    _scaling: Scaling
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "device": [str],
+        "precision": [StrOptions({"auto", "32-true", "bf16-mixed", "16-mixed"})],
+        "random_state": ["random_state"],
+    }
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        resolve_precision(self.precision, resolve_device(self.device))  # said before work starts, not after reading
+
+    def _rows(self, X: Any, *, reset: bool) -> npt.NDArray[Any]:
+        """Return features as float32 rows, and images as (n, c, h, w), uint8 or float32."""
+        if getattr(X, "ndim", 2) <= 2:
+            rows = super()._rows(X, reset=reset)
+            return rows if reset else rows.reshape(len(rows), *self._sample_shape)
+        shape = tuple(X.shape)
+        if 0 in shape:
+            raise DataError(f"There are no images in an array of shape {shape}. Pass at least one.")
+        if len(shape) == 3:
+            shape = (shape[0], 1, *shape[1:])
+        if len(shape) != 4 or shape[1] > 4 >= shape[3]:
+            raise DataError(
+                f"Images must have the shape (n, channels, height, width) or (n, height, width): got {tuple(X.shape)}. "
+                "Where the channels come last, pass X.transpose(0, 3, 1, 2)."
+            )
+        try:
+            flat = validate_data(
+                self, np.asarray(X).reshape(len(X), -1), dtype=[np.float32, np.uint8], order="C", reset=reset
+            )
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        images: npt.NDArray[Any] = flat.reshape(shape)
+        return images
+
+    def _session(self, work: Work, samples: npt.NDArray[Any]) -> Session:
+        device = resolve_device(self.device)
+        self.device_, self.precision_ = str(device), resolve_precision(self.precision, device)
+        return Session(
+            seed=work.seed,
+            device=self.device,
+            precision=self.precision,
+            folder=work.checkpoint,
+            fingerprint=self._fingerprint(work.seed, samples) if work.checkpoint is not None else "",
+            progress=work.progress,
+        )
+
+    def _fingerprint(self, seed: int, samples: npt.NDArray[Any]) -> str:
+        import xxhash
+
+        params = {name: value for name, value in self.get_params().items() if name not in ("random_state", "device")}
+        facts = [_VERSION, type(self).__name__, params, seed, samples.shape, str(samples.dtype)]
+        digest = hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=16)
+        digest.update(xxhash.xxh3_128_digest(np.ascontiguousarray(samples).data))
+        return digest.hexdigest()
+
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        arrays, facts = super()._state()
+        for name, module in self._modules().items():
+            arrays |= {f"{name}.{key}": value.cpu().numpy() for key, value in module.state_dict().items()}
+        return arrays, facts | {"sample_shape": list(self._sample_shape), "history_": self.history_}
+
+    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
+        super()._set_state(arrays, facts)
+        self.history_ = facts["history_"]
+        self._build(tuple(facts["sample_shape"]), Scaling(arrays["_scaling.shift"], float(arrays["_scaling.factor"])))
+        for name, module in self._modules().items():
+            own = {key: torch.from_numpy(value) for key, value in _inside(arrays, name)}
+            module.load_state_dict(own)
+            module.eval()
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
+
+    @abstractmethod
+    def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
+        """Make the modules for samples of this shape, and store them, the scaling and the shape."""
+
+    def _graph_labels(self, samples: npt.NDArray[Any], session: Session) -> npt.NDArray[np.int64]:
+        """Return the graph's groups of the samples as they are given, as many as wanted or found."""
+
+        def compute() -> dict[str, npt.NDArray[Any]]:
+            rows = unit_rows(samples.reshape(len(samples), -1))
+            start = graph_start(rows, self.n_clusters, seed=session.seed, progress=session.progress)
+            return {"labels": start.grouping.labels}
+
+        labels: npt.NDArray[np.int64] = session.keep("graph", compute)["labels"]
+        return labels
+
+
+def _inside(arrays: dict[str, npt.NDArray[Any]], name: str) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    return ((key.removeprefix(f"{name}."), value) for key, value in arrays.items() if key.startswith(f"{name}."))
+
+
+@torch.no_grad()
+def outputs(module: Callable[[Tensor], Tensor], samples: npt.NDArray[Any], device: torch.device) -> FloatArray:
+    """Pass samples through a module a chunk at a time.
+
+    In float32 however it was trained, so that a sample's result hardly depends on its company.
+
+    Parameters
+    ----------
+    module : callable
+        On the device.
+    samples : array of length n
+        Of any type that the module scales itself.
+    device : torch.device
+
+    Returns
+    -------
+    ndarray of float32, shape (n, ...)
+    """
+    chunks = [torch.from_numpy(samples[start : start + _CHUNK]) for start in range(0, len(samples), _CHUNK)]
+    values: FloatArray = torch.cat([module(chunk.to(device)).cpu() for chunk in chunks]).numpy()
+    return values

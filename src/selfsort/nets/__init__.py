@@ -1,0 +1,1 @@
+"""Networks: plain modules, built from a few numbers that a run folder can hold."""

@@ -1,0 +1,94 @@
+"""Autoencoders for vectors and for images."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class Autoencoder(nn.Module):
+    """An encoder and a decoder.
+
+    Attributes
+    ----------
+    encoder : nn.Module
+        (batch, *shape) -> (batch, n_codes), float; a linear last layer, so codes may lie anywhere.
+    decoder : nn.Module
+        The way back, linear at its end too.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the codes and the reconstructions."""
+        code = self.encoder(x)
+        return code, self.decoder(code)
+
+
+def dense_autoencoder(shape: Sequence[int], hidden: Sequence[int] = (500, 500, 2000), n_codes: int = 10) -> Autoencoder:
+    """Return fully connected layers with ReLU between them; images are flattened.
+
+    The default is that of Xie et al., "Unsupervised Deep Embedding for Clustering Analysis", ICML 2016.
+    """
+    widths = [math.prod(shape), *hidden, n_codes]
+    encoder = nn.Sequential(nn.Flatten(), *_dense(widths))
+    decoder = nn.Sequential(*_dense(widths[::-1]), nn.Unflatten(1, tuple(shape)))
+    return Autoencoder(encoder, decoder)
+
+
+def _dense(widths: Sequence[int]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for n_in, n_out in itertools.pairwise(widths):
+        layer = nn.Linear(n_in, n_out)
+        bound = math.sqrt(1 / n_in)  # VarianceScaling(1/3), uniform, as in the code behind DEC's numbers
+        nn.init.uniform_(layer.weight, -bound, bound)
+        nn.init.zeros_(layer.bias)
+        layers += [layer, nn.ReLU()]
+    return layers[:-1]
+
+
+def conv_autoencoder(shape: Sequence[int], channels: Sequence[int] = (32, 64, 128), n_codes: int = 10) -> Autoencoder:
+    """Return convolutions of stride 2 and their transposes: 5 x 5, and 3 x 3 for the last.
+
+    After Guo et al., "Deep Clustering with Convolutional Autoencoders", ICONIP 2017. There are fewer convolutions where
+    a side of the image is shorter than 2^3 pixels: each must halve it.
+    """
+    n_in, height, width = shape
+    channels = tuple(channels)[: max(1, int(math.log2(max(2, min(height, width)))))]
+    sides = [(height, width)]
+    for _ in channels:
+        sides.append(((sides[-1][0] + 1) // 2, (sides[-1][1] + 1) // 2))
+    encoder: list[nn.Module] = []
+    decoder: list[nn.Module] = []
+    depths = [n_in, *channels]
+    for i in range(len(channels)):
+        kernel = 3 if i == len(channels) - 1 else 5
+        encoder += [_started(nn.Conv2d(depths[i], depths[i + 1], kernel, 2, kernel // 2)), nn.ReLU()]
+        odd = tuple(1 - side % 2 for side in sides[i])  # what a stride of 2 cannot tell apart
+        back = nn.ConvTranspose2d(depths[i + 1], depths[i], kernel, 2, kernel // 2, output_padding=odd)
+        decoder = [_started(back), *([nn.ReLU()] if i else []), *decoder]
+    smallest = (channels[-1], *sides[-1])
+    n_flat = math.prod(smallest)
+    return Autoencoder(
+        nn.Sequential(*encoder, nn.Flatten(), _started(nn.Linear(n_flat, n_codes))),
+        nn.Sequential(_started(nn.Linear(n_codes, n_flat)), nn.ReLU(), nn.Unflatten(1, smallest), *decoder),
+    )
+
+
+def _started(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> nn.Module:
+    """Draw weights that keep the variance through ReLU (He et al., ICCV 2015); biases start at 0."""
+    if isinstance(layer, nn.Linear):
+        n_inputs = layer.in_features
+    else:
+        n_inputs = layer.in_channels * math.prod(layer.kernel_size)
+        if isinstance(layer, nn.ConvTranspose2d):
+            n_inputs /= math.prod(layer.stride)  # of the kernel's places so many meet a pixel
+    nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / n_inputs))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

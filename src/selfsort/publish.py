@@ -1,0 +1,198 @@
+"""Score a finished run and put it in its place, and nothing in it before.
+
+Stages are kept in a hidden folder beside the run. The run is written there, and moved as a whole when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from selfsort.clusters import ARRAYS, FIGURES, METRICS, Clusters
+from selfsort.errors import DataError
+from selfsort.evaluation import FOLDERS, Labels, evaluate
+from selfsort.report import write_report
+from selfsort.runtime import Clock
+
+RUN_FILES = {f"{name}.npy" for name in ARRAYS} | {
+    "run.json",
+    "items.parquet",
+    "groups.json",
+    "thumbnails.parquet",
+    "report.html",
+    "confusion.png",
+    METRICS,
+    FIGURES,
+    "figures",
+    "model.safetensors",
+    "config.json",
+}
+#: In the workplace: what was asked for, so that it can be asked for again.
+JOB = "job.json"
+_WORTH_KEEPING = ("*.npy", "fit-*/*.pt", "fit-*/*.npz")
+
+
+def check_target(target: Path, shown: Path | None = None) -> None:
+    """Refuse a folder that holds anything but a run of ours; `shown` is its name for people, if it has another."""
+    shown = shown or target
+    if target.is_symlink() and not target.exists():
+        raise DataError(f"{shown} is a link to nowhere. Give another folder with -o.")
+    names = {path.name for path in target.iterdir()} if target.is_dir() else set()
+    if foreign := sorted((names - RUN_FILES) | _foreign_figures(target)):
+        raise DataError(
+            f"{shown} holds {foreign[0]!r}, which no run does, so it is not replaced. "
+            "Move it away, or give a new folder with -o."
+        )
+    if names and not _is_ours(target):
+        raise DataError(
+            f"{shown} holds files and is not a run folder, so it is not replaced. Give a new folder with -o."
+        )
+    if target.exists() and not target.is_dir():
+        raise DataError(f"{target} is a file. Give a folder with -o.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{target.parent} cannot be made: {error.strerror}. Give another folder with -o.") from error
+
+
+def _foreign_figures(target: Path) -> set[str]:
+    """Return what lies among the figures of a run and is none of them: it would be lost with the run."""
+    folder = target / "figures"
+    if not folder.is_dir():
+        return {"figures"} if folder.exists() else set()
+    known: set[str] = set()
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        known = {f"{entry['name']}.png" for entry in json.loads((target / FIGURES).read_text(encoding="utf-8"))}
+    return {f"figures/{path.name}" for path in folder.iterdir() if path.name not in known or not path.is_file()}
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(run, dict) and {"schema", "selfsort", "fingerprint"} <= run.keys()
+
+
+def unchanged(target: Path, fingerprint: str) -> Clusters | None:
+    """Return the run at `target` if it is complete and depends on just the same things."""
+    if not (target / "report.html").exists():
+        return None
+    with contextlib.suppress(DataError):
+        clusters = Clusters.load(target)
+        if clusters.run.get("fingerprint") == fingerprint:
+            return clusters
+    return None
+
+
+def workplace_of(target: Path) -> Path:
+    """Return the folder beside the target where stages are kept until the run is whole."""
+    return target.with_name(f".{target.name}.partial")
+
+
+@contextlib.contextmanager
+def workplace(target: Path | None) -> Iterator[Path | None]:
+    """Yield `workplace_of` the target, for one process at a time.
+
+    It goes when the block is done. After an error it stays if there are arrays or checkpoints in it; after Ctrl-C also
+    if there is a job that can be resumed.
+    """
+    if target is None:
+        yield None
+        return
+    work = workplace_of(target)
+    try:
+        work.mkdir(exist_ok=True)
+        lock = (work / "lock").open("w")
+    except OSError as error:
+        raise DataError(f"{target.parent} cannot be written: {error.strerror}. Give another folder with -o.") from error
+    with lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(
+                f"Another selfsort is writing {target} now. Wait for it, or give another folder."
+            ) from error
+        except (ImportError, OSError):  # Windows, or a network drive without locks
+            pass
+        if (work / "old").exists() and not target.exists():  # killed between the two renames of `publish`
+            (work / "old").rename(target)
+        try:
+            yield work
+        except BaseException as error:
+            kept = any(any(work.glob(pattern)) for pattern in _WORTH_KEEPING)
+            if not kept and not (isinstance(error, KeyboardInterrupt) and (work / JOB).exists()):
+                shutil.rmtree(work, ignore_errors=True)  # nothing in it helps the next attempt
+            raise
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def digest_of_labels(labels: Labels | None) -> str:
+    """Return what changes when the labels do."""
+    import xxhash
+
+    if labels is None or (isinstance(labels, str) and labels == FOLDERS):
+        return str(labels)
+    if isinstance(labels, (str, Path)):
+        return xxhash.xxh3_128_hexdigest(Path(labels).read_bytes())
+    return xxhash.xxh3_128_hexdigest("\n".join(map(str, np.asarray(labels).tolist())).encode())
+
+
+def score(clusters: Clusters, labels: Labels) -> bytes:
+    """Put scores and protocol into the run's facts; return the picture of the confusion matrix."""
+    from selfsort.figures import confusion_png
+
+    evaluation = evaluate(clusters, labels)
+    clusters.run["scores"], clusters.run["protocol"] = evaluation.scores, evaluation.protocol
+    return confusion_png(evaluation)
+
+
+def publish(
+    clusters: Clusters,
+    figure: bytes | None,
+    work: Path,
+    target: Path,
+    clock: Clock,
+    *,
+    write_more: Callable[[Path], None] | None = None,
+) -> None:
+    """Write the run and its page in the workplace, then move them to the target; an earlier run there goes.
+
+    Parameters
+    ----------
+    clusters : Clusters
+    figure : bytes, optional
+        The confusion matrix.
+    work, target : Path
+        See `workplace`.
+    clock : Clock
+    write_more : callable, optional
+        Called with the folder of the run before it is moved: writes what else is of it, such as the model.
+    """
+    fresh, old = work / "run", work / "old"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    write_report(clusters, fresh / "report.html", figure=figure)
+    clock("report")
+    if write_more is not None:
+        write_more(fresh)
+    clusters.save(fresh)
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        target.rename(old)
+        try:
+            check_target(old, shown=target)  # again: hours may have passed, and somebody may have put something there
+            fresh.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+    else:
+        fresh.rename(target)
+    clusters.path = target

@@ -1,0 +1,23 @@
+"""Published rows, each a small file: settings, source, number; and one command that prints ours beside it.
+
+A row is scored by labels after everything was learnt; the run, the epoch and the setting never depend on them.
+"""
+
+from __future__ import annotations
+
+#: Name -> module that holds it as ``RECIPE``.
+RECIPES: dict[str, str] = {
+    name: f"selfsort.reproduce.{name.replace('-', '_')}"
+    for name in (
+        "kmeans-mnist",
+        "graph-mnist",
+        "ae-kmeans-mnist",
+        "dec-mnist",
+        "idec-mnist",
+        "kmeans-fashion-mnist",
+        "graph-fashion-mnist",
+        "ae-kmeans-fashion-mnist",
+        "dec-fashion-mnist",
+        "idec-fashion-mnist",
+    )
+}

@@ -1,0 +1,21 @@
+"""Autoencoder + k-means on MNIST."""
+
+from selfsort.reproduce.recipe import Recipe, Variant
+
+RECIPE = Recipe(
+    title="Autoencoder + k-means",
+    method="ae-kmeans",
+    data="mnist",
+    protocols=("pooled", "source"),
+    published={"pooled": {"acc": 0.88, "nmi": 0.81}, "source": {"nmi": 0.744}},
+    source="pooled: DEC-keras, 300 epochs of SGD; source: sigmoid codes, 500 epochs of Adam, batch 2048",
+    params={
+        "n_clusters": 10,
+        "init": "kmeans",
+        "network": "dense",
+        "optimizer": "sgd",
+        "learning_rate": 1.0,
+    },
+    full=Variant(minutes=3, params={"n_epochs": 300}),
+    cpu=Variant(minutes=20, params={"n_epochs": 150}),
+)

@@ -1,0 +1,25 @@
+"""Small fits that the tests of `selfsort.learn` share."""
+
+import numpy as np
+import pytest
+
+import selfsort
+
+SMALL = {"n_clusters": 10, "network": "dense", "hidden": [64], "n_codes": 8, "n_epochs": 10, "batch_size": 64}
+SHORT = SMALL | {"max_steps": 20, "update_interval": 10}
+METHODS = {"kmeans": {"n_clusters": 10}, "graph": {}, "ae-kmeans": SMALL, "dec": SHORT, "idec": SHORT}
+ARRAYS = ("labels", "levels", "confidence", "neighbors", "map", "embedding")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return selfsort.load_dataset("digits")
+
+
+@pytest.fixture(scope="module")
+def dec(tmp_path_factory):
+    return selfsort.fit("dec", "digits", tmp_path_factory.mktemp("fits") / "run", params=SHORT)
+
+
+def blobs(n=60, d=5):
+    return np.repeat(np.eye(3, d) * 10, n // 3, axis=0) + np.random.default_rng(0).normal(size=(n, d))

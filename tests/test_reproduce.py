@@ -1,0 +1,126 @@
+"""Published rows: the machinery on scikit-learn's digits, and what every recipe must state."""
+
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from selfsort.cli.reproduce import reproduce as command
+from selfsort.datasets import DATASETS
+from selfsort.errors import DataError
+from selfsort.methods import METHODS
+from selfsort.methods.saving import method_class
+from selfsort.reproduce import RECIPES
+from selfsort.reproduce import recipe as machinery
+from selfsort.reproduce.recipe import PROTOCOLS, Recipe, Variant, load_recipe, reproduce
+
+TINY = Recipe(
+    title="K-means on pixels",
+    method="kmeans",
+    data="digits",
+    protocols=("pooled", "source"),
+    published={"pooled": {"acc": 0.79, "nmi": 0.74}},
+    source="nobody",
+    params={"n_clusters": 10},
+    full=Variant(minutes=9, params={"n_init": 20}),
+    cpu=Variant(minutes=0.1, params={"n_init": 3}),
+    note="small",
+)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    module = types.ModuleType("tiny_recipe")
+    module.RECIPE = TINY
+    monkeypatch.setitem(sys.modules, "tiny_recipe", module)
+    monkeypatch.setitem(RECIPES, "tiny", "tiny_recipe")
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_every_recipe_can_run(name):
+    recipe = load_recipe(name)
+    assert recipe.method in METHODS
+    assert recipe.data in DATASETS
+    assert set(recipe.protocols) <= set(PROTOCOLS)
+    assert set(recipe.published) <= set(recipe.protocols)
+    assert recipe.title
+    assert recipe.source
+    assert all(0 < number <= 1 for scores in recipe.published.values() for number in scores.values())
+    for variant in (recipe.full, recipe.cpu):
+        assert variant.minutes > 0
+        model = method_class(recipe.method)(**recipe.params, **variant.params)
+        model._validate_params()
+
+
+def test_ours_stands_beside_what_was_published(tiny, tmp_path):
+    results = reproduce("tiny", tmp_path, n_seeds=3, device="cpu")
+    pooled, source = results
+    assert (pooled["published"], source["published"]) == ({"acc": 0.79, "nmi": 0.74}, {})
+    assert pooled["seeds"] == [0, 1, 2]
+    assert 0.65 < pooled["mean"]["acc"] < 0.9
+    assert pooled["worst"]["acc"] <= pooled["mean"]["acc"]
+    assert "1,797 and 1,797 images" in pooled["protocol"]
+    assert "881 and 377 images" in source["protocol"]
+    assert json.loads((tmp_path / "tiny-cpu/results.json").read_text()) == results
+
+
+def test_a_seed_that_is_done_is_not_run_again(tiny, tmp_path, monkeypatch):
+    first = reproduce("tiny", tmp_path, n_seeds=2, device="cpu")
+    kind = method_class("kmeans")
+    monkeypatch.setattr(kind, "_learn", lambda *a, **k: pytest.fail("run again"))
+    assert reproduce("tiny", tmp_path, n_seeds=2, device="cpu") == first
+    changed = Recipe(**{**vars(TINY), "params": {"n_clusters": 9}})
+    monkeypatch.setattr(sys.modules["tiny_recipe"], "RECIPE", changed)
+    with pytest.raises(pytest.fail.Exception, match="run again"):
+        reproduce("tiny", tmp_path, n_seeds=2, device="cpu")
+
+
+def test_the_parts_of_the_source_split_are_apart():
+    fitted, scored = machinery._parts("source", 70_000, 0, 1)
+    assert (len(fitted), len(scored)) == (34_300, 14_700)
+    assert not np.intersect1d(fitted, scored).size
+    assert not np.array_equal(fitted, machinery._parts("source", 70_000, 0, 2)[0])
+
+
+def test_the_budget_stops_before_a_seed_that_would_exceed_it(tiny, tmp_path, monkeypatch):
+    now = iter(range(0, 10_000, 60))  # every look at the clock is a minute later
+    monkeypatch.setattr(machinery.time, "monotonic", lambda: float(next(now)))
+    results = reproduce("tiny", tmp_path, n_seeds=50, device="cpu", budget=5)
+    assert 1 <= len(results[0]["seeds"]) < 10
+    assert len(results[1]["seeds"]) >= 1  # never a row without a number
+
+
+def test_which_variant(monkeypatch):
+    monkeypatch.setattr(machinery, "_has_gpu", lambda: True)
+    assert machinery._choose(TINY, "auto", None, 5)[1] == "full"
+    assert machinery._choose(TINY, "cuda", 89, 5)[1] == "cpu"
+    assert machinery._choose(TINY, "cuda", 90, 5)[1] == "full"
+    assert machinery._choose(TINY, "cpu", None, 5)[1] == "cpu"
+    monkeypatch.setattr(machinery, "_has_gpu", lambda: False)
+    assert machinery._choose(TINY, "auto", None, 5)[1] == "cpu"
+
+
+def test_the_command_prints_the_table(tiny, tmp_path):
+    result = CliRunner().invoke(command, ["tiny", "--seeds", "2", "--device", "cpu", "-o", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    for text in ("published", "0.790", "worst seed", "protocol: fitted and scored on all", "note: small", "seed 1:"):
+        assert text in result.output
+    as_json = CliRunner().invoke(command, ["tiny", "--seeds", "2", "--device", "cpu", "-o", str(tmp_path), "--json"])
+    assert json.loads(as_json.stdout)["results"][0]["seeds"] == [0, 1]
+
+
+def test_the_list(tiny):
+    result = CliRunner().invoke(command, ["list"])
+    assert result.exit_code == 0
+    assert all(name in result.output for name in RECIPES)
+
+
+def test_wrong_input(tmp_path):
+    with pytest.raises(DataError, match="no recipe 'dek'"):
+        reproduce("dek", tmp_path)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match="cannot be made"):
+        reproduce("kmeans-mnist", tmp_path / "file" / "x")
