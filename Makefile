@@ -47,6 +47,7 @@ docs: $(DEV)/.stamp ## run the commands of the documentation and check its table
 bench: $(DEV)/.stamp-bench ## measure quality and speed; appends to benchmarks/results
 	$(DEV)/bin/python benchmarks/quality.py
 	$(DEV)/bin/python benchmarks/speed.py
+	$(DEV)/bin/python benchmarks/training.py throughput
 
 all: fmt ## format, then test and docs
 	$(MAKE) test

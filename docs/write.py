@@ -14,6 +14,9 @@ from typing import Any
 import click
 
 from selfsort.cli import main
+from selfsort.methods import METHODS
+from selfsort.reproduce import RECIPES
+from selfsort.reproduce.recipe import PROTOCOLS, load_recipe
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -78,6 +81,58 @@ def speed() -> str:
     return "\n".join(rows)
 
 
+def training() -> str:
+    """Return the newest line of each figure of training."""
+    newest = {(line["what"], line.get("net"), line["data"], line["protocol"]): line for line in _lines("training")}
+    facts = {"what", "net", "data", "protocol", "ratio", "precision", "date", "commit", "machine"}
+    rows = ["| what | data | protocol | the other | selfsort | times faster |", "|---" * 6 + "|"]
+    for line in newest.values():
+        figures = {key: _compared(value) for key, value in line.items() if key not in facts}
+        ours = figures.pop("ours" if "ours" in figures else "selfsort")
+        other = "; ".join(f"{name}: {figure}" for name, figure in figures.items())
+        what = ": ".join(line[key] for key in ("what", "net") if key in line)
+        rows.append(f"| {what} | {line['data']} | {line['protocol']} | {other} | {ours} | {line['ratio']} |")
+    return "\n".join(rows)
+
+
+def _compared(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_mean_std(item, 0 if key == 'seconds' else 3)}" for key, item in value.items())
+    return f"{value:,}"
+
+
+def reproduced(method: str | None = None) -> str:
+    """Return published figures beside ours, of one method or of all: the newest line of each way to run a recipe."""
+    newest = {(line["recipe"], line["variant"], line["protocol"]): line for line in _lines("reproduce")}
+    names = [name for name in RECIPES if method in (None, load_recipe(name).method)]
+    lines = [line for line in newest.values() if line["recipe"] in names]
+    lines.sort(key=lambda line: (names.index(line["recipe"]), line["variant"]))
+    if not lines:
+        return "No figures yet."
+    head = ["recipe", "data", "protocol", "published", "ACC", "NMI", "ACC, worst seed", "seeds", "seconds per seed"]
+    rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    places: dict[str, None] = {}
+    for line in lines:
+        short = next((key for key, words in PROTOCOLS.items() if line["protocol"].startswith(words)), line["protocol"])
+        published = ", ".join(f"{key.upper()} {value:.3f}" for key, value in line["published"].items())
+        ours = [f"{line['mean'][key]:.3f} ± {line['std'][key]:.3f}" for key in ("acc", "nmi")]
+        cells = [f"`{line['recipe']}`, {line['variant']}", line["data"], short, published or "–", *ours]
+        cells += [
+            f"{line['worst']['acc']:.3f}",
+            str(len(line["seeds"])),
+            f"{line['seconds']:,.{0 if line['seconds'] >= 10 else 1}f}",
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+        places[f"{line['variant']}: {_place(line)}"] = None
+    notes = dict.fromkeys(f"`{line['recipe']}`: {line['note']}" for line in lines if line["note"])
+    return "\n".join([*rows, "", f"Measured on: {'; '.join(places)}.", *(f"\n{note}" for note in notes)])
+
+
+def _place(line: dict[str, Any]) -> str:
+    device = line.get("device", "cpu")
+    return line["machine"] if device == "cpu" else f"{device}, {line['machine']}"
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {item}" for key, item in value.items())
@@ -87,6 +142,8 @@ def _shown(value: Any) -> str:
 def filled(text: str) -> str:
     """Put the tables between their marks."""
     tables = {"quality": quality(short=False), "quality-short": quality(short=True), "speed": speed()}
+    tables |= {"training": training(), "reproduce": reproduced()}
+    tables |= {f"reproduce {method}": reproduced(method) for method in METHODS}
     for name, table in tables.items():
         mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         text = mark.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)  # type: ignore[misc]
@@ -96,8 +153,8 @@ def filled(text: str) -> str:
 def pages() -> dict[Path, str]:
     """Return the wanted text of every page that holds something generated."""
     wanted = {ROOT / "docs/guide/commands.md": commands()}
-    for name in ("README.md", "docs/benchmarks.md"):
-        wanted[ROOT / name] = filled((ROOT / name).read_text(encoding="utf-8"))
+    for page in (ROOT / "README.md", ROOT / "docs/benchmarks.md", *sorted((ROOT / "docs/methods").glob("*.md"))):
+        wanted[page] = filled(page.read_text(encoding="utf-8"))
     return wanted
 
 

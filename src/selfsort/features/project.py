@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ FloatArray = npt.NDArray[np.float32]
 
 #: Principal components kept. Chosen on six data sets together, see docs/benchmarks.md.
 N_COMPONENTS = 256
-_CHUNK = 8192
+_CHUNK = 1024
 #: Directions with less than this share of the largest variance count as constant: float32 tells them no better.
 _VARIES, _TINY = 1e-6, 1e-30
 
@@ -38,9 +39,9 @@ def principal_axes(X: npt.ArrayLike, n_components: int) -> tuple[FloatArray, Flo
         varies = values > _VARIES * max(values[0], _TINY)
         axes = centered.T @ (vectors * np.where(varies, 1 / np.sqrt(np.where(varies, values, 1)), 0))
     else:
-        moments = np.zeros((d, d))
+        moments, center = np.zeros((d, d)), mean.astype(np.float32)
         for start in range(0, n, _CHUNK):
-            part = (X[start : start + _CHUNK] - mean).astype(np.float32)  # else far from 0 the squares drown the rest
+            part = X[start : start + _CHUNK] - center  # else far from 0 the squares drown the rest
             moments += part.T @ part
         values, vectors = _leading(moments, n_components)
         axes = vectors * (values > _VARIES * max(values[0], _TINY))
@@ -79,10 +80,15 @@ class Preparation(NamedTuple):
     def __call__(self, X: npt.ArrayLike) -> FloatArray:
         """Return the prepared rows of `X`, float32, shape (n, n_components)."""
         X = np.asarray(X)
-        prepared = np.empty((len(X), self.axes.shape[1]), np.float32)
-        for start in range(0, len(X), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            prepared[part] = (_rooted(X[part], self.rooted) - self.mean) @ self.axes
+        chunks = (_rooted(X[start : start + _CHUNK], self.rooted) for start in range(0, len(X), _CHUNK))
+        return self._project(chunks, len(X))
+
+    def _project(self, chunks: Iterable[FloatArray], n: int) -> FloatArray:
+        prepared = np.empty((n, self.axes.shape[1]), np.float32)
+        start = 0
+        for chunk in chunks:
+            prepared[start : start + len(chunk)] = (chunk - self.mean) @ self.axes
+            start += len(chunk)
         return unit_rows(prepared)
 
 
@@ -105,18 +111,30 @@ def prepare(X: npt.ArrayLike, n_components: int = N_COMPONENTS) -> Preparation:
     ----------
     Arandjelović & Zisserman, "Three things everyone should know to improve object retrieval", CVPR 2012 (RootSIFT).
     """
+    return _prepare(X, n_components)[0]
+
+
+def _prepare(X: npt.ArrayLike, n_components: int) -> tuple[Preparation, FloatArray]:
+    """Return the preparation, and the rows before their mean is taken away."""
     X = np.asarray(X)
-    chunks = [X[start : start + _CHUNK] for start in range(0, len(X), _CHUNK)]
-    positive = all(chunk.astype(np.float32).min(initial=0) >= 0 for chunk in chunks)  # float16 compares slowly
     rows = np.empty(X.shape, np.float32)
-    for start, chunk in zip(range(0, len(X), _CHUNK), chunks, strict=True):
-        rows[start : start + _CHUNK] = _rooted(chunk, positive)
+    starts = range(0, len(X), _CHUNK)
+    positive = all(_is_positive(X[start : start + _CHUNK], rows[start : start + _CHUNK]) for start in starts)
+    for start in starts:
+        part = slice(start, start + _CHUNK)
+        rows[part] = _rooted(rows[part] if positive else X[part], positive)
     mean, axes = principal_axes(rows, max(1, min(n_components, X.shape[1], len(X) - 1)))
-    return Preparation(positive, mean, axes)
+    return Preparation(positive, mean, axes), rows
+
+
+def _is_positive(X: npt.NDArray[np.floating], out: FloatArray) -> bool:
+    """Say whether no entry is negative, and leave the rows in `out`: float16 is slow to convert, and to compare."""
+    out[:] = X
+    return bool(out.min(initial=0) >= 0)
 
 
 def _rooted(X: npt.NDArray[np.floating], rooted: bool) -> FloatArray:
-    X = X.astype(np.float32)
+    X = X.astype(np.float32, copy=False)
     return unit_rows(np.sqrt(np.maximum(X, 0)) if rooted else X)
 
 
@@ -127,4 +145,5 @@ def graph_features(X: npt.ArrayLike, n_components: int = N_COMPONENTS) -> FloatA
     -------
     ndarray of float32, shape (n, min(n_components, d, n - 1) or at least 1)
     """
-    return prepare(X, n_components)(X)
+    preparation, rows = _prepare(X, n_components)
+    return preparation._project((rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)), len(rows))

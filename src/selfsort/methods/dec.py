@@ -56,7 +56,7 @@ class DEC(AutoencoderClusterer):
     Parameters
     ----------
     max_steps : int
-        Most steps of this second stage.
+        Most steps of this second stage, rounded up to whole intervals.
     graph_epochs : int
         With ``init="graph"``: passes over the samples in which the net learns the graph's groups, before the targets
         are its own.

@@ -53,10 +53,11 @@ def _dense(widths: Sequence[int]) -> list[nn.Module]:
 
 
 def conv_autoencoder(shape: Sequence[int], channels: Sequence[int] = (32, 64, 128), n_codes: int = 10) -> Autoencoder:
-    """Return convolutions of stride 2 and their transposes: 5 x 5, and 3 x 3 for the last.
+    """Return 3 x 3 convolutions that halve the image each, and their transposes.
 
-    After Guo et al., "Deep Clustering with Convolutional Autoencoders", ICONIP 2017. There are fewer convolutions where
-    a side of the image is shorter than 2^3 pixels: each must halve it.
+    After Guo et al., "Deep Clustering with Convolutional Autoencoders", ICONIP 2017. The first and the last work on
+    squares of 2 x 2 pixels, which is what their 5 x 5 of stride 2 see, on four times the channels: processors are slow
+    where there is but one. There are fewer convolutions where a side of the image is shorter than 2^3 pixels.
     """
     n_in, height, width = shape
     channels = tuple(channels)[: max(1, int(math.log2(max(2, min(height, width)))))]
@@ -66,11 +67,15 @@ def conv_autoencoder(shape: Sequence[int], channels: Sequence[int] = (32, 64, 12
     encoder: list[nn.Module] = []
     decoder: list[nn.Module] = []
     depths = [n_in, *channels]
-    for i in range(len(channels)):
-        kernel = 3 if i == len(channels) - 1 else 5
-        encoder += [_started(nn.Conv2d(depths[i], depths[i + 1], kernel, 2, kernel // 2)), nn.ReLU()]
-        odd = tuple(1 - side % 2 for side in sides[i])  # what a stride of 2 cannot tell apart
-        back = nn.ConvTranspose2d(depths[i + 1], depths[i], kernel, 2, kernel // 2, output_padding=odd)
+    for i, (n_outer, n_inner) in enumerate(itertools.pairwise(depths)):
+        odd = [side % 2 for side in sides[i]]
+        if i == 0 and not any(odd):
+            encoder += [nn.PixelUnshuffle(2), _started(nn.Conv2d(4 * n_outer, n_inner, 3, 1, 1)), nn.ReLU()]
+            decoder = [_started(nn.Conv2d(n_inner, 4 * n_outer, 3, 1, 1)), nn.PixelShuffle(2)]
+            continue
+        encoder += [_started(nn.Conv2d(n_outer, n_inner, 3, 2, 1)), nn.ReLU()]
+        padding = tuple(1 - o for o in odd)  # what a stride of 2 cannot tell apart
+        back = nn.ConvTranspose2d(n_inner, n_outer, 3, 2, 1, output_padding=padding)
         decoder = [_started(back), *([nn.ReLU()] if i else []), *decoder]
     smallest = (channels[-1], *sides[-1])
     n_flat = math.prod(smallest)
