@@ -21,54 +21,8 @@ from selfsort.training import loop  # noqa: E402
 from selfsort.training.batches import Batches, mixed  # noqa: E402
 from selfsort.training.loop import train  # noqa: E402
 from selfsort.training.schedule import Plan  # noqa: E402
-from selfsort.training.session import METRICS, Session, random_state, resolve_device, resolve_precision  # noqa: E402
-
-IMAGES = np.random.default_rng(0).integers(0, 256, (100, 1, 8, 8)).astype(np.uint8)
-
-
-class Toy(nn.Module):
-    """Everything with a state or a random draw: convolution, batch norm, dropout, a buffer changed between epochs."""
-
-    def __init__(self):
-        super().__init__()
-        with random_state(0):
-            self.net = nn.Sequential(
-                nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(144, 3)
-            )
-        self.register_buffer("shift", torch.zeros(()))
-
-    def forward(self, x, rows):
-        out = self.net(x + 0.1 * torch.rand_like(x)).float() - self.shift
-        return {"loss": out.square().mean(), "largest": out.detach().abs().max()}
-
-    def before_epoch(self, epoch):
-        self.shift.add_(0.1)
-
-
-def view(x, rows):
-    return x.float() / 255, rows
-
-
-class KilledError(Exception):
-    pass
-
-
-def run(plan=None, *, folder=None, stop_at=None, batch_size=16, samples=IMAGES, monkeypatch=None, **settings):
-    """Train a toy; with `stop_at` die after that step, as by kill -9: whatever was not kept is lost."""
-
-    def progress(stage, done, total):
-        if stop_at is not None and done >= stop_at:
-            raise KilledError
-
-    session = Session(folder=folder, progress=progress, checkpoint_seconds=0, **settings)
-    toy = Toy()
-    batches = Batches(samples, batch_size, 7, view)
-    train(session, "toy", toy, batches, plan or Plan(4, 0.01), before_epoch=toy.before_epoch)
-    return toy.state_dict(), session
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+from selfsort.training.session import METRICS, Session, resolve_device, resolve_precision  # noqa: E402
+from training_toys import IMAGES, KilledError, Toy, run, same, view  # noqa: E402
 
 
 @pytest.fixture
@@ -154,7 +108,7 @@ import sys
 from pathlib import Path
 import numpy as np
 sys.path.insert(0, {tests!r})
-from test_training import run
+from training_toys import run
 state, _ = run(folder=Path(sys.argv[1]), samples=np.repeat(np.load(sys.argv[2]), 10, axis=0))
 np.savez(sys.argv[3], **{{name: value.numpy() for name, value in state.items()}})
 """
@@ -266,86 +220,6 @@ def test_the_average_replaces_the_weights():
     start = Toy().state_dict()
     name = "net.0.weight"
     assert (averaged[name] - start[name]).norm() < (plain[name] - start[name]).norm()
-
-
-@pytest.mark.parametrize(
-    ("plan", "rates"),
-    [
-        (Plan(10, 2.0), [2.0, 2.0, 2.0]),
-        (Plan(10, 2.0, schedule="cosine"), [2.0, 1.0, 0.0]),
-        (Plan(10, 2.0, schedule="cosine", final=0.5), [2.0, 1.5, 1.0]),
-        (Plan(10, 2.0, schedule="step", step_epochs=4, step_factor=0.5), [2.0, 1.0, 0.5]),
-        (Plan(10, 2.0, schedule="one-cycle", warmup=0.5), [2.0 / 25, 2.0, 2.0e-4]),
-    ],
-    ids=lambda value: value.schedule if isinstance(value, Plan) else "",
-)
-def test_learning_rates(plan, rates):
-    assert [plan.rate(step, 100, 10) for step in (0, 50, 100)] == pytest.approx(rates, abs=1e-9)
-
-
-def test_warm_up_rises_to_the_rate():
-    plan = Plan(10, 1.0, schedule="cosine", warmup=0.1)
-    rates = [plan.rate(step, 100, 10) for step in range(100)]
-    assert rates[0] < 0.2
-    assert np.argmax(rates) == 10
-    assert np.all(np.diff(rates[:10]) > 0)
-    assert np.all(np.diff(rates[10:]) < 0)
-
-
-def test_one_cycle_is_torchs():
-    weight = nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([weight], 0.1)
-    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=101, pct_start=0.3, final_div_factor=400)
-    plan = Plan(1, 0.1, schedule="one-cycle")
-    for step in range(100):
-        assert plan.rate(step, 100, 100) == pytest.approx(theirs.get_last_lr()[0], rel=0.05, abs=1e-4)
-        optimizer.step()
-        theirs.step()
-
-
-def test_every_pass_sees_every_sample_once_in_another_order():
-    batches = Batches(IMAGES, 30, 3, view)  # 100 is no multiple: passes run on inside a batch
-    rows = torch.cat([batches.rows(step) for step in range(10)]).reshape(3, 100)
-    assert all(sorted(order.tolist()) == list(range(100)) for order in rows)
-    assert not torch.equal(rows[0], rows[1])
-    assert torch.equal(rows, torch.cat([Batches(IMAGES, 30, 3, view).rows(s) for s in range(10)]).reshape(3, 100))
-    assert not torch.equal(rows[0], torch.cat([Batches(IMAGES, 30, 4, view).rows(s) for s in range(4)])[:100])
-
-
-def test_parts_of_several_processes_make_up_the_batch():
-    whole = Batches(IMAGES, 30, 3, view).rows(4)
-    parts = [Batches(IMAGES, 30, 3, view, rank=rank, world_size=2).rows(4) for rank in range(2)]
-    assert sorted(torch.cat(parts).tolist()) == sorted(whole.tolist())
-
-
-class Lazy:
-    """Samples that are read when asked for, and claim to be larger than any memory."""
-
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, images):
-        self.images, self.shape, self.reads = images, (1 << 50, *images.shape[1:]), 0
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, rows):
-        self.reads += 1
-        time.sleep(0.002 * int(rows[0]) / len(self.images))  # they come back in another order
-        return self.images[rows]
-
-
-def test_streamed_samples_train_as_those_in_memory():
-    lazy = Lazy(IMAGES)
-    assert same(run()[0], run(samples=lazy)[0])
-    assert lazy.reads == 24
-
-
-def test_streaming_stops_when_training_does():
-    lazy = Lazy(IMAGES)
-    with pytest.raises(KilledError):
-        run(samples=lazy, stop_at=1)
-    assert lazy.reads < 24
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "tpu", "cuda" if not torch.cuda.is_available() else "cuda:98"])
