@@ -6,7 +6,7 @@ import pytest
 import selfsort
 
 SMALL = {"n_clusters": 10, "network": "dense", "hidden": [64], "n_codes": 8, "n_epochs": 10, "batch_size": 64}
-SHORT = SMALL | {"max_steps": 20, "update_interval": 10}
+SHORT = SMALL | {"max_steps": 20, "graph_steps": 21, "update_interval": 10}
 METHODS = {"kmeans": {"n_clusters": 10}, "graph": {}, "ae-kmeans": SMALL, "dec": SHORT, "idec": SHORT}
 ARRAYS = ("labels", "levels", "confidence", "neighbors", "map", "embedding")
 

@@ -23,7 +23,16 @@ pytest.importorskip("torch")
 
 from selfsort.methods.dec import DEC
 
-QUICK = ["n_clusters=10", "network=dense", "hidden=32", "n_codes=4", "n_epochs=3", "max_steps=20", "update_interval=10"]
+QUICK = [
+    "n_clusters=10",
+    "network=dense",
+    "hidden=32",
+    "n_codes=4",
+    "n_epochs=3",
+    "max_steps=20",
+    "graph_steps=21",
+    "update_interval=10",
+]
 
 
 def settings(*pairs):

@@ -23,7 +23,7 @@ from selfsort.methods.graph import GraphClusterer
 from selfsort.methods.kmeans import KMeans
 
 SMALL = {"hidden": (16,), "n_codes": 4, "n_epochs": 15, "batch_size": 64, "learning_rate": 0.01}
-SHORT = {"max_steps": 40, "update_interval": 10}
+SHORT = {"max_steps": 40, "graph_steps": 45, "update_interval": 10}
 ESTIMATORS = [
     KMeans(n_clusters=3, n_init=3),
     GraphClusterer(),

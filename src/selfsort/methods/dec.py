@@ -57,9 +57,9 @@ class DEC(AutoencoderClusterer):
     ----------
     max_steps : int
         Most steps of this second stage, rounded up to whole intervals.
-    graph_epochs : int
-        With ``init="graph"``: passes over the samples in which the net learns the graph's groups, before the targets
-        are its own.
+    graph_steps : int
+        With ``init="graph"``: steps, rounded up to whole passes over the samples, in which the net learns the graph's
+        groups, before the targets are its own.
     update_interval : int
         Steps between two targets.
     tol : float
@@ -96,7 +96,7 @@ class DEC(AutoencoderClusterer):
     _weights: ClassVar[tuple[float, float]] = (1.0, 0.0)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = AutoencoderClusterer._parameter_constraints | {
         "max_steps": [Interval(Integral, 1, None, closed="left")],
-        "graph_epochs": [Interval(Integral, 0, None, closed="left")],
+        "graph_steps": [Interval(Integral, 0, None, closed="left")],
         "update_interval": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, 1, closed="both")],
         "cluster_optimizer": [StrOptions({"adam", "sgd"})],
@@ -118,7 +118,7 @@ class DEC(AutoencoderClusterer):
         optimizer: Optimizer = "adam",
         learning_rate: float = 1e-3,
         max_steps: int = 20_000,
-        graph_epochs: int = 3,
+        graph_steps: int = 800,
         update_interval: int = 140,
         tol: float = 1e-3,
         cluster_optimizer: Optimizer = "sgd",
@@ -144,7 +144,7 @@ class DEC(AutoencoderClusterer):
             random_state=random_state,
         )
         self.max_steps = max_steps
-        self.graph_epochs = graph_epochs
+        self.graph_steps = graph_steps
         self.update_interval = update_interval
         self.tol = tol
         self.cluster_optimizer = cluster_optimizer
@@ -155,7 +155,7 @@ class DEC(AutoencoderClusterer):
         self._autoencode(samples, session)
         centers = self._start_centers(self._encode(samples), samples, session)
         objective = _Sharpening(self._net, centers, len(samples), *self._weights)
-        if self.init == "graph" and self.graph_epochs:
+        if self.init == "graph" and self.graph_steps:
             self._learn_groups(objective, samples, session)
         n_epochs = -(-self.max_steps // self.update_interval)
         plan = Plan(n_epochs, self.cluster_learning_rate, self.cluster_optimizer, nesterov=False)
@@ -189,8 +189,8 @@ class DEC(AutoencoderClusterer):
         """Train the net to tell the graph's groups apart, so that they are where clusters start."""
         groups = torch.from_numpy(self._graph_labels(samples, session))
         objective.target.copy_(one_hot(groups, len(objective.centers)))
-        plan = Plan(self.graph_epochs, 1e-3, schedule="one-cycle")
         batches = session.batches(samples, self.batch_size, lambda x, rows: (self._view(x), rows), stream=1)
+        plan = Plan(-(-self.graph_steps // len(batches)), 1e-3, schedule="one-cycle")
         weights, objective.weights = objective.weights, (1.0, 1.0)
         train(session, "graph", objective, batches, plan)
         objective.weights = weights

@@ -9,7 +9,17 @@ RECIPE = Recipe(
     protocols=("pooled",),
     published={},
     source="no number that we could verify; DEC's ACC 0.91, NMI 0.87 (DEC-keras) is the one to compare with",
-    params={"n_clusters": 10, "network": "conv", "augment": True},
+    params={
+        "n_clusters": 10,
+        "network": "conv",
+        "augment": True,
+        "n_epochs": 10,
+        "cluster_optimizer": "adam",
+        "cluster_learning_rate": 3e-4,
+        "update_interval": 273,
+        "max_steps": 8190,
+        "tol": 2e-4,
+    },
     full=Variant(minutes=3),
     cpu=Variant(minutes=10),
 )
