@@ -20,6 +20,7 @@ from selfsort.methods.ae_kmeans import AEKMeans
 from selfsort.methods.base import encode_pictures
 from selfsort.methods.dec import DEC, IDEC
 from selfsort.methods.graph import GraphClusterer
+from selfsort.methods.iic import IIC
 from selfsort.methods.kmeans import KMeans
 
 SMALL = {"hidden": (16,), "n_codes": 4, "n_epochs": 15, "batch_size": 64, "learning_rate": 0.01}
@@ -30,8 +31,9 @@ ESTIMATORS = [
     AEKMeans(**SMALL),
     DEC(**SMALL, **SHORT),
     IDEC(**SMALL, **SHORT),
+    IIC(width=2, n_heads=2, n_epochs=2, start_steps=50, learning_rate=0.01),
 ]
-TRAINED = (AEKMeans, DEC, IDEC)  # they move samples, so clusters may merge, and see images as images
+TRAINED = (AEKMeans, DEC, IDEC, IIC)  # they move samples, so clusters may merge, and see images as images
 TRANSDUCTIVE = (GraphClusterer,)  # they predict by a vote and state how well that agrees with labels_
 
 every = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)

@@ -2,7 +2,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from selfsort.errors import DataError  # noqa: E402
 from selfsort.nets.autoencoder import conv_autoencoder, dense_autoencoder  # noqa: E402
+from selfsort.nets.backbones import BACKBONES, make_backbone  # noqa: E402
+from selfsort.nets.heads import Heads  # noqa: E402
 
 
 @pytest.mark.parametrize("side", [(1, 1), (2, 3), (7, 7), (8, 8), (28, 28), (31, 17), (32, 32)])
@@ -34,3 +37,47 @@ def test_every_weight_learns(make):
     net = make((1, 8, 8), n_codes=3)
     net(torch.rand(16, 1, 8, 8))[1].square().mean().backward()
     assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in net.parameters())
+
+
+@pytest.mark.parametrize("side", [(1, 1), (2, 3), (8, 8), (28, 28), (31, 17)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", list(BACKBONES))
+def test_encoders_return_as_many_features_as_they_say(name, channels, side):
+    net, n_features = make_backbone(name, (channels, *side), width=4)
+    assert net.eval()(torch.rand(2, channels, *side)).shape == (2, n_features)
+
+
+@pytest.mark.parametrize("name", list(BACKBONES))
+def test_every_weight_of_an_encoder_learns(name):
+    net, _ = make_backbone(name, (3, 16, 16), width=4)
+    net(torch.rand(16, 3, 16, 16)).square().mean().backward()
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in net.parameters())
+
+
+def test_vgg_f_is_the_books():
+    net, n_features = make_backbone("vgg-f", (1, 24, 24))
+    depths = [layer.out_channels for layer in net if isinstance(layer, torch.nn.Conv2d)]
+    assert depths == [64, 128, 256, 512]
+    assert n_features == 3 * 3 * 512
+
+
+def test_resnet_18_has_as_many_weights_as_the_one_for_cifar():
+    net, n_features = make_backbone("resnet18", (3, 32, 32))
+    assert n_features == 512
+    assert sum(weight.numel() for weight in net.parameters()) == 11_173_962 - 5_130  # without its last layer
+
+
+def test_auto_depends_on_the_samples():
+    kind = {shape: type(make_backbone("auto", shape, 4).module[0]).__name__ for shape in ((5,), (1, 8, 8), (1, 7, 8))}
+    assert kind == {(5,): "Flatten", (1, 8, 8): "Conv2d", (1, 7, 8): "Flatten"}
+    with pytest.raises(DataError, match=r"needs images of shape .* got features of shape \(n, 5\)"):
+        make_backbone("vgg-f", (5,))
+
+
+def test_heads_are_apart():
+    heads, features = Heads(6, 3, 4), torch.rand(5, 6)
+    logits = heads(features)
+    assert logits.shape == (3, 5, 4)
+    one = torch.nn.functional.linear(features, heads.linear.weight[4:8], heads.linear.bias[4:8])
+    torch.testing.assert_close(logits[1], one)
+    torch.testing.assert_close(heads.predict_proba(features).sum(-1), torch.ones(5, 3))

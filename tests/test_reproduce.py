@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -124,3 +125,56 @@ def test_wrong_input(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="cannot be made"):
         reproduce("kmeans-mnist", tmp_path / "file" / "x")
+
+
+def test_a_recipe_goes_on_from_the_one_that_it_begins_as(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    from selfsort.methods.ae_kmeans import AEKMeans
+    from selfsort.methods.dec import DEC
+    from selfsort.methods.pretrain import AutoencoderClusterer
+
+    shared = {"n_clusters": 10, "init": "kmeans", "network": "dense", "hidden": [32], "n_codes": 4, "n_epochs": 2}
+    first = Recipe(
+        title="first",
+        method="ae-kmeans",
+        data="digits",
+        protocols=("pooled",),
+        published={},
+        source="nobody",
+        params=shared,
+        full=Variant(minutes=1),
+        cpu=Variant(minutes=1),
+    )
+    then = replace(
+        first, method="dec", params=shared | {"max_steps": 10, "update_interval": 5, "tol": 0.0}, begins_as="first"
+    )
+    for name, recipe in (("first", first), ("then", then), ("alone", replace(then, begins_as=""))):
+        module = types.ModuleType(name)
+        module.RECIPE = recipe
+        monkeypatch.setitem(sys.modules, name, module)
+        monkeypatch.setitem(RECIPES, name, name)
+    options = {"device": "cpu", "n_seeds": 1}
+    trained = []
+    monkeypatch.setattr(AEKMeans, "_view", lambda self, x: trained.append(1) or AutoencoderClusterer._view(self, x))
+    monkeypatch.setattr(DEC, "_view", lambda self, x: trained.append(2) or AutoencoderClusterer._view(self, x))
+    reproduce("first", tmp_path, **options)
+    n_steps = 2 * (1797 // 256)
+    assert trained == [1] * n_steps
+    seconds = json.loads((tmp_path / "first-cpu" / "pooled-0" / "metrics.jsonl").read_text().splitlines()[0])["seconds"]
+    (after,) = reproduce("then", tmp_path, **options)
+    assert trained == [1] * n_steps + [2] * 10  # the second stage only
+    (alone,) = reproduce("alone", tmp_path, **options)
+    assert len(trained) == n_steps + 10 + n_steps + 10
+    assert after["mean"] == alone["mean"]
+    assert after["seconds"] >= seconds
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if load_recipe(name).begins_as])
+def test_what_a_recipe_begins_as_has_the_same_first_stage(name):
+    recipe = load_recipe(name)
+    first = load_recipe(recipe.begins_as)
+    assert recipe.data == first.data
+    assert set(recipe.protocols) <= set(first.protocols)
+    for variant in ("full", "cpu"):
+        for key, value in (first.params | getattr(first, variant).params).items():
+            assert (recipe.params | getattr(recipe, variant).params)[key] == value

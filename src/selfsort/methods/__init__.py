@@ -11,4 +11,5 @@ METHODS: dict[str, str] = {
     "ae-kmeans": "selfsort.methods.ae_kmeans:AEKMeans",
     "dec": "selfsort.methods.dec:DEC",
     "idec": "selfsort.methods.dec:IDEC",
+    "iic": "selfsort.methods.iic:IIC",
 }

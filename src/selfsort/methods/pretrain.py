@@ -25,6 +25,19 @@ from selfsort.training.session import Session, random_state
 
 #: What `augment=True` does to images: the published "data augmentation" of deep embedded clustering.
 MILD = Augment(rotate=10.0, shift=0.1, scale=(0.9, 1.1))
+#: What the autoencoder depends on: methods with the same, in one folder, share it.
+_AUTOENCODER = (
+    "network",
+    "hidden",
+    "channels",
+    "n_codes",
+    "augment",
+    "n_epochs",
+    "batch_size",
+    "optimizer",
+    "learning_rate",
+    "precision",
+)
 
 
 class Reconstruction(nn.Module):
@@ -130,7 +143,8 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
         schedule: Schedule = "one-cycle" if self.optimizer == "adam" else "constant"
         plan = Plan(self.n_epochs, self.learning_rate, self.optimizer, nesterov=False, schedule=schedule)
         batches = session.batches(samples, self.batch_size, lambda x, _: (self._view(x),))
-        train(session, "autoencode", Reconstruction(self._scaling, self._net), batches, plan)
+        stage = session.shared(self._fingerprint(session.seed, samples, "autoencode", _AUTOENCODER))
+        train(stage, "autoencode", Reconstruction(self._scaling, self._net), batches, plan)
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         conv = self.network == "conv" or (self.network == "auto" and len(shape) == 3 and min(shape[1:]) >= 8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -118,15 +118,21 @@ class TrainedClusterer(SelfsortClusterer):
             device=self.device,
             precision=self.precision,
             folder=work.checkpoint,
-            fingerprint=self._fingerprint(work.seed, samples) if work.checkpoint is not None else "",
+            fingerprint=self._fingerprint(work.seed, samples, type(self).__name__)
+            if work.checkpoint is not None
+            else "",
             progress=work.progress,
         )
 
-    def _fingerprint(self, seed: int, samples: npt.NDArray[Any]) -> str:
+    def _fingerprint(
+        self, seed: int, samples: npt.NDArray[Any], what: str, names: Collection[str] | None = None
+    ) -> str:
+        """Return a hash of all that a fit, or a stage with the parameters `names`, depends on."""
         import xxhash
 
-        params = {name: value for name, value in self.get_params().items() if name not in ("random_state", "device")}
-        facts = [_VERSION, type(self).__name__, params, seed, samples.shape, str(samples.dtype)]
+        params = self.get_params()
+        params = {name: params[name] for name in names or params if name not in ("random_state", "device")}
+        facts = [_VERSION, what, params, seed, samples.shape, str(samples.dtype)]
         digest = hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=16)
         digest.update(xxhash.xxh3_128_digest(np.ascontiguousarray(samples).data))
         return digest.hexdigest()

@@ -17,5 +17,5 @@ RECIPE = Recipe(
         "learning_rate": 1.0,
     },
     full=Variant(minutes=3, params={"n_epochs": 300}),
-    cpu=Variant(minutes=20, params={"n_epochs": 150}),
+    cpu=Variant(minutes=20, params={"n_epochs": 120}),
 )

@@ -9,4 +9,5 @@ RECIPE = replace(
     data="fashion-mnist",
     published={"pooled": {"acc": 0.62, "nmi": 0.65}},
     source="DEC-keras, mean of 10 runs",
+    begins_as="ae-kmeans-fashion-mnist",
 )

@@ -17,5 +17,6 @@ RECIPE = Recipe(
         "learning_rate": 1.0,
     },
     full=Variant(minutes=4, params={"n_epochs": 300}),
-    cpu=Variant(minutes=25, params={"n_epochs": 150}),
+    cpu=Variant(minutes=25, params={"n_epochs": 120, "max_steps": 4_000}),
+    begins_as="ae-kmeans-mnist",
 )

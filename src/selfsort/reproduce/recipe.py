@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -67,6 +68,8 @@ class Recipe:
         As published, and what fits a budget on a CPU; the same where nothing had to be given up.
     note : str
         In what ours differs from what was published.
+    begins_as : str
+        Name of a recipe whose training is the first stage of this one: where its result is there, that is gone on from.
     """
 
     title: str
@@ -79,6 +82,7 @@ class Recipe:
     full: Variant
     cpu: Variant
     note: str = ""
+    begins_as: str = ""
 
 
 def load_recipe(name: str) -> Recipe:
@@ -206,9 +210,11 @@ def _seed(
     kind = method_class(recipe.method)
     trained = "device" in kind._parameter_constraints
     model = kind(**params, random_state=seed, **({"device": device} if trained else {}))
+    checkpoint = place / f"{protocol}-{seed}" if trained else None
+    seconds = _take_up(checkpoint, recipe.begins_as) if checkpoint is not None else 0.0
     start = time.perf_counter()
-    model.fit(data.images[fitted], checkpoint=place / f"{protocol}-{seed}" if trained else None, progress=progress)
-    seconds = time.perf_counter() - start
+    model.fit(data.images[fitted], checkpoint=checkpoint, progress=progress)
+    seconds += time.perf_counter() - start
     labels = model.labels_ if protocol == "pooled" else model.predict(data.images[scored])
     scores = score_all(data.labels[scored], labels)
     row = facts | {
@@ -221,6 +227,22 @@ def _seed(
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     return row
+
+
+def _take_up(checkpoint: Path, begins_as: str) -> float:
+    """Return the seconds of the training that the folder holds, or gets from the recipe that this one begins as."""
+    from selfsort.training.session import METRICS
+
+    if begins_as and not checkpoint.exists():
+        variant = checkpoint.parent.name.rpartition("-")[2]
+        first = checkpoint.parents[1] / f"{begins_as}-{variant}" / checkpoint.name
+        if (first / METRICS).exists():
+            shutil.copytree(first, checkpoint)
+    try:
+        lines = (checkpoint / METRICS).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return 0.0
+    return float(sum(json.loads(line)["seconds"] for line in lines))
 
 
 def _summary(
@@ -249,5 +271,5 @@ def _summary(
         "std": {key: round(float(value.std()), 4) for key, value in values.items()},
         "worst": {key: round(float(value.min()), 4) for key, value in values.items()},
         "seconds": round(float(np.mean([row["seconds"] for row in rows])), 1),
-        "n_threads": n_threads(),
+        "n_threads": rows[0]["n_threads"],
     }

@@ -61,6 +61,15 @@ def _free_bytes(device: torch.device) -> int:
         return 4 << 30
 
 
+def _set_random_state(seed: int, device: torch.device) -> None:
+    """Do what ``torch.manual_seed`` does, which keeps a stack trace per call for each device that is not in use."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 class Batches:
     """An endless stream of shuffled batches: each pass over the samples has its own order, drawn from the seed.
 
@@ -130,7 +139,7 @@ class Batches:
         What the step draws later, such as dropout, follows from that state too.
         """
         for step, rows, samples in self._read(first, last):
-            torch.manual_seed(mixed(self.seed, step, self.rank))
+            _set_random_state(mixed(self.seed, step, self.rank), self.device)
             yield self.view(samples, rows)
 
     def _read(self, first: int, last: int) -> Iterator[tuple[int, Tensor, Tensor]]:

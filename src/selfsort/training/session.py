@@ -7,7 +7,7 @@ import json
 import logging
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,10 @@ class Session:
             devices=[device.index or 0] if device.type == "cuda" else 1,
             precision=resolve_precision(self.precision, device),  # type: ignore[arg-type]
         )
+
+    def shared(self, fingerprint: str) -> Session:
+        """Return the same session for a stage that depends on less than the whole fit, which others can go on from."""
+        return replace(self, fingerprint=fingerprint if self.fingerprint else "", given_fabric=self.fabric)
 
     def batches(
         self,

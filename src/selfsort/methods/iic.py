@@ -1,0 +1,329 @@
+"""Invariant information clustering."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from selfsort.errors import DataError
+from selfsort.features.bottleneck import grouped_information, information_groups
+from selfsort.features.kmeans import kmeans
+from selfsort.features.project import FloatArray, unit_rows
+from selfsort.losses.invariant import invariant_information
+from selfsort.methods.base import Work
+from selfsort.methods.pairs import VIEWS, Pairs
+from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, outputs
+from selfsort.nets.backbones import BACKBONES, make_backbone
+from selfsort.nets.heads import Heads
+from selfsort.training.batches import mixed
+from selfsort.training.loop import train
+from selfsort.training.schedule import Plan
+from selfsort.training.session import Session, random_state
+
+_MIN_STEPS = 50  # per epoch: small sets are passed over several times
+_N_JUDGED = 10_000  # samples that proposals are judged by
+_GAIN = 0.02  # nats by which a proposal must be better
+_REGROUPING = 0.7  # share of the training in which there are proposals
+
+
+class _Information(nn.Module):
+    """Minus the information of each head, or, while a head is taught, its cross-entropy with the lesson."""
+
+    def __init__(self, encoder: nn.Module, heads: Heads, fine: Heads | None, n: int) -> None:
+        super().__init__()
+        self.encoder, self.heads, self.fine = encoder, heads, fine
+        self.register_buffer("lesson", torch.zeros(heads.n_heads, n, dtype=torch.int64))
+        self.register_buffer("taught", torch.zeros(heads.n_heads, dtype=torch.bool))
+        self.register_buffer("n_regroupings", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, first: Tensor, second: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        features = self.encoder(torch.cat([first, second]))
+        logits = self.heads(features)
+        information = invariant_information(*logits.chunk(2, 1))
+        lesson = self.lesson[:, rows].repeat(1, 2)
+        error = cross_entropy(logits.flatten(0, 1), lesson.flatten(), reduction="none").view_as(lesson).mean(1)
+        loss = torch.where(self.taught, error, -information).mean()
+        terms = {f"head_{i + 1}": value for i, value in enumerate(information)}
+        if self.fine is not None:
+            terms["fine"] = invariant_information(*self.fine(features).chunk(2, 1)).mean()
+            loss = loss - terms["fine"]
+        return {"loss": loss} | terms
+
+
+class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
+    """Invariant information clustering: two views of a sample shall know as much of each other as clusters can tell.
+
+    Several cluster heads, and as many with more, finer clusters, share one encoder, which is trained to give the
+    clusters of two views the most mutual information. It is log k where views always agree and clusters are equally
+    large. From random weights heads stick where one true cluster is split and two are joined; so heads first learn the
+    groups of the shared-neighbor graph, and while training goes on, the fine clusters are grouped anew, so that the
+    most information is kept (`selfsort.features.bottleneck`): heads whose own clusters have less learn these groups.
+
+    Parameters
+    ----------
+    n_clusters : int or None
+        None: as many as the shared-neighbor graph of the samples finds.
+    init : {"graph", "kmeans", "random"}
+        What heads learn first: the graph's groups, k-means of the samples, or nothing, as published.
+    backbone : {"auto", "vgg-f", "resnet18", "mlp"}
+        Auto is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
+    width : int
+        Channels of the encoder's first layer.
+    n_heads : int
+    n_fine : int or None
+        Clusters of each fine head ("overclustering"); None: 5 per cluster, 0: no fine heads.
+    views : {"auto", "strokes", "digits", "simclr", "strong", "neighbors"}
+        See `selfsort.methods.pairs.Pairs`.
+    regroup : bool
+        Whether heads are shown better groupings. False: as published.
+    start_steps : int
+        Steps, rounded up to whole passes, in which heads learn what they start from.
+    n_epochs : int
+        Passes over the samples, of at least 50 steps each.
+    batch_size : int
+        Pairs per step, several times `n_clusters`.
+    learning_rate : float
+        The largest, of Adam with a one-cycle schedule.
+    device : str
+        "auto", "cpu", "cuda", "cuda:1" or "mps".
+    precision : {"auto", "32-true", "bf16-mixed", "16-mixed"}
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    head_information_ : ndarray of float64, shape (n_heads,)
+        Mutual information of each head in the last pass, in nats; log n_clusters at most.
+    best_head_ : int
+        That of the most information; `labels_` and `predict` are its.
+    n_regroupings_ : int
+        How often a head was shown a better grouping.
+
+    References
+    ----------
+    Ji et al., "Invariant Information Clustering for Unsupervised Image Classification and Segmentation", ICCV 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.repeat(np.eye(3) * 10, 50, axis=0) + rng.normal(size=(150, 3))
+    >>> model = IIC(3, width=4, n_epochs=3, random_state=0).fit(X)
+    >>> model.predict_heads(X).shape, len(set(model.labels_))
+    ((5, 150), 3)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = TrainedClusterer._parameter_constraints | {
+        "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
+        "init": [INIT],
+        "backbone": [StrOptions({"auto", *BACKBONES})],
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "n_fine": [Interval(Integral, 0, None, closed="left"), None],
+        "views": [VIEWS],
+        "regroup": ["boolean"],
+        "start_steps": [Interval(Integral, 0, None, closed="left")],
+        "n_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int | None = None,
+        *,
+        init: str = "graph",
+        backbone: str = "auto",
+        width: int = 32,
+        n_heads: int = 5,
+        n_fine: int | None = None,
+        views: str = "auto",
+        regroup: bool = True,
+        start_steps: int = 240,
+        n_epochs: int = 20,
+        batch_size: int = 500,
+        learning_rate: float = 1e-3,
+        device: str = "auto",
+        precision: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.backbone = backbone
+        self.width = width
+        self.n_heads = n_heads
+        self.n_fine = n_fine
+        self.views = views
+        self.regroup = regroup
+        self.start_steps = start_steps
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+
+    def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
+        session = self._session(work, samples)
+        pairs = Pairs(self.views, samples, Scaling.of(samples), session)
+        start = self._start(samples, session)
+        self.n_clusters_ = self.n_clusters if self.n_clusters is not None else int(start.max()) + 1
+        self._build(samples.shape[1:], pairs.scaling, session.seed)
+        self._check_batch(len(samples))
+        n_fine = 5 * self.n_clusters_ if self.n_fine is None else self.n_fine
+        if 0 < n_fine < self.n_clusters_:
+            raise DataError(
+                f"n_fine={n_fine} is less than the number of clusters, {self.n_clusters_}. Pass {self.n_clusters_} or "
+                "more, 0 for no fine heads, or leave it out."
+            )
+        with random_state(mixed(session.seed, 1)):
+            fine = Heads(self._heads.linear.in_features, self.n_heads, n_fine) if n_fine else None
+        objective = _Information(self._encoder, self._heads, fine, len(samples))
+        batches = session.batches(
+            samples,
+            self.batch_size,
+            lambda x, rows: (*pairs(x, rows), rows),
+            steps_per_epoch=max(_MIN_STEPS, len(samples) // self.batch_size),
+        )
+
+        if self.init != "random" and self.start_steps:
+            objective.lesson.copy_(torch.from_numpy(start))
+            objective.taught.fill_(True)
+            plan = Plan(-(-self.start_steps // len(batches)), self.learning_rate, schedule="one-cycle")
+            train(session, "start", objective, batches, plan)
+
+        def teach(epoch: int) -> None:
+            objective.taught.fill_(False)
+            if fine is not None and self.regroup and 0 < epoch <= _REGROUPING * self.n_epochs:
+                with random_state(mixed(session.seed, 2, epoch)):
+                    self._teach_better(objective, fine, samples, pairs)
+
+        plan = Plan(self.n_epochs, self.learning_rate, schedule="one-cycle")
+        train(session, "pairs", objective, batches, plan, before_epoch=teach)
+        self.n_regroupings_ = int(objective.n_regroupings)
+        self.history_ = session.history
+        last = self.history_[-1]
+        self.head_information_ = np.array([last[f"head_{i + 1}"] for i in range(self.n_heads)])
+        self.best_head_ = int(self.head_information_.argmax())
+        self.labels_ = self._soft(samples)[:, self.best_head_].argmax(1)
+
+    def _start(self, samples: npt.NDArray[Any], session: Session) -> npt.NDArray[np.int64]:
+        """Return what heads learn first, and k where it is not given."""
+        if self.init == "kmeans" and self.n_clusters is not None:
+            rows = unit_rows(samples.reshape(len(samples), -1))
+            return kmeans(rows, self.n_clusters, n_init=20, seed=session.seed).labels
+        if self.init == "random" and self.n_clusters is not None:
+            return np.zeros(len(samples), np.int64)
+        return self._graph_labels(samples, session)
+
+    def _check_batch(self, n: int) -> None:
+        batch = min(n, self.batch_size)
+        if batch < 4 * self.n_clusters_:
+            warnings.warn(
+                f"Batches of {batch} pairs say little about {self.n_clusters_} clusters: information is overestimated "
+                f"where a cluster has fewer than about 4 pairs. Pass batch_size={10 * self.n_clusters_} or more, or "
+                "more samples.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
+        with random_state(seed):
+            self._encoder, n_features = make_backbone(self.backbone, shape, self.width)
+            self._heads = Heads(n_features, self.n_heads, self.n_clusters_)
+        self._scaling, self._sample_shape = scaling, shape
+
+    def _teach_better(self, objective: _Information, fine: Heads, samples: npt.NDArray[Any], pairs: Pairs) -> None:
+        """Set a lesson for each head whose clusters know less of each other than some grouping of fine clusters."""
+        objective.eval()
+        k, device = self.n_clusters_, objective.lesson.device
+        rows = torch.randperm(len(samples))[:_N_JUDGED]
+        chosen = torch.from_numpy(samples[rows.numpy()]).to(device)
+
+        def hard(x: Tensor) -> Tensor:
+            features = objective.encoder(x)
+            return torch.cat([self._heads(features).argmax(-1), fine(features).argmax(-1)]).mT
+
+        def joints() -> list[npt.NDArray[np.float64]]:
+            """Return that of each head and each fine head, of newly drawn views."""
+            first, second = (
+                outputs(hard, view.cpu().numpy(), device).astype(np.int64).T for view in pairs(chosen, rows)
+            )
+            sizes = [k] * self.n_heads + [fine.n_clusters] * fine.n_heads
+            return [_joint(a, b, size) for a, b, size in zip(first, second, sizes, strict=True)]
+
+        proposals = [information_groups(joint, k) for joint in joints()[self.n_heads :]]
+        judged = joints()  # by other views than those the proposals were made from
+        held = [grouped_information(joint, np.arange(k), k) for joint in judged[: self.n_heads]]
+        offered = [
+            grouped_information(joint, groups, k)
+            for joint, groups in zip(judged[self.n_heads :], proposals, strict=True)
+        ]
+        best = int(np.argmax(offered))
+        better = torch.tensor([offered[best] > information + _GAIN for information in held])
+        if better.any():
+            labels = outputs(lambda x: fine(objective.encoder(self._scaling(x)))[best].argmax(-1), samples, device)
+            objective.lesson.copy_(torch.from_numpy(proposals[best][labels.astype(np.int64)]))
+            objective.taught.copy_(better)
+            objective.n_regroupings += better.sum()
+
+    def _soft(self, samples: npt.NDArray[Any]) -> FloatArray:
+        """Return the soft assignment of each head, shape (n, n_heads, n_clusters_)."""
+        device = self._scaling.factor.device
+        return outputs(lambda x: self._heads.predict_proba(self._encoder(self._scaling(x))), samples, device)
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """Return the likeliest cluster of each sample by the best head, shape (n,)."""
+        return self.predict_proba(X).argmax(1)
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Return the soft assignment of each sample by the best head, shape (n, n_clusters_), float32."""
+        return self._soft(self._read_fitted(X))[:, self.best_head_]
+
+    def predict_heads(self, X: Any) -> npt.NDArray[np.int64]:
+        """Return the likeliest cluster of each sample by every head, shape (n_heads, n)."""
+        return self._soft(self._read_fitted(X)).argmax(2).T
+
+    def transform(self, X: Any) -> FloatArray:
+        """Return the encoder's features, shape (n, n_features), float32."""
+        samples = self._read_fitted(X)
+        return outputs(lambda x: self._encoder(self._scaling(x)), samples, self._scaling.factor.device)
+
+    def embed(self, X: Any) -> FloatArray:
+        """Return the encoder's features, shape (n, n_features), float32."""
+        return self.transform(X)
+
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        arrays, facts = super()._state()
+        facts |= {"best_head_": self.best_head_, "n_regroupings_": self.n_regroupings_}
+        return arrays | {"head_information_": self.head_information_}, facts
+
+    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
+        self.n_clusters_ = facts["n_clusters_"]
+        super()._set_state(arrays, facts)
+        self.head_information_ = arrays["head_information_"]
+        self.best_head_, self.n_regroupings_ = facts["best_head_"], facts["n_regroupings_"]
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._heads.linear.in_features
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def _joint(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.float64]:
+    """Return the symmetric joint distribution of the clusters of two views, shape (k, k)."""
+    counts = np.bincount(first * k + second, minlength=k * k).reshape(k, k).astype(np.float64)
+    return (counts + counts.T) / (2 * len(first))

@@ -1,0 +1,101 @@
+"""Pairs of views: what the methods that learn from two looks at the same thing are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.utils._param_validation import StrOptions
+from torch import Tensor
+
+from selfsort.augment import Augment, digits, simclr, strokes, strong
+from selfsort.errors import DataError
+from selfsort.features.groups import default_n_neighbors
+from selfsort.features.neighbors import nearest_neighbors
+from selfsort.features.project import unit_rows
+from selfsort.methods.trained import Scaling
+from selfsort.training.session import Session
+
+Pair = tuple[Tensor, Tensor]
+
+_RECIPES: dict[str, Callable[[], Augment]] = {
+    "strokes": strokes,
+    "digits": digits,
+    "simclr": simclr,
+    "strong": strong,
+}
+VIEWS = StrOptions({"auto", "neighbors", *_RECIPES})
+
+
+class Pairs:
+    """Draws two views of each sample of a batch.
+
+    Parameters
+    ----------
+    views : {"auto", "strokes", "digits", "simclr", "strong", "neighbors"}
+        Two views of an image by `selfsort.augment`, or a sample and one of its nearest neighbors. Auto: neighbors for
+        vectors, simclr for images in color, strokes for others (digits if a side is shorter than 16 pixels).
+    samples : ndarray
+        Images of shape (n, c, h, w) or vectors of shape (n, d).
+    scaling : Scaling
+    session : Session
+
+    Raises
+    ------
+    DataError
+        If vectors are to be augmented as images, or both views would always be the same.
+    """
+
+    def __init__(self, views: str, samples: npt.NDArray[Any], scaling: Scaling, session: Session) -> None:
+        images = samples.ndim == 4
+        if views == "auto":
+            views = _fitting(samples.shape[1:])
+        if views != "neighbors" and not images:
+            raise DataError(
+                f"views={views!r} needs images of shape (n, c, h, w): got features of shape (n, {samples.shape[1]}). "
+                "Pass views='neighbors'."
+            )
+        if len(samples) > 1 and (samples[:1] == samples).all():
+            raise DataError(f"All {len(samples)} samples are the same: there is nothing to tell apart. Pass others.")
+        self.scaling = scaling
+        self._augment = None
+        if views == "neighbors":
+            self._neighbors = torch.from_numpy(_neighbors(samples, session))
+            self._samples = samples
+        else:
+            self._augment = _RECIPES[views]()
+
+    def __call__(self, samples: Tensor, rows: Tensor) -> Pair:
+        """Return two views of samples, scaled, shape (batch, ...) each; `rows` are their numbers."""
+        scaled = self.scaling(samples)
+        if self._augment is not None:
+            return self._augment(scaled), self._augment(scaled)
+        rows = rows.cpu()
+        column = torch.randint(self._neighbors.shape[1], (len(rows),))
+        others = torch.from_numpy(self._samples[self._neighbors[rows, column].numpy()])
+        return scaled, self.scaling(others.to(samples.device))
+
+
+def _fitting(shape: tuple[int, ...]) -> str:
+    """Return the views for samples of this shape."""
+    if len(shape) == 1:
+        return "neighbors"
+    if shape[0] > 1:
+        return "simclr"
+    return "strokes" if min(shape[1:]) >= 16 else "digits"
+
+
+def _neighbors(samples: npt.NDArray[Any], session: Session) -> npt.NDArray[np.int64]:
+    """Return the nearest others of each sample, shape (n, k), int64; of a single one, itself."""
+    if len(samples) == 1:
+        return np.zeros((1, 1), np.int64)
+
+    def compute() -> dict[str, npt.NDArray[Any]]:
+        rows = unit_rows(samples.reshape(len(samples), -1))
+        k = min(default_n_neighbors(len(rows)), len(rows) - 1)
+        return {"indices": nearest_neighbors(rows, k, seed=session.seed, progress=session.progress).indices}
+
+    return session.keep("neighbors", compute)["indices"].astype(np.int64)

@@ -1,0 +1,92 @@
+"""IIC beyond the contract of all methods."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_blobs
+
+torch = pytest.importorskip("torch")
+
+from selfsort.errors import DataError  # noqa: E402
+from selfsort.methods.iic import IIC  # noqa: E402
+from selfsort.metrics import score_all  # noqa: E402
+
+FAST = {"width": 4, "n_heads": 2, "start_steps": 100, "learning_rate": 0.01, "batch_size": 120, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def six():
+    return make_blobs(360, 8, centers=6, cluster_std=1.0, random_state=1)
+
+
+def wrong_start(monkeypatch, y):
+    """Let heads first learn clusters of which one joins two true ones, and two share one."""
+    wrong = y.copy()
+    wrong[y == 1] = 0
+    wrong[np.flatnonzero(y == 2)[::2]] = 1
+    monkeypatch.setattr(IIC, "_start", lambda *_: wrong.astype(np.int64))
+
+
+def test_a_wrong_merge_and_a_wrong_split_are_undone(six, monkeypatch):
+    X, y = six
+    wrong_start(monkeypatch, y)
+    model = IIC(6, n_epochs=8, **FAST).fit(X)
+    assert model.n_regroupings_ > 0
+    for labels in model.predict_heads(X):
+        assert score_all(y, labels)["acc"] > 0.98
+
+
+def test_without_regrouping_they_stay(six, monkeypatch):
+    X, y = six
+    wrong_start(monkeypatch, y)
+    model = IIC(6, n_epochs=8, regroup=False, **FAST).fit(X)
+    assert model.n_regroupings_ == 0
+    assert score_all(y, model.labels_)["acc"] < 0.9
+
+
+def test_the_head_of_the_most_information_speaks(six):
+    X, _ = six
+    model = IIC(6, n_epochs=2, **FAST).fit(X)
+    assert model.best_head_ == model.head_information_.argmax()
+    np.testing.assert_array_equal(model.predict_heads(X)[model.best_head_], model.labels_)
+    assert (model.head_information_ <= np.log(6) + 1e-6).all()
+    last = model.history_[-1]
+    assert [last["head_1"], last["head_2"]] == model.head_information_.tolist()
+
+
+@pytest.mark.parametrize("init", ["graph", "kmeans", "random"])
+def test_k_is_found_when_not_given(six, init):
+    model = IIC(init=init, n_epochs=1, **FAST).fit(six[0])
+    assert model.n_clusters_ == 6
+
+
+def test_images_in_color_and_gray():
+    rng = np.random.default_rng(0)
+    for channels, side in ((1, 8), (1, 16), (3, 16)):
+        X = rng.integers(0, 256, (60, channels, side, side)).astype(np.uint8)
+        model = IIC(3, n_epochs=1, **FAST).fit(X)
+        assert model.predict_proba(X).shape == (60, 3)
+        assert model.transform(X).shape == (60, len(model.get_feature_names_out()))
+
+
+def test_small_batches_are_warned_of(six):
+    with pytest.warns(UserWarning, match=r"Batches of 20 pairs say little about 6 clusters.*batch_size=60"):
+        IIC(6, n_epochs=1, **FAST | {"batch_size": 20}).fit(six[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        IIC(6, n_epochs=1, **FAST).fit(six[0])
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"backbone": "vgg-f"}, "backbone='vgg-f' needs images"),
+        ({"views": "simclr"}, "views='simclr' needs images"),
+        ({"n_fine": 3}, "n_fine=3 is less than the number of clusters, 6"),
+        ({"init": "other"}, "init"),
+    ],
+)
+def test_wrong_parameters(six, params, message):
+    with pytest.raises(DataError, match=message):
+        IIC(6, **params).fit(six[0])
