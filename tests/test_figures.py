@@ -8,7 +8,7 @@ from PIL import Image
 
 from selfsort import figures
 from selfsort.errors import DataError
-from selfsort.figures import DPI, learning_curves_png, reconstructions_png
+from selfsort.figures import DPI, joint_png, learning_curves_png, reconstructions_png
 
 
 def rows(stage, n, **terms):
@@ -132,3 +132,22 @@ def test_many_pictures_are_cut_to_those_that_can_be_seen():
 def test_what_is_no_pair_of_pictures(first, second):
     with pytest.raises(DataError, match="shape"):
         reconstructions_png(np.zeros(first), np.zeros(second))
+
+
+@pytest.mark.parametrize("k", [1, 2, 10, 60])
+def test_a_joint_distribution_is_drawn_with_its_information(monkeypatch, k):
+    joint = np.full((k, k), 0.01)
+    joint[np.arange(k), np.arange(k)] = 1
+    joint[-1] = joint[:, -1] = 0  # an empty cluster
+    joint[0, 0] += 1
+    joint /= joint.sum()
+    kept = []
+    png = figures._png
+    monkeypatch.setattr(figures, "_png", lambda figure: kept.append(figure) or png(figure))
+    assert read(joint_png(joint)).shape[2] == 3
+    texts = [text.get_text() for text in kept[0].texts]
+    size = joint.sum(1)
+    expected = sum(p * np.log(p / (size[i] * size[j])) for (i, j), p in np.ndenumerate(joint) if p > 0)
+    assert texts[0] == "Do two views agree?"
+    assert f"mutual information {abs(expected):.3f} of at most {np.log(k):.3f} nats" in texts[1].replace("-0.0", "0.0")
+    assert f"agree in {np.trace(joint):.1%}" in texts[2]

@@ -70,6 +70,14 @@ def test_images_in_color_and_gray():
         assert model.transform(X).shape == (60, len(model.get_feature_names_out()))
 
 
+def test_the_joint_distribution_is_that_of_the_best_head(six):
+    model = IIC(6, n_epochs=2, **FAST).fit(six[0])
+    assert model.joint_.sum() == pytest.approx(1)
+    np.testing.assert_array_equal(model.joint_, model.joint_.T)
+    shares = np.bincount(model.labels_, minlength=6) / 360
+    np.testing.assert_allclose(model.joint_.sum(1), shares, atol=0.02)
+
+
 def test_small_batches_are_warned_of(six):
     with pytest.warns(UserWarning, match=r"Batches of 20 pairs say little about 6 clusters.*batch_size=60"):
         IIC(6, n_epochs=1, **FAST | {"batch_size": 20}).fit(six[0])

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 INK, MUTED, RULE = "#1f2933", "#616e7c", "#d9dee4"
 SHADES = ("#ffffff", "#dbe9f6", "#9cc4e4", "#4a90c4", "#1b5e97", "#0b2f55")  # white is an empty cell
+TITLE: dict[str, Any] = {"fontsize": 12, "weight": "bold", "color": INK}
+LINE: dict[str, Any] = {"fontsize": 7.5, "color": MUTED}
 MAX_CELLS_WITH_NUMBERS = 24  # per side; above that the color alone is readable
 MAX_NAME = 24  # characters of a class name; longer ones are cut
 MIN_CELL, MAX_CELL = 0.105, 0.46  # inches; below the first no name fits beside a row
@@ -49,15 +51,59 @@ def confusion_png(evaluation: Evaluation) -> bytes:
     bytes
         A PNG file on white. Size and type follow the number of classes and clusters, from 2 x 2 to hundreds.
     """
+    scores, protocol = evaluation.scores, evaluation.protocol
+    score = (
+        f"AMI {scores['ami']:.3f} · ACC one-to-one {scores['acc']:.3f} · many-to-one {scores['acc_many_to_one']:.3f} · "
+        f"{protocol['n_scored']:,} of {protocol['n_items']:,} pictures scored · "
+        f"{scores['n_classes']} classes, {scores['n_clusters']} clusters"
+    )
+    note = f"{protocol['method']}, seed {protocol['seed']} · fit on the pictures that are scored, without labels"
+    return _matrix_png(
+        evaluation.confusion,
+        [_shorten(name) for name in evaluation.classes],
+        ["none" if cluster < 0 else str(cluster) for cluster in evaluation.clusters],
+        ("class", "cluster"),
+        ("Where each class went", score, f"{note} · % of each row"),  # no number without its protocol
+    )
+
+
+def joint_png(joint: npt.NDArray[np.float64]) -> bytes:
+    """Draw in which cluster the other view of a sample is found: one row per cluster of the one view.
+
+    Parameters
+    ----------
+    joint : ndarray of float64, shape (k, k)
+        Symmetric joint distribution of the clusters of two views; sums to 1.
+
+    Returns
+    -------
+    bytes
+        A PNG file on white.
+    """
+    size = joint.sum(1)
+    pairs = joint > 0
+    information = float((joint[pairs] * np.log(joint[pairs] / np.outer(size, size)[pairs])).sum())
+    names = [str(cluster) for cluster in range(len(joint))]
+    found = f"mutual information {information:.3f} of at most {math.log(len(joint)):.3f} nats"
+    note = f"two views agree in {np.trace(joint):.1%} of the pairs · % of each row"
+    shares = joint / np.maximum(size, np.finfo(np.float64).tiny)[:, None]
+    return _matrix_png(shares, names, names, ("one view", "other view"), ("Do two views agree?", found, note))
+
+
+def _matrix_png(
+    matrix: npt.NDArray[np.float64],
+    names: list[str],
+    columns: list[str],
+    axis_names: tuple[str, str],
+    title: tuple[str, str, str],
+) -> bytes:
+    """Draw a matrix of shares with the names of its rows and columns, below a title and two lines about it."""
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
-    matrix = evaluation.confusion
     n_rows, n_columns = matrix.shape
     cell = _cell_size(max(n_rows, n_columns))
     font = float(np.clip(cell * 72 * 0.42, 4.5, 9.5))
-    names = [_shorten(name) for name in evaluation.classes]
-    columns = ["none" if cluster < 0 else str(cluster) for cluster in evaluation.clusters]
     letters = max(len(name) for name in columns)
     upright = letters * font * LETTER < cell
     left = 0.45 + max(len(name) for name in names) * font * LETTER
@@ -76,6 +122,8 @@ def confusion_png(evaluation: Evaluation) -> bytes:
     )
     step = math.ceil(MIN_CELL / cell - 1e-9)  # in a very large table not every row can have its name
     _label_axes(axes, names, columns, step=step, fontsize=font, rotation=0 if upright else 90)
+    axes.set_ylabel(axis_names[0], fontsize=8.5, color=MUTED, labelpad=6)
+    axes.set_xlabel(axis_names[1], fontsize=8.5, color=MUTED, labelpad=5)
     if max(n_rows, n_columns) <= MAX_CELLS_WITH_NUMBERS:
         _write_shares(axes, matrix, font)
     bar_height = min(height, 2.4)
@@ -91,7 +139,8 @@ def confusion_png(evaluation: Evaluation) -> bytes:
     colorbar.ax.set_yticklabels(["0", "25", "50", "75", "100 %"])
     colorbar.ax.tick_params(labelsize=7, colors=MUTED, length=0, pad=3)
     colorbar.outline.set_visible(False)
-    _write_title(figure, evaluation)
+    for text, down, style in zip(title, (0.20, 0.42, 0.58), (TITLE, LINE, LINE), strict=True):
+        figure.text(0.02, 1 - down / total_height, text, va="center", **style)
     return _png(figure)
 
 
@@ -118,8 +167,6 @@ def _label_axes(axes: Axes, names: list[str], columns: list[str], *, step: int, 
     axes.set_yticks(range(0, len(names), step), names[::step], **style)
     axes.set_xticks(range(0, len(columns), step), columns[::step], rotation=rotation, **style)
     axes.tick_params(length=0, pad=3)
-    axes.set_xlabel("cluster", fontsize=8.5, color=MUTED, labelpad=5)
-    axes.set_ylabel("class", fontsize=8.5, color=MUTED, labelpad=6)
     for spine in axes.spines.values():
         spine.set_color(RULE)
     if step == 1:
@@ -136,21 +183,6 @@ def _write_shares(axes: Axes, matrix: np.ndarray, font: float) -> None:
         if percent > 0:
             color = "white" if share > 0.65 else INK
             axes.text(column, row, str(percent), ha="center", va="center", fontsize=font * 0.92, color=color)
-
-
-def _write_title(figure: Figure, evaluation: Evaluation) -> None:
-    """Say what is shown, and below it the protocol in one line: no number without it."""
-    scores, protocol = evaluation.scores, evaluation.protocol
-    height = figure.get_size_inches()[1]
-    line = (
-        f"AMI {scores['ami']:.3f} · ACC one-to-one {scores['acc']:.3f} · many-to-one {scores['acc_many_to_one']:.3f} · "
-        f"{protocol['n_scored']:,} of {protocol['n_items']:,} pictures scored · "
-        f"{scores['n_classes']} classes, {scores['n_clusters']} clusters"
-    )
-    note = f"{protocol['method']}, seed {protocol['seed']} · fit on the pictures that are scored, without labels"
-    figure.text(0.02, 1 - 0.20 / height, "Where each class went", fontsize=12, weight="bold", color=INK, va="center")
-    figure.text(0.02, 1 - 0.42 / height, line, fontsize=7.5, color=MUTED, va="center")
-    figure.text(0.02, 1 - 0.58 / height, f"{note} · % of each row", fontsize=7.5, color=MUTED, va="center")
 
 
 def _shorten(name: str) -> str:

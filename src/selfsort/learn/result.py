@@ -15,7 +15,7 @@ from selfsort.features.groups import Grouping, default_n_neighbors, describe_gro
 from selfsort.features.layout import layout
 from selfsort.features.neighbors import Neighbors, nearest_neighbors
 from selfsort.features.project import FloatArray, principal_axes, unit_rows
-from selfsort.figures import MAX_PAIRS, learning_curves_png, reconstructions_png
+from selfsort.figures import MAX_PAIRS, joint_png, learning_curves_png, reconstructions_png
 from selfsort.learn.samples import Samples
 from selfsort.runtime import Clock, Progress
 
@@ -54,7 +54,7 @@ def build_clusters(
     groups, confidence = describe_groups(grouping, graph, _lifted(vectors))
     position = layout(graph, _first_axes(vectors), seed=facts["seed"], progress=progress)
     clock("map")
-    figures = _figures(model, samples.X, [group for group in groups if group["level"] == grouping.default])
+    figures = _figures(model, samples.X, order, [group for group in groups if group["level"] == grouping.default])
     for group in groups:
         group["prototypes"] = samples.rows[group["prototypes"]].tolist()
         group["odd"] = samples.rows[group["odd"]].tolist()
@@ -129,11 +129,17 @@ def _half_precision(vectors: FloatArray) -> tuple[npt.NDArray[np.float16], float
     return (vectors / np.float32(scale)).astype(np.float16), scale
 
 
-def _figures(model: SelfsortClusterer, X: Any, groups: list[dict[str, Any]]) -> list[Figure]:
+def _figures(
+    model: SelfsortClusterer, X: Any, order: npt.NDArray[np.int64], groups: list[dict[str, Any]]
+) -> list[Figure]:
     figures = []
     history: list[dict[str, Any]] = getattr(model, "history_", [])
     if history:
         figures.append(Figure("learning-curves", "Learning curves", _course(history), learning_curves_png(history)))
+    if hasattr(model, "joint_"):
+        caption = "In which group the other view of a picture was found: each row is a group of the one view."
+        png = joint_png(model.joint_[np.ix_(order, order)])
+        figures.append(Figure("joint-distribution", "Do two views agree?", caption, png))
     shape = model.image_shape_
     if hasattr(model, "reconstruct") and shape is not None and (len(shape) == 2 or shape[0] in (1, 3)):
         rows = _round_robin((group["prototypes"] for group in groups), MAX_PAIRS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -39,9 +40,9 @@ _REGROUPING = 0.7  # share of the training in which there are proposals
 class _Information(nn.Module):
     """Minus the information of each head, or, while a head is taught, its cross-entropy with the lesson."""
 
-    def __init__(self, encoder: nn.Module, heads: Heads, fine: Heads | None, n: int) -> None:
+    def __init__(self, scaling: Scaling, encoder: nn.Module, heads: Heads, fine: Heads | None, n: int) -> None:
         super().__init__()
-        self.encoder, self.heads, self.fine = encoder, heads, fine
+        self.scaling, self.encoder, self.heads, self.fine = scaling, encoder, heads, fine
         self.register_buffer("lesson", torch.zeros(heads.n_heads, n, dtype=torch.int64))
         self.register_buffer("taught", torch.zeros(heads.n_heads, dtype=torch.bool))
         self.register_buffer("n_regroupings", torch.zeros((), dtype=torch.int64))
@@ -105,6 +106,8 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         Mutual information of each head in the last pass, in nats; log n_clusters at most.
     best_head_ : int
         That of the most information; `labels_` and `predict` are its.
+    joint_ : ndarray of float64, shape (n_clusters_, n_clusters_)
+        Symmetric joint distribution of the best head's clusters over two views of up to 10,000 samples.
     n_regroupings_ : int
         How often a head was shown a better grouping.
 
@@ -179,15 +182,9 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         self.n_clusters_ = self.n_clusters if self.n_clusters is not None else int(start.max()) + 1
         self._build(samples.shape[1:], pairs.scaling, session.seed)
         self._check_batch(len(samples))
-        n_fine = 5 * self.n_clusters_ if self.n_fine is None else self.n_fine
-        if 0 < n_fine < self.n_clusters_:
-            raise DataError(
-                f"n_fine={n_fine} is less than the number of clusters, {self.n_clusters_}. Pass {self.n_clusters_} or "
-                "more, 0 for no fine heads, or leave it out."
-            )
         with random_state(mixed(session.seed, 1)):
-            fine = Heads(self._heads.linear.in_features, self.n_heads, n_fine) if n_fine else None
-        objective = _Information(self._encoder, self._heads, fine, len(samples))
+            fine = self._fine_heads()
+        objective = _Information(self._scaling, self._encoder, self._heads, fine, len(samples))
         batches = session.batches(
             samples,
             self.batch_size,
@@ -215,6 +212,10 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         self.head_information_ = np.array([last[f"head_{i + 1}"] for i in range(self.n_heads)])
         self.best_head_ = int(self.head_information_.argmax())
         self.labels_ = self._soft(samples)[:, self.best_head_].argmax(1)
+        with random_state(mixed(session.seed, 3)):
+            sizes = [self.n_clusters_] * self.n_heads
+            joints = _joints(lambda x: self._heads(self._encoder(x)).argmax(-1).mT, sizes, samples, pairs)
+        self.joint_ = joints[self.best_head_]
 
     def _start(self, samples: npt.NDArray[Any], session: Session) -> npt.NDArray[np.int64]:
         """Return what heads learn first, and k where it is not given."""
@@ -224,6 +225,15 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         if self.init == "random" and self.n_clusters is not None:
             return np.zeros(len(samples), np.int64)
         return self._graph_labels(samples, session)
+
+    def _fine_heads(self) -> Heads | None:
+        n_fine = 5 * self.n_clusters_ if self.n_fine is None else self.n_fine
+        if 0 < n_fine < self.n_clusters_:
+            raise DataError(
+                f"n_fine={n_fine} is less than the number of clusters, {self.n_clusters_}. Pass {self.n_clusters_} or "
+                "more, 0 for no fine heads, or leave it out."
+            )
+        return Heads(self._heads.linear.in_features, self.n_heads, n_fine) if n_fine else None
 
     def _check_batch(self, n: int) -> None:
         batch = min(n, self.batch_size)
@@ -245,36 +255,25 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
     def _teach_better(self, objective: _Information, fine: Heads, samples: npt.NDArray[Any], pairs: Pairs) -> None:
         """Set a lesson for each head whose clusters know less of each other than some grouping of fine clusters."""
         objective.eval()
-        k, device = self.n_clusters_, objective.lesson.device
-        rows = torch.randperm(len(samples))[:_N_JUDGED]
-        chosen = torch.from_numpy(samples[rows.numpy()]).to(device)
+        k = self.n_clusters_
 
         def hard(x: Tensor) -> Tensor:
-            features = objective.encoder(x)
+            features = self._encoder(x)
             return torch.cat([self._heads(features).argmax(-1), fine(features).argmax(-1)]).mT
 
-        def joints() -> list[npt.NDArray[np.float64]]:
-            """Return that of each head and each fine head, of newly drawn views."""
-            first, second = (
-                outputs(hard, view.cpu().numpy(), device).astype(np.int64).T for view in pairs(chosen, rows)
-            )
-            sizes = [k] * self.n_heads + [fine.n_clusters] * fine.n_heads
-            return [_joint(a, b, size) for a, b, size in zip(first, second, sizes, strict=True)]
-
-        proposals = [information_groups(joint, k) for joint in joints()[self.n_heads :]]
-        judged = joints()  # by other views than those the proposals were made from
-        held = [grouped_information(joint, np.arange(k), k) for joint in judged[: self.n_heads]]
-        offered = [
-            grouped_information(joint, groups, k)
-            for joint, groups in zip(judged[self.n_heads :], proposals, strict=True)
-        ]
+        sizes = [k] * self.n_heads + [fine.n_clusters] * fine.n_heads
+        proposed = [information_groups(joint, k) for joint in _joints(hard, sizes, samples, pairs)[self.n_heads :]]
+        judged = _joints(hard, sizes, samples, pairs)  # other samples and views than proposals were made from
+        own, offers = judged[: self.n_heads], judged[self.n_heads :]
+        offered = [grouped_information(joint, groups, k) for joint, groups in zip(offers, proposed, strict=True)]
         best = int(np.argmax(offered))
-        better = torch.tensor([offered[best] > information + _GAIN for information in held])
-        if better.any():
-            labels = outputs(lambda x: fine(objective.encoder(self._scaling(x)))[best].argmax(-1), samples, device)
-            objective.lesson.copy_(torch.from_numpy(proposals[best][labels.astype(np.int64)]))
-            objective.taught.copy_(better)
-            objective.n_regroupings += better.sum()
+        better = [offered[best] > grouped_information(joint, np.arange(k), k) + _GAIN for joint in own]
+        if any(better):
+            device = self._scaling.factor.device
+            labels = outputs(lambda x: fine(self._encoder(self._scaling(x)))[best].argmax(-1), samples, device)
+            objective.lesson.copy_(torch.from_numpy(proposed[best][labels.astype(np.int64)]))
+            objective.taught.copy_(torch.tensor(better))
+            objective.n_regroupings += sum(better)
 
     def _soft(self, samples: npt.NDArray[Any]) -> FloatArray:
         """Return the soft assignment of each head, shape (n, n_heads, n_clusters_)."""
@@ -305,12 +304,12 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         arrays, facts = super()._state()
         facts |= {"best_head_": self.best_head_, "n_regroupings_": self.n_regroupings_}
-        return arrays | {"head_information_": self.head_information_}, facts
+        return arrays | {"head_information_": self.head_information_, "joint_": self.joint_}, facts
 
     def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
         self.n_clusters_ = facts["n_clusters_"]
         super()._set_state(arrays, facts)
-        self.head_information_ = arrays["head_information_"]
+        self.head_information_, self.joint_ = arrays["head_information_"], arrays["joint_"]
         self.best_head_, self.n_regroupings_ = facts["best_head_"], facts["n_regroupings_"]
 
     @property
@@ -323,7 +322,19 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         return tags
 
 
-def _joint(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.float64]:
-    """Return the symmetric joint distribution of the clusters of two views, shape (k, k)."""
-    counts = np.bincount(first * k + second, minlength=k * k).reshape(k, k).astype(np.float64)
-    return (counts + counts.T) / (2 * len(first))
+def _joints(
+    hard: Callable[[Tensor], Tensor], sizes: Sequence[int], samples: npt.NDArray[Any], pairs: Pairs
+) -> list[npt.NDArray[np.float64]]:
+    """Return symmetric joint distributions of the clusters of two views, newly drawn, of up to 10,000 samples.
+
+    `hard` returns the cluster of each view by each of ``len(sizes)`` heads, shape (batch, n_heads).
+    """
+    device = pairs.scaling.factor.device
+    rows = torch.randperm(len(samples))[:_N_JUDGED]
+    views = pairs(torch.from_numpy(samples[rows.numpy()]).to(device), rows)
+    first, second = (outputs(hard, view.cpu().numpy(), device).astype(np.int64).T for view in views)
+    joints = []
+    for a, b, k in zip(first, second, sizes, strict=True):
+        counts = np.bincount(a * k + b, minlength=k * k).reshape(k, k)
+        joints.append((counts + counts.T) / (2 * len(rows)))
+    return joints
