@@ -103,29 +103,44 @@ def _compared(value: Any) -> str:
 
 def reproduced(method: str | None = None) -> str:
     """Return published figures beside ours, of one method or of all: the newest line of each way to run a recipe."""
-    newest = {(line["recipe"], line["variant"], line["protocol"]): line for line in _lines("reproduce")}
+    newest = {(line["recipe"], line["variant"], line["row"], line["protocol"]): line for line in _lines("reproduce")}
     names = [name for name in RECIPES if method in (None, load_recipe(name).method)]
     lines = [line for line in newest.values() if line["recipe"] in names]
     lines.sort(key=lambda line: (names.index(line["recipe"]), line["variant"]))
     if not lines:
         return "No figures yet."
-    head = ["recipe", "data", "protocol", "published", "ACC", "NMI", "ACC, worst seed", "seeds", "seconds per seed"]
+    parts = [_beside([line for line in lines if tuple(line["shown"]) == shown]) for shown in _kinds(lines)]
+    places = dict.fromkeys(f"{line['variant']}: {_place(line)}" for line in lines)
+    notes = dict.fromkeys(f"`{line['recipe']}`: {line['note']}" for line in lines if line["note"])
+    return "\n".join(["\n\n".join(parts), "", f"Measured on: {'; '.join(places)}.", *(f"\n{note}" for note in notes)])
+
+
+def _kinds(lines: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Return the sets of scores that tables are made of, in their order."""
+    return list(dict.fromkeys(tuple(line["shown"]) for line in lines))
+
+
+def _beside(lines: list[dict[str, Any]]) -> str:
+    """Return one table of rows that have the same scores."""
+    shown = lines[0]["shown"][:3] if "acc" not in lines[0]["shown"] else ["acc", "nmi"]
+    named = [key.upper() if len(key) == 3 else key for key in shown]
+    head = ["recipe", "data", "protocol", "published", *named, f"{named[0]}, worst seed", "seeds", "seconds per seed"]
     rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    places: dict[str, None] = {}
     for line in lines:
         short = next((key for key, words in PROTOCOLS.items() if line["protocol"].startswith(words)), line["protocol"])
-        published = ", ".join(f"{key.upper()} {value:.3f}" for key, value in line["published"].items())
-        ours = [f"{line['mean'][key]:.3f} ± {line['std'][key]:.3f}" for key in ("acc", "nmi")]
-        cells = [f"`{line['recipe']}`, {line['variant']}", line["data"], short, published or "–", *ours]
+        published = ", ".join(
+            f"{key.upper() if len(key) == 3 else key} {value:.3f}" for key, value in line["published"].items()
+        )
+        cells = [", ".join(part for part in (f"`{line['recipe']}`", line["row"], line["variant"]) if part)]
+        cells += [line["data"], short, published or "–"]
+        cells += [f"{line['mean'][key]:.3f} ± {line['std'][key]:.3f}" for key in shown]
         cells += [
-            f"{line['worst']['acc']:.3f}",
+            f"{line['worst'][shown[0]]:.3f}",
             str(len(line["seeds"])),
             f"{line['seconds']:,.{0 if line['seconds'] >= 10 else 1}f}",
         ]
         rows.append("| " + " | ".join(cells) + " |")
-        places[f"{line['variant']}: {_place(line)}"] = None
-    notes = dict.fromkeys(f"`{line['recipe']}`: {line['note']}" for line in lines if line["note"])
-    return "\n".join([*rows, "", f"Measured on: {'; '.join(places)}.", *(f"\n{note}" for note in notes)])
+    return "\n".join(rows)
 
 
 def _place(line: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Published rows: the machinery on scikit-learn's digits, and what every recipe must state."""
 
+import itertools
 import json
 import sys
 import types
@@ -16,14 +17,17 @@ from selfsort.methods import METHODS
 from selfsort.methods.saving import method_class
 from selfsort.reproduce import RECIPES
 from selfsort.reproduce import recipe as machinery
-from selfsort.reproduce.recipe import PROTOCOLS, Recipe, Variant, load_recipe, reproduce
+from selfsort.reproduce.recipe import PROTOCOLS, Recipe, Row, Variant, load_recipe, reproduce
 
 TINY = Recipe(
     title="K-means on pixels",
     method="kmeans",
     data="digits",
-    protocols=("pooled", "source"),
-    published={"pooled": {"acc": 0.79, "nmi": 0.74}},
+    rows=(
+        Row("pooled", {"acc": 0.79, "nmi": 0.74}),
+        Row("source"),
+        Row("pooled", name="k 9", params={"n_clusters": 9}),
+    ),
     source="nobody",
     params={"n_clusters": 10},
     full=Variant(minutes=9, params={"n_init": 20}),
@@ -45,26 +49,27 @@ def test_every_recipe_can_run(name):
     recipe = load_recipe(name)
     assert recipe.method in METHODS
     assert recipe.data in DATASETS
-    assert set(recipe.protocols) <= set(PROTOCOLS)
-    assert set(recipe.published) <= set(recipe.protocols)
     assert recipe.title
     assert recipe.source
-    assert all(0 < number <= 1 for scores in recipe.published.values() for number in scores.values())
-    for variant in (recipe.full, recipe.cpu):
+    assert len({row.key for row in recipe.rows}) == len(recipe.rows) > 0
+    for row, variant in itertools.product(recipe.rows, (recipe.full, recipe.cpu)):
+        assert row.protocol in PROTOCOLS
+        assert all(0 < number <= 1 for number in row.published.values())
         assert variant.minutes > 0
-        model = method_class(recipe.method)(**recipe.params, **variant.params)
+        model = method_class(recipe.method)(**{**recipe.params, **variant.params, **row.params})
         model._validate_params()
 
 
 def test_ours_stands_beside_what_was_published(tiny, tmp_path):
     results = reproduce("tiny", tmp_path, n_seeds=3, device="cpu")
-    pooled, source = results
+    pooled, source, fewer = results
     assert (pooled["published"], source["published"]) == ({"acc": 0.79, "nmi": 0.74}, {})
     assert pooled["seeds"] == [0, 1, 2]
     assert 0.65 < pooled["mean"]["acc"] < 0.9
     assert pooled["worst"]["acc"] <= pooled["mean"]["acc"]
     assert "1,797 and 1,797 images" in pooled["protocol"]
     assert "881 and 377 images" in source["protocol"]
+    assert (fewer["row"], fewer["mean"]["n_clusters"]) == ("k 9", 9)
     assert json.loads((tmp_path / "tiny-cpu/results.json").read_text()) == results
 
 
@@ -97,8 +102,8 @@ def test_the_budget_stops_before_a_seed_that_would_exceed_it(tiny, tmp_path, mon
 def test_which_variant(monkeypatch):
     monkeypatch.setattr(machinery, "_has_gpu", lambda: True)
     assert machinery._choose(TINY, "auto", None, 5)[1] == "full"
-    assert machinery._choose(TINY, "cuda", 89, 5)[1] == "cpu"
-    assert machinery._choose(TINY, "cuda", 90, 5)[1] == "full"
+    assert machinery._choose(TINY, "cuda", 134, 5)[1] == "cpu"
+    assert machinery._choose(TINY, "cuda", 135, 5)[1] == "full"
     assert machinery._choose(TINY, "cpu", None, 5)[1] == "cpu"
     monkeypatch.setattr(machinery, "_has_gpu", lambda: False)
     assert machinery._choose(TINY, "auto", None, 5)[1] == "cpu"
@@ -138,17 +143,16 @@ def test_a_recipe_goes_on_from_the_one_that_it_begins_as(monkeypatch, tmp_path):
         title="first",
         method="ae-kmeans",
         data="digits",
-        protocols=("pooled",),
-        published={},
+        rows=(Row("pooled"),),
         source="nobody",
         params=shared,
         full=Variant(minutes=1),
         cpu=Variant(minutes=1),
     )
-    then = replace(
-        first, method="dec", params=shared | {"max_steps": 10, "update_interval": 5, "tol": 0.0}, begins_as="first"
-    )
-    for name, recipe in (("first", first), ("then", then), ("alone", replace(then, begins_as=""))):
+    rows = (Row("pooled", begins_as="first/pooled"),)
+    params = shared | {"max_steps": 10, "update_interval": 5, "tol": 0.0}
+    then = replace(first, method="dec", params=params, rows=rows)
+    for name, recipe in (("first", first), ("then", then), ("alone", replace(then, rows=first.rows))):
         module = types.ModuleType(name)
         module.RECIPE = recipe
         monkeypatch.setitem(sys.modules, name, module)
@@ -169,12 +173,20 @@ def test_a_recipe_goes_on_from_the_one_that_it_begins_as(monkeypatch, tmp_path):
     assert after["seconds"] >= seconds
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if load_recipe(name).begins_as])
-def test_what_a_recipe_begins_as_has_the_same_first_stage(name):
+ROWS = [(name, row) for name in RECIPES for row in load_recipe(name).rows if row.begins_as]
+
+
+@pytest.mark.parametrize(("name", "row"), ROWS, ids=lambda value: getattr(value, "key", value))
+def test_what_a_row_begins_as_has_the_same_first_stage(name, row):
+    from selfsort.methods.pretrain import _AUTOENCODER
+
     recipe = load_recipe(name)
-    first = load_recipe(recipe.begins_as)
+    of, key = row.begins_as.split("/")
+    first = load_recipe(of)
+    (before,) = (other for other in first.rows if other.key == key)
     assert recipe.data == first.data
-    assert set(recipe.protocols) <= set(first.protocols)
+    assert row.protocol == before.protocol
     for variant in ("full", "cpu"):
-        for key, value in (first.params | getattr(first, variant).params).items():
-            assert (recipe.params | getattr(recipe, variant).params)[key] == value
+        ours = recipe.params | getattr(recipe, variant).params | row.params
+        theirs = first.params | getattr(first, variant).params | before.params
+        assert {key: ours.get(key) for key in _AUTOENCODER} == {key: theirs.get(key) for key in _AUTOENCODER}

@@ -9,8 +9,6 @@ import click
 
 from selfsort.cli.output import emit, json_option, progress_bar, shown
 
-_SCORES = ("acc", "nmi", "ari", "ami")
-
 
 @click.command()
 @click.argument("name", metavar="NAME|list")
@@ -36,17 +34,22 @@ def reproduce(name: str, device: str, budget: float | None, seeds: int, output: 
         recipes = {key: load_recipe(key) for key in RECIPES}
         width = max(map(len, recipes))
         listed: dict[str, Any] = {
-            key: {"title": r.title, "data": r.data, "cpu_minutes": r.cpu.minutes, "published": dict(r.published)}
+            key: {
+                "title": r.title,
+                "data": r.data,
+                "cpu_minutes": r.cpu.minutes,
+                "rows": [{"protocol": row.protocol, "name": row.name, **row.published} for row in r.rows],
+            }
             for key, r in recipes.items()
         }
         lines = [f"{key:<{width}}  {r.title}, {r.data}; {r.cpu.minutes:g} min a seed" for key, r in recipes.items()]
         emit(listed, "\n".join(lines), as_json=as_json)
         return
 
-    def told(row: dict[str, Any]) -> None:
+    def told(seed: dict[str, Any]) -> None:
         if not as_json:
-            scores = "  ".join(f"{key} {row['scores'][key]:.4f}" for key in _SCORES)
-            click.echo(f"{name}, {row['protocol']}, seed {row['seed']}: {scores}  ({row['seconds']:.0f} s)")
+            scores = "  ".join(f"{key} {seed['scores'][key]:.4f}" for key in seed["shown"])
+            click.echo(f"{name}, {seed['row']}, seed {seed['seed']}: {scores}  ({seed['seconds']:.0f} s)")
 
     with progress_bar() as progress:
         results = run(name, output, device=device, budget=budget, n_seeds=seeds, progress=progress, done=told)
@@ -55,16 +58,18 @@ def reproduce(name: str, device: str, budget: float | None, seeds: int, output: 
 
 def _table(result: dict[str, Any]) -> str:
     seeds = result["seeds"]
-    lines = [f"{result['title']}, {result['data']}, {result['variant']} recipe, {len(seeds)} seeds"]
+    what = ", ".join(part for part in (result["title"], result["row"], result["data"]) if part)
+    lines = [f"{what}, {result['variant']} recipe, {len(seeds)} seeds"]
     lines.append(f"  {'':<12}{'published':>10}{'ours':>18}{'worst seed':>12}")
-    for key in _SCORES:
+    for key in result["shown"]:
         published = result["published"].get(key)
         given = f"{published:.3f}" if published is not None else "-"
         ours = f"{result['mean'][key]:.4f} ± {result['std'][key]:.4f}"
         lines.append(f"  {key:<12}{given:>10}{ours:>18}{result['worst'][key]:>12.4f}")
     lines.append(f"  protocol: {result['protocol']}; chosen by labels: nothing")
     lines.append(f"  published in: {result['source']}")
-    lines.append(f"  clusters {result['mean']['n_clusters']:g}; {result['seconds']:.0f} s a seed, {_machine(result)}")
+    found = f"clusters {result['mean']['n_clusters']:g}; " if "n_clusters" in result["mean"] else ""
+    lines.append(f"  {found}{result['seconds']:.0f} s a seed, {_machine(result)}")
     if result["note"]:
         lines.append(f"  note: {shown(result['note'])}")
     return "\n".join(lines)

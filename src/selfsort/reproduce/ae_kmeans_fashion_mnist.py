@@ -3,10 +3,15 @@
 from dataclasses import replace
 
 from selfsort.reproduce.ae_kmeans_mnist import RECIPE as ON_MNIST
+from selfsort.reproduce.recipe import Row
 
 RECIPE = replace(
     ON_MNIST,
     data="fashion-mnist",
-    published={},
+    rows=(
+        Row("pooled"),
+        Row("pooled", name="graph start", params={"init": "graph"}, begins_as="ae-kmeans-fashion-mnist/pooled"),
+        Row("source"),
+    ),
     source="no number that we could verify",
 )

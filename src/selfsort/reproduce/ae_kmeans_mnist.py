@@ -1,13 +1,16 @@
 """Autoencoder + k-means on MNIST."""
 
-from selfsort.reproduce.recipe import Recipe, Variant
+from selfsort.reproduce.recipe import Recipe, Row, Variant
 
 RECIPE = Recipe(
     title="Autoencoder + k-means",
     method="ae-kmeans",
     data="mnist",
-    protocols=("pooled", "source"),
-    published={"pooled": {"acc": 0.88, "nmi": 0.81}, "source": {"nmi": 0.744}},
+    rows=(
+        Row("pooled", {"acc": 0.88, "nmi": 0.81}),
+        Row("pooled", name="graph start", params={"init": "graph"}, begins_as="ae-kmeans-mnist/pooled"),
+        Row("source", {"nmi": 0.744}),
+    ),
     source="pooled: DEC-keras, 300 epochs of SGD; source: sigmoid codes, 500 epochs of Adam, batch 2048",
     params={
         "n_clusters": 10,

@@ -1,13 +1,15 @@
 """DEC as published, on MNIST."""
 
-from selfsort.reproduce.recipe import Recipe, Variant
+from selfsort.reproduce.recipe import Recipe, Row, Variant
 
 RECIPE = Recipe(
     title="DEC, k-means start",
     method="dec",
     data="mnist",
-    protocols=("pooled", "source"),
-    published={"pooled": {"acc": 0.91, "nmi": 0.87}, "source": {"nmi": 0.765}},
+    rows=(
+        Row("pooled", {"acc": 0.91, "nmi": 0.87}, begins_as="ae-kmeans-mnist/pooled"),
+        Row("source", {"nmi": 0.765}, begins_as="ae-kmeans-mnist/source"),
+    ),
     source="pooled: DEC-keras, mean of 10 runs; source: NMI on the 14,700 images that were not fitted",
     params={
         "n_clusters": 10,
@@ -18,5 +20,4 @@ RECIPE = Recipe(
     },
     full=Variant(minutes=4, params={"n_epochs": 300}),
     cpu=Variant(minutes=25, params={"n_epochs": 120, "max_steps": 4_000}),
-    begins_as="ae-kmeans-mnist",
 )

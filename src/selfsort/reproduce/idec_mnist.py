@@ -1,13 +1,12 @@
 """The best of the family on MNIST: graph start, convolutional, augmented."""
 
-from selfsort.reproduce.recipe import Recipe, Variant
+from selfsort.reproduce.recipe import Recipe, Row, Variant
 
 RECIPE = Recipe(
     title="IDEC, graph start, convolutional, augmented",
     method="idec",
     data="mnist",
-    protocols=("pooled",),
-    published={},
+    rows=(Row("pooled"),),
     source="no number that we could verify; DEC's ACC 0.91, NMI 0.87 (DEC-keras) is the one to compare with",
     params={
         "n_clusters": 10,

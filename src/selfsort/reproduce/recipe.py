@@ -1,4 +1,4 @@
-"""What a published row is, and how it is run."""
+"""What a published table is, and how its rows are measured."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ PROTOCOLS: Mapping[str, str] = {
     "train-test": "fitted on train, scored on test",
     "source": "fitted on 49 % of train + test drawn at random, scored on another 21 %",
 }
+#: Scores of a table of clusters.
+CLUSTERS = ("acc", "nmi", "ari", "ami")
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,39 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes
+    ----------
+    protocol : str
+        See `PROTOCOLS`.
+    published : mapping of str to float
+        Score -> the published number; empty where no one published one.
+    name : str
+        What tells it from the other rows of this protocol.
+    params : mapping
+        Of the estimator, beside those of the recipe and the variant.
+    begins_as : str
+        ``"recipe/key"`` of a row whose training is the first stage of this one: where its result is there, that is gone
+        on from.
+    """
+
+    protocol: str
+    published: Mapping[str, float] = field(default_factory=dict)
+    name: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    begins_as: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name of its files."""
+        return "-".join(part for part in (self.protocol, *self.name.split()) if part)
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """A published row.
+    """A published table.
 
     Attributes
     ----------
@@ -56,33 +89,128 @@ class Recipe:
         See `selfsort.methods.METHODS`.
     data : str
         See `selfsort.datasets.DATASETS`.
-    protocols : tuple of str
-        See `PROTOCOLS`.
-    published : mapping of str to mapping
-        Protocol -> score -> the published number, in [0, 1]; None where no one published one.
+    rows : tuple of Row
     source : str
-        Where the number stands.
+        Where the published numbers stand.
     params : mapping
         The estimator's, in every variant.
     full, cpu : Variant
         As published, and what fits a budget on a CPU; the same where nothing had to be given up.
     note : str
         In what ours differs from what was published.
-    begins_as : str
-        Name of a recipe whose training is the first stage of this one: where its result is there, that is gone on from.
+    shown : tuple of str
+        Scores that the table has.
+    measure : callable
+        What is measured, called with a `Job`; by default `clusters`.
     """
 
     title: str
     method: str
     data: str
-    protocols: tuple[str, ...]
-    published: Mapping[str, Mapping[str, float]]
+    rows: tuple[Row, ...]
     source: str
     params: Mapping[str, Any]
     full: Variant
     cpu: Variant
     note: str = ""
-    begins_as: str = ""
+    shown: tuple[str, ...] = CLUSTERS
+    measure: Callable[[Job], Measured] | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One seed of one row.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    row : Row
+    params : dict
+        All of the estimator's that differ from its defaults.
+    seed : int
+    device : str
+    folder : Path
+        For checkpoints.
+    progress : callable
+    """
+
+    recipe: Recipe
+    row: Row
+    params: Mapping[str, Any]
+    seed: int
+    device: str
+    folder: Path
+    progress: Progress = silent
+
+    def samples(self) -> Samples:
+        """Return what the row is fitted on and scored on."""
+        data = load_dataset(self.recipe.data, "all", progress=self.progress)
+        n_train = len(load_dataset(self.recipe.data, "train").images) if self.row.protocol == "train-test" else 0
+        fitted, scored = _parts(self.row.protocol, len(data.images), n_train, self.seed)
+        images, labels = data.images, np.asarray(data.labels)
+        return Samples(images[fitted], labels[fitted], images[scored], labels[scored], data.note)
+
+    def fit(self, images: npt.NDArray[Any]) -> tuple[Any, float]:
+        """Return the fitted estimator and the seconds that its fit took, those of a run that was stopped included."""
+        kind = method_class(self.recipe.method)
+        trained = "device" in kind._parameter_constraints
+        model = kind(**self.params, random_state=self.seed, **({"device": self.device} if trained else {}))
+        checkpoint = self.folder / f"{self.row.key}-{self.seed}" if trained else None
+        seconds = _take_up(checkpoint, self.row.begins_as) if checkpoint is not None else 0.0
+        start = time.perf_counter()
+        model.fit(images, checkpoint=checkpoint, progress=self.progress)
+        return model, seconds + time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images and labels of the two parts; labels are for scores only."""
+
+    fitted: npt.NDArray[Any]
+    fitted_labels: npt.NDArray[np.int64]
+    scored: npt.NDArray[Any]
+    scored_labels: npt.NDArray[np.int64]
+    note: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one seed gave.
+
+    Attributes
+    ----------
+    scores : dict of str to float
+    seconds : float
+        Of the fit.
+    protocol : str
+        What was fitted and scored.
+    note : str
+        About the data.
+    """
+
+    scores: dict[str, float]
+    seconds: float
+    protocol: str
+    note: str = ""
+
+
+def clusters(job: Job) -> Measured:
+    """Fit a method and score its clusters; with several heads also the worst of them, the mean and the best."""
+    samples = job.samples()
+    model, seconds = job.fit(samples.fitted)
+    labels = model.labels_ if job.row.protocol == "pooled" else model.predict(samples.scored)
+    scores = score_all(samples.scored_labels, labels)
+    if hasattr(model, "predict_heads"):
+        of_heads = [score_all(samples.scored_labels, head)["acc"] for head in model.predict_heads(samples.scored)]
+        scores |= {"worst head": min(of_heads), "mean head": float(np.mean(of_heads)), "best head": max(of_heads)}
+    return Measured(
+        {key: float(value) for key, value in scores.items()}, seconds, described(job, samples), samples.note
+    )
+
+
+def described(job: Job, samples: Samples) -> str:
+    """Return the protocol of a row with its numbers of images."""
+    return f"{PROTOCOLS[job.row.protocol]}: {len(samples.fitted):,} and {len(samples.scored):,} images"
 
 
 def load_recipe(name: str) -> Recipe:
@@ -109,7 +237,7 @@ def reproduce(
     progress: Progress = silent,
     done: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> list[dict[str, Any]]:
-    """Run a published row over seeds and put its number beside ours.
+    """Measure the rows of a published table over seeds and put its numbers beside ours.
 
     Parameters
     ----------
@@ -125,34 +253,31 @@ def reproduce(
         Seeds 0 to n_seeds - 1.
     progress : callable
     done : callable
-        Called with the row of each seed when it is there.
+        Called with the result of each seed when it is there.
 
     Returns
     -------
     list of dict
-        One row per protocol: ``published``, ``mean`` and ``std`` of each score, ``seeds``, ``seconds``, ``protocol``.
+        One per row: ``published``, ``mean``, ``std`` and ``worst`` of each score, ``seeds``, ``seconds``, ``protocol``.
     """
     recipe = load_recipe(name)
     variant, which = _choose(recipe, device, budget, n_seeds)
-    params = {**recipe.params, **variant.params}
     place = Path(folder) / f"{name}-{which}"
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{place} cannot be made: {error.strerror}. Give another folder with -o.") from error
-    data = load_dataset(recipe.data, "all", progress=progress)
-    n_train = len(load_dataset(recipe.data, "train").images) if "train-test" in recipe.protocols else 0
     began = time.monotonic()
     results = []
-    for protocol in recipe.protocols:
-        rows: list[dict[str, Any]] = []
+    for row in recipe.rows:
+        params = {**recipe.params, **variant.params, **row.params}
+        seeds: list[dict[str, Any]] = []
         for seed in range(n_seeds):
-            if budget is not None and rows and (time.monotonic() - began) / 60 + variant.minutes > budget:
+            if budget is not None and seeds and (time.monotonic() - began) / 60 + variant.minutes > budget:
                 break
-            row = _seed(recipe, params, protocol, seed, device, data, n_train, place, progress)
-            rows.append(row)
-            done(row)
-        results.append(_summary(name, which, recipe, protocol, params, data.note, rows))
+            seeds.append(_seed(Job(recipe, row, params, seed, device, place, progress)))
+            done(seeds[-1] | {"row": row.key, "shown": recipe.shown})
+        results.append({"recipe": name, "variant": which} | _summary(recipe, row, params, seeds))
     with atomic_write(place / "results.json") as path:
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return results
@@ -160,7 +285,7 @@ def reproduce(
 
 def _choose(recipe: Recipe, device: str, budget: float | None, n_seeds: int) -> tuple[Variant, str]:
     on_gpu = device.startswith("cuda") or (device == "auto" and _has_gpu())
-    needed = recipe.full.minutes * n_seeds * len(recipe.protocols)
+    needed = recipe.full.minutes * n_seeds * len(recipe.rows)
     if on_gpu and (budget is None or needed <= budget):
         return recipe.full, "full"
     return recipe.cpu, "cpu"
@@ -187,55 +312,37 @@ def _parts(
     return np.sort(order[:n_fit]), np.sort(order[n_fit : n_fit + n_scored])
 
 
-def _seed(
-    recipe: Recipe,
-    params: Mapping[str, Any],
-    protocol: str,
-    seed: int,
-    device: str,
-    data: Any,
-    n_train: int,
-    place: Path,
-    progress: Progress,
-) -> dict[str, Any]:
+def _seed(job: Job) -> dict[str, Any]:
     """Run one seed, or return what it gave before."""
-    path = place / f"{protocol}-{seed}.json"
-    facts = {"method": recipe.method, "params": dict(params), "data": recipe.data, "protocol": protocol, "seed": seed}
+    path = job.folder / f"{job.row.key}-{job.seed}.json"
+    facts: dict[str, Any] = {"method": job.recipe.method, "params": dict(job.params), "data": job.recipe.data}
+    facts |= {"protocol": job.row.protocol, "seed": job.seed}
     facts = json.loads(json.dumps(facts))
     if path.exists():
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if {key: kept.get(key) for key in facts} == facts:
             return kept
-    fitted, scored = _parts(protocol, len(data.images), n_train, seed)
-    kind = method_class(recipe.method)
-    trained = "device" in kind._parameter_constraints
-    model = kind(**params, random_state=seed, **({"device": device} if trained else {}))
-    checkpoint = place / f"{protocol}-{seed}" if trained else None
-    seconds = _take_up(checkpoint, recipe.begins_as) if checkpoint is not None else 0.0
-    start = time.perf_counter()
-    model.fit(data.images[fitted], checkpoint=checkpoint, progress=progress)
-    seconds += time.perf_counter() - start
-    labels = model.labels_ if protocol == "pooled" else model.predict(data.images[scored])
-    scores = score_all(data.labels[scored], labels)
-    row = facts | {
-        "n_fitted": len(data.images[fitted]),
-        "n_scored": len(labels),
-        "scores": {key: float(value) for key, value in scores.items()},
-        "seconds": round(seconds, 1),
+    measured = (job.recipe.measure or clusters)(job)
+    result = facts | {
+        "measured": measured.protocol,
+        "note": measured.note,
+        "scores": measured.scores,
+        "seconds": round(measured.seconds, 1),
         "n_threads": n_threads(),
     }
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
-    return row
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
 
 
 def _take_up(checkpoint: Path, begins_as: str) -> float:
-    """Return the seconds of the training that the folder holds, or gets from the recipe that this one begins as."""
+    """Return the seconds of the training that the folder holds, or gets from the row that this one begins as."""
     from selfsort.training.session import METRICS
 
     if begins_as and not checkpoint.exists():
-        variant = checkpoint.parent.name.rpartition("-")[2]
-        first = checkpoint.parents[1] / f"{begins_as}-{variant}" / checkpoint.name
+        variant, seed = (path.name.rpartition("-")[2] for path in (checkpoint.parent, checkpoint))
+        recipe, key = begins_as.split("/")
+        first = checkpoint.parents[1] / f"{recipe}-{variant}" / f"{key}-{seed}"
         if (first / METRICS).exists():
             shutil.copytree(first, checkpoint)
     try:
@@ -245,31 +352,22 @@ def _take_up(checkpoint: Path, begins_as: str) -> float:
     return float(sum(json.loads(line)["seconds"] for line in lines))
 
 
-def _summary(
-    name: str,
-    which: str,
-    recipe: Recipe,
-    protocol: str,
-    params: Mapping[str, Any],
-    note: str,
-    rows: list[dict[str, Any]],
-) -> dict[str, Any]:
-    keys = ("acc", "nmi", "ari", "ami", "n_clusters")
-    values = {key: np.array([row["scores"][key] for row in rows]) for key in keys}
+def _summary(recipe: Recipe, row: Row, params: Mapping[str, Any], seeds: list[dict[str, Any]]) -> dict[str, Any]:
+    values = {key: np.array([seed["scores"][key] for seed in seeds]) for key in seeds[0]["scores"]}
     return {
-        "recipe": name,
         "title": recipe.title,
-        "variant": which,
+        "row": row.name,
         "data": recipe.data,
-        "note": " ".join(part for part in (recipe.note, note) if part),
-        "protocol": f"{PROTOCOLS[protocol]}: {rows[0]['n_fitted']:,} and {rows[0]['n_scored']:,} images",
-        "published": dict(recipe.published.get(protocol, {})),
+        "note": " ".join(part for part in (recipe.note, seeds[0]["note"]) if part),
+        "protocol": seeds[0]["measured"],
+        "published": dict(row.published),
         "source": recipe.source,
+        "shown": list(recipe.shown),
         "params": dict(params),
-        "seeds": [row["seed"] for row in rows],
+        "seeds": [seed["seed"] for seed in seeds],
         "mean": {key: round(float(value.mean()), 4) for key, value in values.items()},
         "std": {key: round(float(value.std()), 4) for key, value in values.items()},
         "worst": {key: round(float(value.min()), 4) for key, value in values.items()},
-        "seconds": round(float(np.mean([row["seconds"] for row in rows])), 1),
-        "n_threads": rows[0]["n_threads"],
+        "seconds": round(float(np.mean([seed["seconds"] for seed in seeds])), 1),
+        "n_threads": seeds[0]["n_threads"],
     }
