@@ -7,7 +7,8 @@ import selfsort
 
 SMALL = {"n_clusters": 10, "network": "dense", "hidden": [64], "n_codes": 8, "n_epochs": 10, "batch_size": 64}
 SHORT = SMALL | {"max_steps": 20, "graph_steps": 21, "update_interval": 10}
-METHODS = {"kmeans": {"n_clusters": 10}, "graph": {}, "ae-kmeans": SMALL, "dec": SHORT, "idec": SHORT}
+FEW = {"n_clusters": 10, "width": 4, "n_heads": 2, "start_steps": 50, "n_epochs": 2, "batch_size": 128}
+METHODS = {"kmeans": {"n_clusters": 10}, "graph": {}, "ae-kmeans": SMALL, "dec": SHORT, "idec": SHORT, "iic": FEW}
 ARRAYS = ("labels", "levels", "confidence", "neighbors", "map", "embedding")
 
 

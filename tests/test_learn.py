@@ -74,12 +74,13 @@ def test_scores_come_with_their_protocol_and_labels_steer_nothing(fitted, digits
 
 def test_a_trained_run_shows_its_training(fitted):
     trained = fitted.run["method"] not in ("kmeans", "graph")
-    assert [figure.name for figure in fitted.figures] == (["learning-curves", "reconstructions"] if trained else [])
+    own = "joint-distribution" if fitted.run["method"] == "iic" else "reconstructions"
+    assert [figure.name for figure in fitted.figures] == (["learning-curves", own] if trained else [])
     assert bool(fitted.metrics) == trained == ("torch" in fitted.run["versions"])
     if trained:
         assert fitted.run["device"] == "cpu"
         assert fitted.run["precision"] in ("32-true", "bf16-mixed")
-    soft = fitted.run["method"] in ("dec", "idec")
+    soft = fitted.run["method"] in ("dec", "idec", "iic")
     assert (fitted.probabilities is not None) == soft
     if soft:
         assert np.array_equal(fitted.probabilities.argmax(1), fitted.labels)

@@ -31,6 +31,7 @@ _NAMES = {
     "DataError": "selfsort.errors",
     "GraphClusterer": "selfsort.methods.graph",
     "IDEC": "selfsort.methods.dec",
+    "IIC": "selfsort.methods.iic",
     "KMeans": "selfsort.methods.kmeans",
     "ModelError": "selfsort.errors",
     "SelfsortError": "selfsort.errors",
@@ -49,6 +50,7 @@ _NAMES = {
 __all__ = [
     "DEC",
     "IDEC",
+    "IIC",
     "AEKMeans",
     "Clusters",
     "DataError",

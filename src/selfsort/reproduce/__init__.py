@@ -14,10 +14,13 @@ RECIPES: dict[str, str] = {
         "ae-kmeans-mnist",
         "dec-mnist",
         "idec-mnist",
+        "iic-mnist",
+        "iic-mnist-heads",
         "kmeans-fashion-mnist",
         "graph-fashion-mnist",
         "ae-kmeans-fashion-mnist",
         "dec-fashion-mnist",
         "idec-fashion-mnist",
+        "iic-fashion-mnist",
     )
 }
