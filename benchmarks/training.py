@@ -1,9 +1,10 @@
 """Speed of training: our loop against a plain one, and DEC end to end against ClustPy's.
 
-    SELFSORT_DATA=... python benchmarks/training.py [throughput] [peer]
+    SELFSORT_DATA=... python benchmarks/training.py [throughput] [pairs] [peer]
 
 throughput: images per second of each net. The plain loop is the usual one: float32, a DataLoader that transforms image
 by image, Adam; both see the same images, batch size and augmentation.
+pairs: the same for IIC, whose steps see two views of each image; and how near they come to the network's own speed.
 peer: needs CLUSTPY_PYTHON, the interpreter of an environment with clustpy, torch and a torchvision that matches it.
 """
 
@@ -30,8 +31,13 @@ from selfsort.augment import Augment, digits
 from selfsort.datasets import load_dataset
 from selfsort.methods.ae_kmeans import AEKMeans
 from selfsort.methods.dec import DEC
+from selfsort.methods.iic import _Information
+from selfsort.methods.pairs import Pairs
+from selfsort.methods.trained import Scaling
 from selfsort.metrics import score_all
 from selfsort.nets.autoencoder import conv_autoencoder, dense_autoencoder
+from selfsort.nets.backbones import make_backbone
+from selfsort.nets.heads import Heads
 from selfsort.runtime import n_threads
 from selfsort.training.batches import Batches
 from selfsort.training.loop import train
@@ -124,6 +130,86 @@ def throughput() -> None:
             )
 
 
+class Twice(Dataset):
+    """Two views of each image, made when it is asked for: what `selfsort.augment.strokes` does, one by one."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
+        image = torch.from_numpy(self.images[row]).float() / 255
+        return self._view(image), self._view(image)
+
+    def _view(self, image: torch.Tensor) -> torch.Tensor:
+        turn, size = math.radians(random.uniform(-25, 25)), random.uniform(0.8, 1.2)
+        shear, stretch = random.uniform(-0.35, 0.35), math.exp(random.uniform(-0.18, 0.18))
+        cos, sin = math.cos(turn), math.sin(turn)
+        x, y = random.uniform(-0.2, 0.2), random.uniform(-0.2, 0.2)
+        rows = [[(cos - shear * sin) / size / stretch, (-sin - shear * cos) / size / stretch, x]]
+        rows.append([sin * stretch / size, cos * stretch / size, y])
+        grid = nn.functional.affine_grid(torch.tensor([rows]), [1, *image.shape], align_corners=False)
+        view = nn.functional.grid_sample(image[None], grid, align_corners=False)
+        thicker = random.choice((-1, 0, 1))
+        if thicker:
+            changed = thicker * nn.functional.max_pool2d(thicker * view, 3, 1, 1)
+            view = torch.lerp(view, changed, random.random())
+        return view[0]
+
+
+def pairs(n: int = 8192, batch: int = 512, width: int = 64) -> None:
+    images = load_dataset("mnist", "train").images[:n]
+
+    def make() -> nn.Module:
+        encoder, n_features = make_backbone("vgg-f", (1, 28, 28), width)
+        return _Information(Scaling.of(images), encoder, Heads(n_features, 5, 10), Heads(n_features, 5, 50), n)
+
+    def plain() -> None:
+        net, rows = make(), torch.arange(batch)
+        optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+        for first, second in DataLoader(Twice(images), batch, shuffle=True, drop_last=True):
+            optimizer.zero_grad()
+            net(first, second, rows)["loss"].backward()
+            optimizer.step()
+
+    def engine() -> None:
+        net = make()
+        views = Pairs("strokes", images, net.scaling, Session())
+        train(
+            Session(), "bench", net, Batches(images, batch, 0, lambda x, rows: (*views(x, rows), rows)), Plan(1, 1e-3)
+        )
+
+    def bare() -> None:
+        """Forward and backward pass of the network alone, on one batch that is there already."""
+        net = make().to(memory_format=torch.channels_last)
+        x = torch.rand(2 * batch, 1, 28, 28).contiguous(memory_format=torch.channels_last)
+        for _ in range(n // batch):
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = net.encoder(x).square().mean()
+            loss.backward()
+
+    seconds: dict[str, list[float]] = {"plain": [], "bare": [], "ours": []}
+    for _ in range(ROUNDS):
+        for label, loop in (("plain", plain), ("bare", bare), ("ours", engine)):
+            start = time.perf_counter()
+            loop()
+            seconds[label].append(time.perf_counter() - start)
+    record(
+        "training",
+        what="IIC, pairs/s",
+        net=f"VGG-F, width {width}, 5 heads and 5 fine heads",
+        data=f"MNIST, {n:,} images",
+        protocol=f"batch {batch} pairs, one epoch, {ROUNDS} interleaved rounds, median; {n_threads()} threads; bare: "
+        "forward and backward pass of the network in bf16, channels last, on one batch",
+        **{label: round(n / float(np.median(values))) for label, values in seconds.items()},
+        ratio=round(float(np.median(np.array(seconds["plain"]) / seconds["ours"])), 2),
+        of_bare=round(float(np.median(np.array(seconds["bare"]) / seconds["ours"])), 2),
+        precision=Session().fabric._precision.precision,
+    )
+
+
 PEER = """
 import json, sys, time
 import torch
@@ -185,5 +271,5 @@ def _scores(y: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    for part in sys.argv[1:] or ["throughput", "peer"]:
-        {"throughput": throughput, "peer": peer}[part]()
+    for part in sys.argv[1:] or ["throughput", "pairs", "peer"]:
+        {"throughput": throughput, "pairs": pairs, "peer": peer}[part]()
