@@ -131,7 +131,7 @@ def throughput() -> None:
 
 
 class Twice(Dataset):
-    """Two views of each image, made when it is asked for: what `selfsort.augment.strokes` does, one by one."""
+    """Each image and a view of it, made when it is asked for: what `selfsort.augment.strokes` does, one by one."""
 
     def __init__(self, images: np.ndarray) -> None:
         self.images = images
@@ -141,7 +141,7 @@ class Twice(Dataset):
 
     def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
         image = torch.from_numpy(self.images[row]).float() / 255
-        return self._view(image), self._view(image)
+        return image, self._view(image)
 
     def _view(self, image: torch.Tensor) -> torch.Tensor:
         turn, size = math.radians(random.uniform(-25, 25)), random.uniform(0.8, 1.2)

@@ -327,7 +327,7 @@ def _joints(
 ) -> list[npt.NDArray[np.float64]]:
     """Return symmetric joint distributions of the clusters of two views, newly drawn, of up to 10,000 samples.
 
-    `hard` returns the cluster of each view by each of ``len(sizes)`` heads, shape (batch, n_heads).
+    `hard` returns the cluster of each sample or view by each of ``len(sizes)`` heads, shape (batch, n_heads).
     """
     device = pairs.scaling.factor.device
     rows = torch.randperm(len(samples))[:_N_JUDGED]

@@ -1,4 +1,4 @@
-"""Pairs of views: what the methods that learn from two looks at the same thing are shown."""
+"""Pairs: what the methods that learn from two looks at the same thing are shown."""
 
 from __future__ import annotations
 
@@ -31,13 +31,16 @@ VIEWS = StrOptions({"auto", "neighbors", *_RECIPES})
 
 
 class Pairs:
-    """Draws two views of each sample of a batch.
+    """Draws a second view for each sample of a batch.
+
+    The first is the sample as it is, which is also what will be predicted. Measured for IIC on 10,000 images of MNIST, it
+    learns faster than from two changed views.
 
     Parameters
     ----------
     views : {"auto", "strokes", "digits", "simclr", "strong", "neighbors"}
-        Two views of an image by `selfsort.augment`, or a sample and one of its nearest neighbors. Auto: neighbors for
-        vectors, simclr for images in color, strokes for others (digits if a side is shorter than 16 pixels).
+        A view of the image by `selfsort.augment`, or one of the sample's nearest neighbors. Auto: neighbors for vectors,
+        simclr for images in color, strokes for others (digits if a side is shorter than 16 pixels).
     samples : ndarray
         Images of shape (n, c, h, w) or vectors of shape (n, d).
     scaling : Scaling
@@ -46,7 +49,7 @@ class Pairs:
     Raises
     ------
     DataError
-        If vectors are to be augmented as images, or both views would always be the same.
+        If vectors are to be augmented as images, or all samples are the same.
     """
 
     def __init__(self, views: str, samples: npt.NDArray[Any], scaling: Scaling, session: Session) -> None:
@@ -69,10 +72,10 @@ class Pairs:
             self._augment = _RECIPES[views]()
 
     def __call__(self, samples: Tensor, rows: Tensor) -> Pair:
-        """Return two views of samples, scaled, shape (batch, ...) each; `rows` are their numbers."""
+        """Return samples and second views, scaled, shape (batch, ...) each; `rows` are the samples' numbers."""
         scaled = self.scaling(samples)
         if self._augment is not None:
-            return self._augment(scaled), self._augment(scaled)
+            return scaled, self._augment(scaled)
         rows = rows.cpu()
         column = torch.randint(self._neighbors.shape[1], (len(rows),))
         others = torch.from_numpy(self._samples[self._neighbors[rows, column].numpy()])
