@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from record import record
+from selfsort.methods import METHODS
 from selfsort.methods.saving import method_class
 from selfsort.reproduce import RECIPES
 from selfsort.reproduce.recipe import load_recipe, reproduce
@@ -34,7 +35,7 @@ def main() -> None:
 
 def _device(method: str, name: str) -> str:
     """Return what the method ran on: "cpu", or the name of the GPU."""
-    if "device" not in method_class(method)._parameter_constraints:
+    if method in METHODS and "device" not in method_class(method)._parameter_constraints:
         return "cpu"
     import torch
 

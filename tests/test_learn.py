@@ -74,8 +74,8 @@ def test_scores_come_with_their_protocol_and_labels_steer_nothing(fitted, digits
 
 def test_a_trained_run_shows_its_training(fitted):
     trained = fitted.run["method"] not in ("kmeans", "graph")
-    own = "joint-distribution" if fitted.run["method"] == "iic" else "reconstructions"
-    assert [figure.name for figure in fitted.figures] == (["learning-curves", own] if trained else [])
+    own = {"iic": ["joint-distribution"], "mine": []}.get(fitted.run["method"], ["reconstructions"])
+    assert [figure.name for figure in fitted.figures] == (["learning-curves", *own] if trained else [])
     assert bool(fitted.metrics) == trained == ("torch" in fitted.run["versions"])
     if trained:
         assert fitted.run["device"] == "cpu"

@@ -12,4 +12,5 @@ METHODS: dict[str, str] = {
     "dec": "selfsort.methods.dec:DEC",
     "idec": "selfsort.methods.dec:IDEC",
     "iic": "selfsort.methods.iic:IIC",
+    "mine": "selfsort.methods.mine:MINE",
 }

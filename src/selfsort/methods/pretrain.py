@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from selfsort.augment import Augment
 from selfsort.errors import DataError
-from selfsort.features.kmeans import kmeans
 from selfsort.features.project import FloatArray
 from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, outputs
 from selfsort.nets.autoencoder import Autoencoder, conv_autoencoder, dense_autoencoder
@@ -167,20 +166,6 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
     def _encode(self, samples: npt.NDArray[Any]) -> FloatArray:
         device = self._scaling.factor.device
         return outputs(lambda x: self._net.encoder(self._scaling(x)), samples, device)
-
-    def _start_centers(self, codes: FloatArray, samples: npt.NDArray[Any], session: Session) -> FloatArray:
-        """Return the centers to start from, shape (k, n_codes)."""
-        if self.init == "graph" or self.n_clusters is None:
-            groups = self._graph_labels(samples, session)
-            k = int(groups.max()) + 1
-            if self.init == "graph":
-                return np.stack([codes[groups == group].mean(0) for group in range(k)])
-        else:
-            k = self.n_clusters
-        if self.init == "kmeans":
-            return kmeans(codes, k, n_init=20, seed=session.seed).centers
-        rng = np.random.default_rng(session.seed)
-        return codes[np.sort(rng.choice(len(codes), k, replace=False))]
 
     def transform(self, X: Any) -> FloatArray:
         """Return the codes of samples, shape (n, n_codes), float32."""

@@ -16,6 +16,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
 from selfsort.errors import DataError
+from selfsort.features.kmeans import kmeans
 from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.base import SelfsortClusterer, Work, graph_start
 from selfsort.training.session import Session, resolve_device, resolve_precision
@@ -74,6 +75,7 @@ class TrainedClusterer(SelfsortClusterer):
 
     device: str
     precision: str
+    init: str
     _sample_shape: tuple[int, ...]
     _scaling: Scaling
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -169,6 +171,20 @@ class TrainedClusterer(SelfsortClusterer):
 
         labels: npt.NDArray[np.int64] = session.keep("graph", compute)["labels"]
         return labels
+
+    def _start_centers(self, codes: FloatArray, samples: npt.NDArray[Any], session: Session) -> FloatArray:
+        """Return the centers to start from, shape (k, n_codes)."""
+        if self.init == "graph" or self.n_clusters is None:
+            groups = self._graph_labels(samples, session)
+            k = int(groups.max()) + 1
+            if self.init == "graph":
+                return np.stack([codes[groups == group].mean(0) for group in range(k)])
+        else:
+            k = self.n_clusters
+        if self.init == "kmeans":
+            return kmeans(codes, k, n_init=20, seed=session.seed).centers
+        rng = np.random.default_rng(session.seed)
+        return codes[np.sort(rng.choice(len(codes), k, replace=False))]
 
 
 def _inside(arrays: dict[str, npt.NDArray[Any]], name: str) -> Iterator[tuple[str, npt.NDArray[Any]]]:

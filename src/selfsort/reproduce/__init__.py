@@ -16,6 +16,8 @@ RECIPES: dict[str, str] = {
         "idec-mnist",
         "iic-mnist",
         "iic-mnist-heads",
+        "mine-gaussian",
+        "mine-mnist-latent",
         "kmeans-fashion-mnist",
         "graph-fashion-mnist",
         "ae-kmeans-fashion-mnist",

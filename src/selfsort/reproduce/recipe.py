@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from selfsort.datasets import load_dataset
 from selfsort.errors import DataError
+from selfsort.evaluation import linear_probe
 from selfsort.methods.saving import method_class
 from selfsort.metrics import score_all
 from selfsort.reproduce import RECIPES
@@ -26,6 +28,7 @@ PROTOCOLS: Mapping[str, str] = {
     "pooled": "fitted and scored on all of train + test",
     "train-test": "fitted on train, scored on test",
     "source": "fitted on 49 % of train + test drawn at random, scored on another 21 %",
+    "law": "estimated from a law whose value is known",
 }
 #: Scores of a table of clusters.
 CLUSTERS = ("acc", "nmi", "ari", "ami")
@@ -75,7 +78,7 @@ class Row:
     @property
     def key(self) -> str:
         """Name of its files."""
-        return "-".join(part for part in (self.protocol, *self.name.split()) if part)
+        return re.sub(r"[^\w.]+", "-", f"{self.protocol} {self.name}".strip())
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Recipe:
     ----------
     title : str
     method : str
-        See `selfsort.methods.METHODS`.
+        See `selfsort.methods.METHODS`; or what `measure` measures.
     data : str
         See `selfsort.datasets.DATASETS`.
     rows : tuple of Row
@@ -206,6 +209,21 @@ def clusters(job: Job) -> Measured:
     return Measured(
         {key: float(value) for key, value in scores.items()}, seconds, described(job, samples), samples.note
     )
+
+
+def codes(job: Job) -> Measured:
+    """Fit a method and score a linear classifier of its codes beside its clusters."""
+    samples = job.samples()
+    model, seconds = job.fit(samples.fitted)
+    scores = score_all(samples.scored_labels, model.predict(samples.scored)) | linear_probe(
+        model.transform(samples.fitted),
+        samples.fitted_labels,
+        model.transform(samples.scored),
+        samples.scored_labels,
+        seed=job.seed,
+    )
+    protocol = f"{described(job, samples)}; the linear classifiers too"
+    return Measured({key: float(value) for key, value in scores.items()}, seconds, protocol, samples.note)
 
 
 def described(job: Job, samples: Samples) -> str:

@@ -1,0 +1,226 @@
+"""Representations by mutual information neural estimation, and their clusters."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+
+from selfsort.features.kmeans import kmeans, nearest_center
+from selfsort.features.project import FloatArray
+from selfsort.losses.information import donsker_varadhan, jensen_shannon, nwj
+from selfsort.methods.base import Work
+from selfsort.methods.pairs import VIEWS, Pairs
+from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, outputs
+from selfsort.nets.backbones import BACKBONES, make_backbone
+from selfsort.training.loop import train
+from selfsort.training.schedule import Plan
+from selfsort.training.session import random_state
+
+_MIN_STEPS = 50  # per epoch: small sets are passed over several times
+_N_SHIFTS = 8  # random partners of each code in a step
+
+
+class _Statistics(nn.Module):
+    """MINE's statistics network T: one hidden layer that sees two codes."""
+
+    def __init__(self, n_codes: int, units: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(n_codes, units)
+        self.second = nn.Linear(n_codes, units, bias=False)
+        self.last = nn.Linear(units, 1)
+
+    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scores of true pairs, shape (batch,), and of random ones, shape (m,)."""
+        a, b = self.first(first), self.second(second)
+        joint = self.last((a + b).relu()).float()
+        shifts = range(1, 1 + min(_N_SHIFTS, max(1, len(a) - 1)))
+        product = torch.cat([self.last((a + b.roll(shift, 0)).relu()) for shift in shifts]).float()
+        return joint[:, 0], product[:, 0]
+
+
+class _Information(nn.Module):
+    """Minus the bound of the information that the codes of two views share."""
+
+    log_average: Tensor
+
+    def __init__(self, scaling: Scaling, encoder: nn.Module, critic: _Statistics, bound: str) -> None:
+        super().__init__()
+        self.scaling, self.encoder, self.critic, self.bound = scaling, encoder, critic, bound
+        self.register_buffer("log_average", torch.tensor(float("nan")))
+
+    def forward(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+        joint, product = self.critic(*self.encoder(torch.cat([first, second])).chunk(2))
+        if self.bound == "dv":
+            terms = donsker_varadhan(joint, product, None if self.log_average.isnan() else self.log_average)
+            self.log_average.copy_(terms.pop("log_average"))
+            return terms
+        return {"nwj": nwj, "jsd": jensen_shannon}[self.bound](joint, product)
+
+
+class MINE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
+    """Learn codes of which two views of a sample share as much information as possible, then cluster the codes.
+
+    The information is estimated from below by a second network T, that tells the codes of two views of one sample from
+    those of two samples. Both networks are trained to raise the bound.
+
+    Parameters
+    ----------
+    n_clusters : int or None
+        None: as many as the shared-neighbor graph of the samples finds.
+    init : {"graph", "kmeans", "random"}
+        Where k-means of the codes starts: at the means of the graph's groups, at the best of 20 starts, or at codes
+        drawn at random.
+    backbone : {"auto", "vgg-f", "resnet18", "mlp"}
+        Auto is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
+    width : int
+        Channels of the encoder's first layer.
+    n_codes : int
+        Length of a code.
+    units : int
+        Of T's hidden layer.
+    bound : {"dv", "nwj", "jsd"}
+        Donsker-Varadhan's with the corrected gradient, as published; Nguyen, Wainwright & Jordan's; or the
+        Jensen-Shannon divergence, which is no estimate of information but the steadiest to train.
+    views : {"auto", "strokes", "digits", "simclr", "strong", "neighbors"}
+        See `selfsort.methods.pairs.Pairs`.
+    n_epochs : int
+        Passes over the samples, of at least 50 steps each.
+    batch_size : int
+    learning_rate : float
+        The largest, of Adam with a one-cycle schedule.
+    device : str
+        "auto", "cpu", "cuda", "cuda:1" or "mps".
+    precision : {"auto", "32-true", "bf16-mixed", "16-mixed"}
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of float32, shape (n_clusters_, n_codes)
+    information_ : float
+        Mean of the bound over the last pass, in nats, on the samples that were trained on. With "jsd": the divergence.
+
+    References
+    ----------
+    Belghazi et al., "Mutual Information Neural Estimation", ICML 2018, arXiv:1801.04062.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.repeat(np.eye(3) * 10, 50, axis=0) + rng.normal(size=(150, 3))
+    >>> model = MINE(3, width=4, n_codes=2, units=32, n_epochs=2, random_state=0).fit(X)
+    >>> model.transform(X).shape, len(set(model.labels_))
+    ((150, 2), 3)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = TrainedClusterer._parameter_constraints | {
+        "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
+        "init": [INIT],
+        "backbone": [StrOptions({"auto", *BACKBONES})],
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "n_codes": [Interval(Integral, 1, None, closed="left")],
+        "units": [Interval(Integral, 1, None, closed="left")],
+        "bound": [StrOptions({"dv", "nwj", "jsd"})],
+        "views": [VIEWS],
+        "n_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int | None = None,
+        *,
+        init: str = "graph",
+        backbone: str = "auto",
+        width: int = 32,
+        n_codes: int = 10,
+        units: int = 1024,
+        bound: str = "dv",
+        views: str = "auto",
+        n_epochs: int = 10,
+        batch_size: int = 500,
+        learning_rate: float = 1e-3,
+        device: str = "auto",
+        precision: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.backbone = backbone
+        self.width = width
+        self.n_codes = n_codes
+        self.units = units
+        self.bound = bound
+        self.views = views
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+
+    def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
+        session = self._session(work, samples)
+        pairs = Pairs(self.views, samples, Scaling.of(samples), session)
+        self._build(samples.shape[1:], pairs.scaling, session.seed)
+        with random_state(session.seed):
+            critic = _Statistics(self.n_codes, self.units)
+        objective = _Information(self._scaling, self._encoder, critic, self.bound)
+        n_steps = max(_MIN_STEPS, len(samples) // self.batch_size)
+        batches = session.batches(samples, self.batch_size, pairs, steps_per_epoch=n_steps)
+        train(session, "pairs", objective, batches, Plan(self.n_epochs, self.learning_rate, schedule="one-cycle"))
+        codes = self._encode(samples)
+        centers = self._start_centers(codes, samples, session)
+        self.n_clusters_ = len(centers)
+        self.cluster_centers_, self.labels_, *_ = kmeans(codes, len(centers), initial_centers=centers, seed=work.seed)
+        self.history_ = session.history
+        self.information_ = self.history_[-1]["divergence" if self.bound == "jsd" else "information"]
+
+    def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
+        with random_state(seed):
+            backbone, n_features = make_backbone(self.backbone, shape, self.width)
+            # codes of one size: T sees differences at once, and the bound gains nothing from growing codes
+            last = (nn.Linear(n_features, self.n_codes), nn.BatchNorm1d(self.n_codes, affine=False))
+            self._encoder = nn.Sequential(backbone, *last)
+        self._scaling, self._sample_shape = scaling, shape
+
+    def _encode(self, samples: npt.NDArray[Any]) -> FloatArray:
+        return outputs(lambda x: self._encoder(self._scaling(x)), samples, self._scaling.factor.device)
+
+    def transform(self, X: Any) -> FloatArray:
+        """Return the codes of samples, shape (n, n_codes), float32."""
+        return self._encode(self._read_fitted(X))
+
+    def embed(self, X: Any) -> FloatArray:
+        """Return the codes of samples, shape (n, n_codes), float32."""
+        return self.transform(X)
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """Return the nearest center of each sample's code, shape (n,)."""
+        return nearest_center(self.transform(X), self.cluster_centers_)[0]
+
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        arrays, facts = super()._state()
+        return arrays | {"cluster_centers_": self.cluster_centers_}, facts | {"information_": self.information_}
+
+    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
+        super()._set_state(arrays, facts)
+        self.cluster_centers_, self.information_ = arrays["cluster_centers_"], facts["information_"]
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_codes
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
