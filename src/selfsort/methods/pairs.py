@@ -49,7 +49,7 @@ class Pairs:
     Raises
     ------
     DataError
-        If vectors are to be augmented as images, or all samples are the same.
+        If vectors are to be augmented as images.
     """
 
     def __init__(self, views: str, samples: npt.NDArray[Any], scaling: Scaling, session: Session) -> None:
@@ -61,8 +61,6 @@ class Pairs:
                 f"views={views!r} needs images of shape (n, c, h, w): got features of shape (n, {samples.shape[1]}). "
                 "Pass views='neighbors'."
             )
-        if len(samples) > 1 and (samples[:1] == samples).all():
-            raise DataError(f"All {len(samples)} samples are the same: there is nothing to tell apart. Pass others.")
         self.scaling = scaling
         self._augment = None
         if views == "neighbors":
