@@ -18,7 +18,7 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 CONTRACTS = {
     contract["id"]: contract for contract in tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"]
 }
-LEARNING = {"methods", "training", "nets", "losses", "augment", "reproduce"}
+LEARNING = {"methods", "information", "training", "nets", "losses", "augment", "reproduce"}
 COMMANDS = {"cli"}  # imports a method inside the command that needs it
 
 

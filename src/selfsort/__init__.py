@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from selfsort.datasets import load_dataset
     from selfsort.errors import DataError, ModelError, SelfsortError
     from selfsort.evaluation import evaluate
+    from selfsort.information.estimate import MutualInformation, mutual_information
     from selfsort.learn.fit import fit, resume
     from selfsort.learn.predict import predict
     from selfsort.methods.ae_kmeans import AEKMeans
@@ -33,7 +34,9 @@ _NAMES = {
     "IDEC": "selfsort.methods.dec",
     "IIC": "selfsort.methods.iic",
     "KMeans": "selfsort.methods.kmeans",
+    "MINE": "selfsort.methods.mine",
     "ModelError": "selfsort.errors",
+    "MutualInformation": "selfsort.information.estimate",
     "SelfsortError": "selfsort.errors",
     "Settings": "selfsort.photos.pipeline",
     "evaluate": "selfsort.evaluation",
@@ -41,6 +44,7 @@ _NAMES = {
     "fit": "selfsort.learn.fit",
     "load_dataset": "selfsort.datasets",
     "load_model": "selfsort.methods.saving",
+    "mutual_information": "selfsort.information.estimate",
     "organize": "selfsort.photos.organize",
     "predict": "selfsort.learn.predict",
     "resume": "selfsort.learn.fit",
@@ -51,12 +55,14 @@ __all__ = [
     "DEC",
     "IDEC",
     "IIC",
+    "MINE",
     "AEKMeans",
     "Clusters",
     "DataError",
     "GraphClusterer",
     "KMeans",
     "ModelError",
+    "MutualInformation",
     "SelfsortError",
     "Settings",
     "evaluate",
@@ -64,6 +70,7 @@ __all__ = [
     "fit",
     "load_dataset",
     "load_model",
+    "mutual_information",
     "organize",
     "predict",
     "resume",

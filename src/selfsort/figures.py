@@ -189,7 +189,9 @@ def _shorten(name: str) -> str:
     return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
 
 
-def learning_curves_png(metrics: Sequence[Mapping[str, Any]]) -> bytes:
+def learning_curves_png(
+    metrics: Sequence[Mapping[str, Any]], *, unit: str = "epoch", exact: float | None = None
+) -> bytes:
     """Draw how training went: one panel per term of the objective, all stages on one axis of epochs.
 
     Parameters
@@ -197,6 +199,10 @@ def learning_curves_png(metrics: Sequence[Mapping[str, Any]]) -> bytes:
     metrics : sequence of mappings
         Rows of `selfsort.clusters.Clusters.metrics`, in order. Values that are missing or not finite leave a gap.
         Terms with the same values throughout share a panel.
+    unit : str
+        What ``epoch`` in the rows counts.
+    exact : float, optional
+        A value that all terms should reach; drawn as a dotted line.
 
     Returns
     -------
@@ -218,7 +224,7 @@ def learning_curves_png(metrics: Sequence[Mapping[str, Any]]) -> bytes:
     n_rows = -(-len(terms) // n_columns)
     width, height = PAGE / n_columns - 0.62, 1.3 if n_columns > 1 else 2.0
     named = all(len(s.name) * 7 * LETTER < width * (s.end - s.start) / stages[-1].end for s in stages)
-    key = [f"{'' if named else f'{i} '}{s.name}, {_epochs(s.end - s.start)}" for i, s in enumerate(stages, 1)]
+    key = [f"{'' if named else f'{i} '}{s.name}, {_counted(s.end - s.start, unit)}" for i, s in enumerate(stages, 1)]
     # only between two stages may a line end
     lines = textwrap.wrap(" · ".join(entry.replace(" ", "\xa0") for entry in key), 120, break_on_hyphens=False)
     top, pitch, bottom = 0.12 + 0.16 * len(lines), height + 0.68, 0.12
@@ -231,16 +237,18 @@ def learning_curves_png(metrics: Sequence[Mapping[str, Any]]) -> bytes:
         left, low = column * PAGE / n_columns + 0.5, total - top - row * pitch - height - 0.36
         axes = figure.add_axes((left / PAGE, low / total, width / PAGE, height / total))
         _draw_term(axes, values, stages)
+        if exact is not None:
+            axes.axhline(exact, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
         _name_term(axes, name, values, width, pad=4 if len(stages) == 1 else 13)
         if len(stages) > 1:
             _name_stages(axes, [s.name if named else str(i) for i, s in enumerate(stages, 1)], stages, width)
         if i + n_columns >= len(terms):
-            axes.set_xlabel("epoch", fontsize=7.5, color=MUTED, labelpad=2)
+            axes.set_xlabel(unit, fontsize=7.5, color=MUTED, labelpad=2)
     return _png(figure)
 
 
-def _epochs(n: int) -> str:
-    return "1 epoch" if n == 1 else f"{n} epochs"
+def _counted(n: int, unit: str) -> str:
+    return f"1 {unit}" if n == 1 else f"{n} {unit}s"
 
 
 @dataclass(frozen=True)
