@@ -160,7 +160,8 @@ def filled(text: str) -> str:
     """Put the tables between their marks."""
     tables = {"quality": quality(short=False), "quality-short": quality(short=True), "speed": speed()}
     tables |= {"training": training(), "reproduce": reproduced()}
-    tables |= {f"reproduce {method}": reproduced(method) for method in METHODS}
+    methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)
+    tables |= {f"reproduce {method}": reproduced(method) for method in methods}
     for name, table in tables.items():
         mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         text = mark.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)  # type: ignore[misc]
@@ -170,7 +171,9 @@ def filled(text: str) -> str:
 def pages() -> dict[Path, str]:
     """Return the wanted text of every page that holds something generated."""
     wanted = {ROOT / "docs/guide/commands.md": commands()}
-    for page in (ROOT / "README.md", ROOT / "docs/benchmarks.md", *sorted((ROOT / "docs/methods").glob("*.md"))):
+    folders = (ROOT / "docs/guide", ROOT / "docs/methods")
+    written = [page for folder in folders for page in sorted(folder.glob("*.md")) if page not in wanted]
+    for page in (ROOT / "README.md", ROOT / "docs/benchmarks.md", *written):
         wanted[page] = filled(page.read_text(encoding="utf-8"))
     return wanted
 

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from selfsort.information import gaussian_mutual_information, gaussian_sample  # noqa: E402
 from selfsort.information.binned import binned_information  # noqa: E402
-from selfsort.information.bounds import ceiling, contributions  # noqa: E402
+from selfsort.information.bounds import contributions, info_nce_limit  # noqa: E402
 from selfsort.information.columns import NormalScores  # noqa: E402
 from selfsort.information.critic import Critic  # noqa: E402
 from selfsort.information.estimate import ESTIMATORS, mutual_information  # noqa: E402
@@ -132,11 +132,12 @@ def test_contributions_average_to_the_bound_of_all_pairs_in_a_block(estimator, n
 
 def test_a_ceiling_cuts_scores_off():
     torch.manual_seed(0)
-    critic, x = Critic(1, 1, (8,)), 9 * torch.randn(50, 1)
-    whole = critic(x, x)
-    critic.ceiling = 0.1
-    assert torch.equal(critic(x, x), whole.clamp(max=0.1))
-    assert whole.max() > 0.1
+    critic, x = Critic(1, 1, (8,)), 9 * torch.randn(200, 1)
+    with torch.no_grad():
+        joint, product = joint_and_product(critic(x, x).double().clamp(max=0.1))
+    wanted = donsker_varadhan(joint, product)["information"]
+    assert contributions("dv", critic, x, x, 0.1).mean() == pytest.approx(float(wanted), abs=1e-6)
+    assert contributions("dv", critic, x, x).mean() != pytest.approx(float(wanted), abs=1e-3)
 
 
 def test_folds_hold_out_every_sample_once_and_train_on_none_of_those():
@@ -195,6 +196,22 @@ def test_a_table_of_several_columns():
     assert found.value == pytest.approx(other.value, rel=0.05)
 
 
+def test_dependence_that_no_correlation_shows():
+    """y = 1 or -1, as x1 and x2 have the same sign or not: log 2, though neither alone tells anything."""
+    x = np.random.default_rng(0).normal(size=(4000, 2))
+    y = np.sign(x[:, 0] * x[:, 1])
+    found = mutual_information(x, y, **QUICK | {"n_steps": 600, "hidden": (64, 64)})
+    assert 0.85 * math.log(2) < found.value < 1.02 * math.log(2)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_independent_columns_share_nothing(estimator):
+    x, y = gaussian_sample(1000, 0.0, seed=2)
+    found = mutual_information(x, y, estimator, **QUICK | {"n_steps": 60})
+    assert 0 <= found.value < 0.02
+    assert found.low < 0.001
+
+
 def test_what_is_learned_by_heart_is_not_reported():
     rng = np.random.default_rng(0)
     found = mutual_information(rng.normal(size=(150, 20)), rng.normal(size=(150, 20)), **QUICK)
@@ -225,6 +242,16 @@ def test_counting_a_known_table():
     parts, correction = binned_information(x[:, None], y[:, None])
     assert correction == 1 / 2000
     assert found.low == pytest.approx(found.value - 1.96 * parts.std() / math.sqrt(1000))
+
+
+def test_the_correction_takes_away_what_chance_adds():
+    raw, corrected = [], []
+    for seed in range(20):
+        parts, correction = binned_information(*gaussian_sample(2000, 0.0, seed=seed))
+        corrected.append(parts.mean())
+        raw.append(parts.mean() + correction)
+    assert np.mean(raw) > 0.02
+    assert abs(np.mean(corrected)) < 0.4 * np.mean(raw)
 
 
 def test_the_interval_holds_the_truth_in_most_seeds():
@@ -278,8 +305,14 @@ def test_a_law_is_drawn_with_new_samples_each_time():
 def test_info_nce_says_that_it_is_near_its_ceiling():
     with pytest.warns(UserWarning, match="InfoNCE cannot exceed"):
         found = mutual_information(estimator="info-nce", sample=law(0.95, 5), n_samples=5000, **QUICK)
-    assert found.value < ceiling(5000) <= math.log(512)
+    assert found.value < info_nce_limit(5000) <= math.log(512)
     assert "Use the estimator auto" in found.warnings[0]
+
+
+def test_more_than_samples_can_show_is_warned_of():
+    x, _ = gaussian_sample(200, 0.5, dim=20)
+    with pytest.warns(UserWarning, match="40 held-out samples cannot show more than"):
+        mutual_information(x, x, **QUICK)
 
 
 def test_the_public_name():

@@ -22,8 +22,8 @@ _SAMPLES = 200_000
 
 @click.command()
 @click.option("--rho", type=float, help="Correlation of a Gaussian x and y, whose exact value is known.")
-@click.option("--dim", type=int, default=1, show_default=True, help="With --rho: coordinates of x, and of y.")
-@click.option("--samples", type=int, help=f"With --rho: how many the value is computed on.  [default: {_SAMPLES}]")
+@click.option("--dim", type=int, help="With --rho: coordinates of x, and of y.  [default: 1]")
+@click.option("--samples", type=int, help=f"With --rho: how many the value is computed on.  [default: {_SAMPLES:,}]")
 @click.option("--csv", "table", type=click.Path(path_type=Path), metavar="FILE", help="An own table, with a header.")
 @click.option("--x", "x", multiple=True, metavar="NAMES", help="With --csv: columns of x, separated by commas.")
 @click.option("--y", "y", multiple=True, metavar="NAMES", help="With --csv: columns of y, separated by commas.")
@@ -43,7 +43,7 @@ _SAMPLES = 200_000
 @json_option
 def mi(
     rho: float | None,
-    dim: int,
+    dim: int | None,
     samples: int | None,
     table: Path | None,
     x: tuple[str, ...],
@@ -64,14 +64,17 @@ def mi(
         raise click.UsageError("Give either --rho, for a Gaussian, or --csv with --x and --y, for a table.")
     if table is None and (x or y):
         raise click.UsageError("--x and --y name columns of a table: give it with --csv.")
-    if table is not None and (samples is not None or not x or not y):
+    names = _names(x), _names(y)
+    if table is not None and (samples is not None or dim is not None or not all(names)):
         raise click.UsageError("With --csv, name the columns with --x and --y; all rows are used.")
     exact, n_columns, what, data = (
-        _gaussian(rho, dim, samples or _SAMPLES) if rho is not None else _columns(table, _names(x), _names(y))
+        _gaussian(rho, 1 if dim is None else dim, _SAMPLES if samples is None else samples)
+        if rho is not None
+        else _columns(table, *names)
     )
-    chosen = _names(estimators) or ([] if n_columns > 1 else ["binned"]) + ["auto"]
+    chosen = _chosen(_names(estimators), n_columns, output)
     with progress_bar() as progress:
-        found = {name: _estimate(name, data, seed, device, progress) for name in dict.fromkeys(chosen)}
+        found = {name: _estimate(name, data, seed, device, progress) for name in chosen}
     results = [_facts(estimate, seconds, exact) for estimate, seconds in found.values()]
     facts: dict[str, Any] = {"data": what, "exact": exact, "seed": seed, "estimates": results}
     if output is not None:
@@ -104,6 +107,30 @@ def _columns(table: Path | None, x: list[str], y: list[str]) -> _Data:
     return None, max(len(x), len(y)), what, {"x": columns[:, : len(x)], "y": columns[:, len(x) :]}
 
 
+def _chosen(names: list[str], n_columns: int, output: Path | None) -> list[str]:
+    """Return the estimators to run; say before the first of them what one of them cannot do."""
+    estimators = _information().ESTIMATORS
+    chosen = list(dict.fromkeys(names)) or ([] if n_columns > 1 else ["binned"]) + ["auto"]
+    for name in chosen:
+        if name not in estimators:
+            raise DataError(f"There is no estimator {name!r}. Choose: {', '.join(estimators)}.")
+    if n_columns > 1 and "binned" in chosen:
+        raise DataError("Bins work for one column of x and one of y. Leave out binned, or name fewer columns.")
+    if output is not None and chosen == ["binned"]:
+        raise DataError("There is no learning curve to draw: bins are counted, not trained. Leave out -o.")
+    return chosen
+
+
+def _information() -> Any:
+    try:
+        from selfsort.information import estimate
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "lightning_fabric"):
+            raise
+        raise DataError("Networks estimate the information. Install: pip install 'selfsort[learn]'.") from error
+    return estimate
+
+
 def _names(options: tuple[str, ...]) -> list[str]:
     return [name.strip() for option in options for name in option.split(",") if name.strip()]
 
@@ -111,16 +138,10 @@ def _names(options: tuple[str, ...]) -> list[str]:
 def _estimate(
     name: str, data: dict[str, Any], seed: int, device: str, progress: Progress
 ) -> tuple[MutualInformation, float]:
-    try:
-        from selfsort.information.estimate import mutual_information
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "lightning_fabric"):
-            raise
-        raise DataError("Networks estimate the information. Install: pip install 'selfsort[learn]'.") from error
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they are part of the result
-        found = mutual_information(
+        found = _information().mutual_information(
             **data,
             estimator=name,
             random_state=seed,
@@ -162,8 +183,6 @@ def _draw(path: Path, found: list[MutualInformation], exact: float | None) -> No
         for estimate in found
         for step, value in estimate.curve
     ]
-    if not rows:
-        raise DataError("There is no learning curve to draw: bins are counted, not trained. Leave out -o.")
     png = learning_curves_png(rows, unit="step", exact=exact)
     try:
         with atomic_write(path) as temporary:

@@ -18,7 +18,7 @@ BLOCK = 512
 _LARGEST = 100.0
 
 
-def contributions(estimator: str, critic: Critic, x: Tensor, y: Tensor) -> FloatArray:
+def contributions(estimator: str, critic: Critic, x: Tensor, y: Tensor, ceiling: float = math.inf) -> FloatArray:
     """Return what each sample adds to a bound.
 
     The samples are cut into blocks, and in each block every x meets every y.
@@ -31,6 +31,8 @@ def contributions(estimator: str, critic: Critic, x: Tensor, y: Tensor) -> Float
         That these samples had no part in.
     x, y : Tensor, shape (n, d)
         On the critic's device; samples that belong together have the same number.
+    ceiling : float
+        Scores above it count as it, but for InfoNCE, which does not suffer from single ones.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def contributions(estimator: str, critic: Critic, x: Tensor, y: Tensor) -> Float
     with torch.no_grad():
         if estimator == "info-nce":
             return np.concatenate([_info_nce(scores) for scores in _blocks(critic, x, y)])
-        parts = [_means(scores) for scores in _blocks(critic, x, y)]
+        parts = [_means(scores.clamp(max=ceiling)) for scores in _blocks(critic, x, y)]
     joint, rows, columns = (np.concatenate(part) for part in zip(*parts, strict=True))
     log_mean = np.logaddexp.reduce(rows) - math.log(len(rows))
     weight = np.exp(rows - log_mean) + np.exp(columns - log_mean)  # 2 on average
@@ -51,7 +53,7 @@ def contributions(estimator: str, critic: Critic, x: Tensor, y: Tensor) -> Float
     return joint - log_mean - (weight - 2)
 
 
-def ceiling(n: int) -> float:
+def info_nce_limit(n: int) -> float:
     """Return what InfoNCE cannot exceed on n samples, in nats."""
     return math.log(n // _n_blocks(n))
 

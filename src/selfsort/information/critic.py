@@ -27,14 +27,7 @@ class Critic(nn.Module):
         Columns of x and y.
     hidden : sequence of int
         Widths of the hidden layers of each perceptron.
-
-    Attributes
-    ----------
-    ceiling : float
-        Scores above it count as it.
     """
-
-    ceiling = math.inf
 
     def __init__(self, n_x: int, n_y: int, hidden: Sequence[int]) -> None:
         super().__init__()
@@ -44,9 +37,8 @@ class Critic(nn.Module):
         """Return the scores of all pairs, shape (n, m)."""
         f, a = self.x(x).split([N_FACTORS, 1], 1)
         g, b = self.y(y).split([N_FACTORS, 1], 1)
-        first = torch.cat([f / math.sqrt(N_FACTORS), a, torch.ones_like(a)], 1)
-        scores = first @ torch.cat([g, torch.ones_like(b), b], 1).mT
-        return scores.clamp(max=self.ceiling) if self.ceiling < math.inf else scores
+        one_x, one_y = torch.ones_like(a), torch.ones_like(b)
+        return torch.cat([f / math.sqrt(N_FACTORS), a, one_x], 1) @ torch.cat([g, one_y, b], 1).mT
 
 
 class _Perceptron(nn.Module):

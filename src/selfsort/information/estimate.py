@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from selfsort.errors import DataError
 from selfsort.information.binned import binned_information
-from selfsort.information.bounds import ceiling
+from selfsort.information.bounds import info_nce_limit
 from selfsort.information.columns import MIN_SAMPLES, FloatArray, checked
 from selfsort.information.fitting import BATCH_SIZE, Part, Sampler, Settings, drawn, draws, fit, folds
 from selfsort.runtime import Progress, silent
@@ -30,8 +30,8 @@ ESTIMATORS = {
     "binned": "histogram, Miller-Madow correction",
 }
 _Z95 = 1.96
-#: InfoNCE is warned of from this share of its ceiling on: on Gaussians it lost 2 % there.
-_NEAR_CEILING = 1 / 3
+#: InfoNCE is warned of from this share of its limit on.
+_NEAR_LIMIT = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ def mutual_information(
     --------
     >>> x = np.arange(600) % 6
     >>> found = mutual_information(x, x // 2, "binned")  # y has three equally frequent values, all of them told by x
-    >>> round(found.value, 3), round(math.log(3), 3)
-    (1.09, 1.099)
+    >>> round(found.value, 2), round(math.log(3), 2)
+    (1.1, 1.1)
     """
     settings = Settings(n_steps, tuple(hidden), batch_size, learning_rate)
     _check(estimator, settings, n_samples, random_state)
@@ -205,8 +205,8 @@ def _neural(parts: list[Part], estimator: str, settings: Settings, session: Sess
 
 def _doubts(estimator: str, value: float, n: int) -> list[str]:
     """Return why a value of critics that were valued on n samples each is not to be trusted."""
-    limit = ceiling(n)
-    if estimator == "info-nce" and value > _NEAR_CEILING * limit:
+    limit = info_nce_limit(n)
+    if estimator == "info-nce" and value > _NEAR_LIMIT * limit:
         return [
             f"InfoNCE cannot exceed {limit:.2f} nats here, and is too low long before that: got {value:.2f}. "
             "Use the estimator auto."

@@ -132,16 +132,17 @@ def fit(part: Part, estimator: str, settings: Settings, session: Session, stage:
     objective = Objective(estimator, critic).to(device)
     n_epochs = -(-settings.n_steps // CHECK_STEPS)
     curve: Curve = []
-    kept = critic
+    kept, ceiling = critic, math.inf
 
     def look(epoch: int) -> bool:
-        nonlocal kept
-        curve.append((epoch * CHECK_STEPS, _value(objective, few)))
+        nonlocal kept, ceiling
+        value, highest = _value(estimator, critic, few)
+        curve.append((epoch * CHECK_STEPS, value))
         if part.endless:
             return False
         best = int(np.argmax([value for _, value in curve]))
         if best == epoch:
-            kept = copy.deepcopy(critic)
+            kept, ceiling = copy.deepcopy(critic), highest
         return epoch - best > PATIENCE * n_epochs
 
     plan = Plan(
@@ -151,38 +152,34 @@ def fit(part: Part, estimator: str, settings: Settings, session: Session, stage:
         weight_decay=0.0 if part.endless else WEIGHT_DECAY,
         schedule="cosine",
         warmup=0.05,
+        clip=1.0,  # e^T of a single pair may be most of a gradient
     )
     train(session, stage, objective, _batches(part.train, settings, session), plan, before_epoch=look)
     if len(curve) == n_epochs:  # not stopped
         look(n_epochs)
     if part.endless:
-        _value(objective, check)  # a ceiling from many samples
-    return contributions(estimator, kept, *_tensors(part.held_out, device)), curve
+        ceiling = _value(estimator, critic, check)[1]
+    return contributions(estimator, kept, *_tensors(part.held_out, device), ceiling), curve
 
 
 def _tensors(pair: Pair, device: torch.device) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(pair[0]).to(device), torch.from_numpy(pair[1]).to(device)
 
 
-def _value(objective: Objective, check: tuple[Tensor, Tensor]) -> float:
-    """Return the bound on samples, with the ceiling of scores that makes it largest.
+def _value(estimator: str, critic: Critic, check: tuple[Tensor, Tensor]) -> tuple[float, float]:
+    """Return the bound on samples, and the ceiling of scores that makes it largest.
 
     Of the random pairs one in millions may have a score so high that the mean of e^T is lost on it, where laws have
     heavy tails or the critic was trained by the Jensen-Shannon divergence, which hardly minds such a pair. A critic
     whose scores are cut off is a critic, so what it gives is a bound. (SMILE, Song & Ermon, ICLR 2020,
-    arXiv:1910.06222, cuts off random pairs alone, and is none.) InfoNCE needs no ceiling.
+    arXiv:1910.06222, cuts off random pairs alone, and is none.)
     """
-    estimator, critic = objective.estimator, objective.critic
-    critic.ceiling = math.inf
-    if estimator == "info-nce":
-        return float(contributions(estimator, critic, *check).mean())
     joint = paired(critic, *check)
-    found = {}
-    for share in _CEILINGS:
-        critic.ceiling = float(joint.quantile(share))
-        found[critic.ceiling] = float(contributions(estimator, critic, *check).mean())
-    critic.ceiling = max(found, key=found.__getitem__)
-    return found[critic.ceiling]
+    values = {}
+    for ceiling in [math.inf] if estimator == "info-nce" else [float(joint.quantile(share)) for share in _CEILINGS]:
+        values[ceiling] = float(contributions(estimator, critic, *check, ceiling).mean())
+    best = max(values, key=values.__getitem__)
+    return values[best], best
 
 
 def _batches(samples: Pair | Callable[[int, int], Pair], settings: Settings, session: Session) -> Batches:

@@ -60,7 +60,7 @@ def _place(path: Path, header: list[str], name: str) -> int:
 def _number(path: Path, line: int, name: str, row: list[str], place: int) -> float:
     text = row[place].strip() if place < len(row) else ""
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)  # Python's 1_000 is nobody else's
     except ValueError:
         value = math.nan
     if math.isfinite(value):

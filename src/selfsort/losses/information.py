@@ -73,7 +73,7 @@ def donsker_varadhan(
 
     References
     ----------
-    Belghazi et al., "Mutual Information Neural Estimation", ICML 2018, arXiv:1801.04062, equations 10 and 12.
+    Belghazi et al., "Mutual Information Neural Estimation", ICML 2018, arXiv:1801.04062, section 3.2.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def nwj(joint: Tensor, product: Tensor) -> dict[str, Tensor]:
     ----------
     Nguyen, Wainwright & Jordan, "Estimating divergence functionals and the likelihood ratio by convex risk
     minimization", IEEE Trans. Inf. Theory 2010, arXiv:0809.0853; as here in Poole et al., "On Variational Bounds of
-    Mutual Information", ICML 2019, arXiv:1905.06922, equation 6.
+    Mutual Information", ICML 2019, arXiv:1905.06922, section 2.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def jensen_shannon(joint: Tensor, product: Tensor) -> dict[str, Tensor]:
     References
     ----------
     Hjelm et al., "Learning deep representations by mutual information estimation and maximization", ICLR 2019,
-    arXiv:1808.06670, equation 4. Poole et al., ICML 2019, arXiv:1905.06922, section 2.4.
+    arXiv:1808.06670, equation 4. Poole et al., ICML 2019, arXiv:1905.06922, section 2.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def info_nce(scores: Tensor) -> dict[str, Tensor]:
     References
     ----------
     van den Oord, Li & Vinyals, "Representation Learning with Contrastive Predictive Coding", 2018, arXiv:1807.03748,
-    equation 4. Poole et al., ICML 2019, arXiv:1905.06922, equation 12.
+    section 2.3. Poole et al., ICML 2019, arXiv:1905.06922, section 2.
 
     Examples
     --------

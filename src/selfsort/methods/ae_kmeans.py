@@ -34,11 +34,8 @@ class AEKMeans(AutoencoderClusterer):
 
     def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
         session = self._session(work, samples)
-        self._autoencode(samples, session)
-        codes = self._encode(samples)
-        centers = self._start_centers(codes, samples, session)
-        found = kmeans(codes, len(centers), initial_centers=centers, seed=work.seed)
-        self.n_clusters_ = len(centers)
+        centers = self._start_clusters(samples, session).centers.detach().cpu().numpy()
+        found = kmeans(self._encode(samples), self.n_clusters_, initial_centers=centers, seed=work.seed)
         self.cluster_centers_, self.labels_, self.inertia_, _ = found
         self.history_ = session.history
 

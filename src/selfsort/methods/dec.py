@@ -10,39 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from selfsort.features.project import FloatArray
-from selfsort.losses.clustering import sharpened_target, student_t_log_assignment, target_divergence
+from selfsort.losses.clustering import sharpened_target, student_t_log_assignment
 from selfsort.methods.base import Work
 from selfsort.methods.pretrain import AutoencoderClusterer
-from selfsort.nets.autoencoder import Autoencoder
 from selfsort.training.loop import train
 from selfsort.training.schedule import Optimizer, Plan
-from selfsort.training.session import Session
-
-
-class _Sharpening(nn.Module):
-    """KL divergence from the sharpened target, plus the reconstruction if it has a weight."""
-
-    def __init__(self, net: Autoencoder, centers: FloatArray, n: int, weight: float, reconstruction: float) -> None:
-        super().__init__()
-        self.net = net
-        self.centers = nn.Parameter(torch.from_numpy(np.array(centers, np.float32)))
-        self.weights = weight, reconstruction
-        self.register_buffer("target", torch.zeros(n, len(centers)))
-        self.register_buffer("labels", torch.full((n,), -1))
-
-    def forward(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
-        code = self.net.encoder(x)
-        divergence = target_divergence(student_t_log_assignment(code, self.centers), self.target[rows])
-        weight, reconstruction = self.weights
-        if not reconstruction:
-            return {"loss": weight * divergence, "divergence": divergence}
-        error = (self.net.decoder(code).float() - x).square().mean()
-        loss = weight * divergence + reconstruction * error
-        return {"loss": loss, "divergence": divergence, "reconstruction": error}
 
 
 class DEC(AutoencoderClusterer):
@@ -57,9 +31,6 @@ class DEC(AutoencoderClusterer):
     ----------
     max_steps : int
         Most steps of this second stage, rounded up to whole intervals.
-    graph_steps : int
-        With ``init="graph"``: steps, rounded up to whole passes over the samples, in which the net learns the graph's
-        groups, before the targets are its own.
     update_interval : int
         Steps between two targets.
     tol : float
@@ -96,7 +67,6 @@ class DEC(AutoencoderClusterer):
     _weights: ClassVar[tuple[float, float]] = (1.0, 0.0)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = AutoencoderClusterer._parameter_constraints | {
         "max_steps": [Interval(Integral, 1, None, closed="left")],
-        "graph_steps": [Interval(Integral, 0, None, closed="left")],
         "update_interval": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, 1, closed="both")],
         "cluster_optimizer": [StrOptions({"adam", "sgd"})],
@@ -108,6 +78,7 @@ class DEC(AutoencoderClusterer):
         n_clusters: int | None = None,
         *,
         init: str = "graph",
+        graph_steps: int = 800,
         network: str = "auto",
         hidden: Sequence[int] = (500, 500, 2000),
         channels: Sequence[int] = (32, 64, 128),
@@ -118,7 +89,6 @@ class DEC(AutoencoderClusterer):
         optimizer: Optimizer = "adam",
         learning_rate: float = 1e-3,
         max_steps: int = 20_000,
-        graph_steps: int = 800,
         update_interval: int = 140,
         tol: float = 1e-3,
         cluster_optimizer: Optimizer = "sgd",
@@ -130,6 +100,7 @@ class DEC(AutoencoderClusterer):
         super().__init__(
             n_clusters,
             init=init,
+            graph_steps=graph_steps,
             network=network,
             hidden=hidden,
             channels=channels,
@@ -144,7 +115,6 @@ class DEC(AutoencoderClusterer):
             random_state=random_state,
         )
         self.max_steps = max_steps
-        self.graph_steps = graph_steps
         self.update_interval = update_interval
         self.tol = tol
         self.cluster_optimizer = cluster_optimizer
@@ -152,11 +122,7 @@ class DEC(AutoencoderClusterer):
 
     def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
         session = self._session(work, samples)
-        self._autoencode(samples, session)
-        centers = self._start_centers(self._encode(samples), samples, session)
-        objective = _Sharpening(self._net, centers, len(samples), *self._weights)
-        if self.init == "graph" and self.graph_steps:
-            self._learn_groups(objective, samples, session)
+        objective = self._start_clusters(samples, session, self._weights)
         n_epochs = -(-self.max_steps // self.update_interval)
         plan = Plan(n_epochs, self.cluster_learning_rate, self.cluster_optimizer, nesterov=False)
         batches = session.batches(
@@ -181,19 +147,8 @@ class DEC(AutoencoderClusterer):
         train(session, "cluster", objective, batches, plan, before_epoch=renew_target)
         self.n_steps_ = max((row["step"] for row in session.history if row["stage"] == "cluster"), default=0)
         self.cluster_centers_ = objective.centers.detach().float().cpu().numpy()
-        self.n_clusters_ = len(centers)
         self.labels_ = self._assignment(self._encode(samples)).argmax(1)
         self.history_ = session.history
-
-    def _learn_groups(self, objective: _Sharpening, samples: npt.NDArray[Any], session: Session) -> None:
-        """Train the net to tell the graph's groups apart, so that they are where clusters start."""
-        groups = torch.from_numpy(self._graph_labels(samples, session))
-        objective.target.copy_(one_hot(groups, len(objective.centers)))
-        batches = session.batches(samples, self.batch_size, lambda x, rows: (self._view(x), rows), stream=1)
-        plan = Plan(-(-self.graph_steps // len(batches)), 1e-3, schedule="one-cycle")
-        weights, objective.weights = objective.weights, (1.0, 1.0)
-        train(session, "graph", objective, batches, plan)
-        objective.weights = weights
 
     def _assignment(self, codes: FloatArray) -> FloatArray:
         log_q = student_t_log_assignment(torch.from_numpy(codes), torch.from_numpy(self.cluster_centers_))

@@ -8,14 +8,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from selfsort.augment import Augment
 from selfsort.errors import DataError
 from selfsort.features.project import FloatArray
+from selfsort.losses.clustering import student_t_log_assignment, target_divergence
 from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, outputs
 from selfsort.nets.autoencoder import Autoencoder, conv_autoencoder, dense_autoencoder
 from selfsort.training.loop import train
@@ -51,6 +54,28 @@ class Reconstruction(nn.Module):
         return {"loss": (self.net(x)[1].float() - x).square().mean()}
 
 
+class Sharpening(nn.Module):
+    """KL divergence from a target to the soft assignment of codes, plus the reconstruction if it has a weight."""
+
+    def __init__(self, net: Autoencoder, centers: FloatArray, n: int, weight: float, reconstruction: float) -> None:
+        super().__init__()
+        self.net = net
+        self.centers = nn.Parameter(torch.from_numpy(np.array(centers, np.float32)))
+        self.weights = weight, reconstruction
+        self.register_buffer("target", torch.zeros(n, len(centers)))
+        self.register_buffer("labels", torch.full((n,), -1))
+
+    def forward(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        code = self.net.encoder(x)
+        divergence = target_divergence(student_t_log_assignment(code, self.centers), self.target[rows])
+        weight, reconstruction = self.weights
+        if not reconstruction:
+            return {"loss": weight * divergence, "divergence": divergence}
+        error = (self.net.decoder(code).float() - x).square().mean()
+        loss = weight * divergence + reconstruction * error
+        return {"loss": loss, "divergence": divergence, "reconstruction": error}
+
+
 class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
     """Base of the methods that cluster the codes of an autoencoder.
 
@@ -61,6 +86,9 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
     init : {"graph", "kmeans", "random"}
         Where clusters start: at the means of the graph's groups, at k-means of the codes (20 starts), or at codes drawn
         at random.
+    graph_steps : int
+        With ``init="graph"``: steps, rounded up to whole passes over the samples, in which the net learns the graph's
+        groups beside reconstructing, so that codes show them. 0: clusters only start there.
     network : {"auto", "dense", "conv"}
         Auto is convolutional for images of 8 x 8 pixels or more, dense otherwise.
     hidden : sequence of int
@@ -92,6 +120,7 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = TrainedClusterer._parameter_constraints | {
         "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
         "init": [INIT],
+        "graph_steps": [Interval(Integral, 0, None, closed="left")],
         "network": [StrOptions({"auto", "dense", "conv"})],
         "hidden": ["array-like"],
         "channels": ["array-like"],
@@ -108,6 +137,7 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
         n_clusters: int | None = None,
         *,
         init: str = "graph",
+        graph_steps: int = 800,
         network: str = "auto",
         hidden: Sequence[int] = (500, 500, 2000),
         channels: Sequence[int] = (32, 64, 128),
@@ -123,6 +153,7 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init
+        self.graph_steps = graph_steps
         self.network = network
         self.hidden = hidden
         self.channels = channels
@@ -144,6 +175,23 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
         batches = session.batches(samples, self.batch_size, lambda x, _: (self._view(x),))
         stage = session.shared(self._fingerprint(session.seed, samples, "autoencode", _AUTOENCODER))
         train(stage, "autoencode", Reconstruction(self._scaling, self._net), batches, plan)
+
+    def _start_clusters(
+        self, samples: npt.NDArray[Any], session: Session, weights: tuple[float, float] = (1.0, 1.0)
+    ) -> Sharpening:
+        """Train the autoencoder, put centers among its codes, and let the net learn the graph's groups."""
+        self._autoencode(samples, session)
+        centers = self._start_centers(self._encode(samples), samples, session)
+        self.n_clusters_ = len(centers)
+        objective = Sharpening(self._net, centers, len(samples), 1.0, 1.0)
+        if self.init == "graph" and self.graph_steps:
+            groups = torch.from_numpy(self._graph_labels(samples, session))
+            objective.target.copy_(one_hot(groups, len(centers)))
+            batches = session.batches(samples, self.batch_size, lambda x, rows: (self._view(x), rows), stream=1)
+            plan = Plan(-(-self.graph_steps // len(batches)), 1e-3, schedule="one-cycle")
+            train(session, "graph", objective, batches, plan)
+        objective.weights = weights
+        return objective
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         conv = self.network == "conv" or (self.network == "auto" and len(shape) == 3 and min(shape[1:]) >= 8)

@@ -22,7 +22,7 @@ from selfsort.methods.base import SelfsortClusterer, Work, graph_start
 from selfsort.training.session import Session, resolve_device, resolve_precision
 
 #: Raise when the same data and parameters would give other weights: checkpoints of before are then refused.
-_VERSION = 1
+_VERSION = 2
 _CHUNK = 2048
 
 INIT = StrOptions({"graph", "kmeans", "random"})
