@@ -1,9 +1,10 @@
 """Speed of training: our loop against a plain one, and DEC end to end against ClustPy's.
 
-    SELFSORT_DATA=... python benchmarks/training.py [throughput] [pairs] [peer]
+    SELFSORT_DATA=... python benchmarks/training.py [throughput] [compiled] [pairs] [peer]
 
 throughput: images per second of each net. The plain loop is the usual one: float32, a DataLoader that transforms image
 by image, Adam; both see the same images, batch size and augmentation.
+compiled: the same steps with and without ``torch.compile``, and what compiling takes.
 pairs: the same for IIC, whose steps see two views of each image; and how near they come to the network's own speed.
 peer: needs CLUSTPY_PYTHON, the interpreter of an environment with clustpy, torch and a torchvision that matches it.
 """
@@ -99,13 +100,15 @@ def ours(net: nn.Module, images: np.ndarray, augmented: bool) -> None:
     train(Session(), "bench", Reconstruction(net), batches, Plan(1, 1e-3))
 
 
+NETS: dict[str, Callable[[], nn.Module]] = {
+    "dense autoencoder 784-500-500-2000-10": lambda: dense_autoencoder((1, 28, 28)),
+    "convolutional autoencoder 32-64-128-10": lambda: conv_autoencoder((1, 28, 28)),
+}
+
+
 def throughput() -> None:
     images = load_dataset("mnist", "train").images[:10_000]
-    nets: dict[str, Callable[[], nn.Module]] = {
-        "dense autoencoder 784-500-500-2000-10": lambda: dense_autoencoder((1, 28, 28)),
-        "convolutional autoencoder 32-64-128-10": lambda: conv_autoencoder((1, 28, 28)),
-    }
-    for name, make in nets.items():
+    for name, make in NETS.items():
         for augmented in (False, True):
             seconds: dict[str, list[float]] = {"plain": [], "ours": []}
             for loop in (plain, ours):
@@ -128,6 +131,30 @@ def throughput() -> None:
                 ratio=round(float(np.median(np.array(seconds["plain"]) / seconds["ours"])), 2),
                 precision=Session().fabric._precision.precision,
             )
+
+
+def compiled() -> None:
+    images = load_dataset("mnist", "train").images[:10_000]
+    for name, make in NETS.items():
+        found: dict[bool, list[float]] = {}
+        for compile_it in (False, True):
+            session = Session()
+            batches = Batches(images, BATCH, 0, lambda x, rows: (x.float() / 255,))
+            train(session, "bench", Reconstruction(make()), batches, Plan(1 + ROUNDS, 1e-3, compile=compile_it))
+            found[compile_it] = [row["seconds"] for row in session.history]
+        plain, fast = (float(np.median(seconds[1:])) for seconds in found.values())
+        record(
+            "training",
+            what="training with torch.compile, images/s",
+            net=name,
+            data="MNIST, 10,000 images",
+            protocol=f"batch {BATCH}, median of {ROUNDS} epochs after the first; {n_threads()} threads",
+            uncompiled=round(len(images) / plain),
+            ours=round(len(images) / fast),
+            ratio=round(plain / fast, 2),
+            compiling_seconds=round(found[True][0] - fast, 1),
+            precision=Session().fabric._precision.precision,
+        )
 
 
 class Twice(Dataset):
@@ -214,7 +241,9 @@ PEER = """
 import json, sys, time
 import torch
 library = torch.library.Library("torchvision", "DEF")  # what this build of torchvision lacks and DEC does not use
-for name in ("nms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d"):
+lacking = "nms qnms roi_align qroi_align roi_pool ps_roi_align ps_roi_pool deform_conv2d box_iou_rotated"
+lacking += "".join(f" _{name}_backward" for name in lacking.split())
+for name in lacking.split():
     library.define(f"{name}(Tensor x) -> Tensor")
 import numpy as np
 from clustpy.deep import DEC
@@ -271,5 +300,6 @@ def _scores(y: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    for part in sys.argv[1:] or ["throughput", "pairs", "peer"]:
-        {"throughput": throughput, "pairs": pairs, "peer": peer}[part]()
+    parts = {"throughput": throughput, "compiled": compiled, "pairs": pairs, "peer": peer}
+    for part in sys.argv[1:] or parts:
+        parts[part]()

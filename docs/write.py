@@ -85,12 +85,15 @@ def training() -> str:
     """Return the newest line of each figure of training."""
     newest = {(line["what"], line.get("net"), line["data"], line["protocol"]): line for line in _lines("training")}
     facts = {"what", "net", "data", "protocol", "ratio", "of_bare", "precision", "date", "commit", "machine"}
+    facts |= {"compiling_seconds"}
     rows = ["| what | data | protocol | the other | selfsort | times faster |", "|---" * 6 + "|"]
     for line in newest.values():
         figures = {key: _compared(value) for key, value in line.items() if key not in facts}
         ours = figures.pop("ours" if "ours" in figures else "selfsort")
         if "of_bare" in line:
             ours += f" ({line['of_bare']:.0%} of bare)"
+        if "compiling_seconds" in line:
+            ours += f" (after {line['compiling_seconds']:.0f} s of compiling)"
         other = "; ".join(f"{name}: {figure}" for name, figure in figures.items())
         what = ": ".join(line[key] for key in ("what", "net") if key in line)
         rows.append(f"| {what} | {line['data']} | {line['protocol']} | {other} | {ours} | {line['ratio']} |")

@@ -16,7 +16,7 @@ from selfsort import augment  # noqa: E402
 from selfsort.augment import Augment, Params, digits, simclr, strokes, strong, view, weak  # noqa: E402
 from selfsort.augment.draws import Draw  # noqa: E402
 
-RECIPES = {"weak": weak, "simclr": simclr, "strong": strong, "digits": digits, "strokes": strokes}
+RECIPES = augment.VIEWS
 EVERYTHING = Augment(
     crop=(0.3, 1),
     rotate=20,
@@ -292,7 +292,7 @@ def test_views_can_be_kept_as_json_and_hashed(settings):
 
 
 def test_recipes_are_the_public_names():
-    assert set(augment.__all__) == {"Augment", "Params", *RECIPES}
+    assert set(augment.__all__) == {"VIEWS", "Augment", "Params", *RECIPES}
     assert simclr(32).blur == 0
     assert simclr(224).sigma == (0.1, 2.0)
 

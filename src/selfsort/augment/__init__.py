@@ -9,9 +9,11 @@ turned and sheared is smoothed by one interpolation instead of three.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from selfsort.augment.view import Augment, Params
 
-__all__ = ["Augment", "Params", "digits", "simclr", "strokes", "strong", "weak"]
+__all__ = ["VIEWS", "Augment", "Params", "digits", "simclr", "strokes", "strong", "weak"]
 
 Size = int | tuple[int, int] | None
 
@@ -62,3 +64,7 @@ def digits(size: Size = None) -> Augment:
 def strokes(size: Size = None) -> Augment:
     """Return strong changes of shape and stroke, for pairs of views of handwriting, as IIC takes (arXiv:1807.06653)."""
     return Augment(size, rotate=25.0, shift=0.1, scale=(0.8, 1.2), stretch=0.2, shear=0.35, thicken=1.0)
+
+
+#: The views that methods take by name.
+VIEWS: dict[str, Callable[[], Augment]] = {view.__name__: view for view in (strokes, digits, simclr, strong, weak)}

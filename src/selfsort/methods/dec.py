@@ -14,7 +14,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from selfsort.features.project import FloatArray
 from selfsort.losses.clustering import sharpened_target, student_t_log_assignment
 from selfsort.methods.base import Work
-from selfsort.methods.pretrain import AutoencoderClusterer
+from selfsort.methods.pretrain import AutoencoderClusterer, need_images
+from selfsort.methods.trained import Scaling
 from selfsort.training.loop import train
 from selfsort.training.schedule import Optimizer, Plan
 
@@ -38,10 +39,11 @@ class DEC(AutoencoderClusterer):
     cluster_optimizer : {"adam", "sgd"}
         SGD has momentum 0.9.
     cluster_learning_rate : float
+    cluster_views : {"digits", "strokes", "simclr", "strong", "weak"} or None
+        As `views`, for this stage: targets come from the images as they are, and the net learns them from changed ones
+        (Guo et al., "Deep Embedded Clustering with Data Augmentation", ACML 2018). Changes should be small.
     others
-        See `selfsort.methods.pretrain.AutoencoderClusterer`. With `augment`, targets come from the images as they are,
-        and the net learns them from augmented ones (Guo et al., "Deep Embedded Clustering with Data Augmentation",
-        ACML 2018).
+        See `selfsort.methods.pretrain.AutoencoderClusterer`.
 
     Attributes
     ----------
@@ -71,6 +73,7 @@ class DEC(AutoencoderClusterer):
         "tol": [Interval(Real, 0, 1, closed="both")],
         "cluster_optimizer": [StrOptions({"adam", "sgd"})],
         "cluster_learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "cluster_views": AutoencoderClusterer._parameter_constraints["views"],
     }
 
     def __init__(
@@ -81,9 +84,9 @@ class DEC(AutoencoderClusterer):
         graph_steps: int = 800,
         network: str = "auto",
         hidden: Sequence[int] = (500, 500, 2000),
-        channels: Sequence[int] = (32, 64, 128),
+        channels: Sequence[int] = (16, 32, 64, 128),
         n_codes: int = 10,
-        augment: bool = False,
+        views: str | None = None,
         n_epochs: int = 50,
         batch_size: int = 256,
         optimizer: Optimizer = "adam",
@@ -93,6 +96,7 @@ class DEC(AutoencoderClusterer):
         tol: float = 1e-3,
         cluster_optimizer: Optimizer = "sgd",
         cluster_learning_rate: float = 0.01,
+        cluster_views: str | None = None,
         device: str = "auto",
         precision: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -105,7 +109,7 @@ class DEC(AutoencoderClusterer):
             hidden=hidden,
             channels=channels,
             n_codes=n_codes,
-            augment=augment,
+            views=views,
             n_epochs=n_epochs,
             batch_size=batch_size,
             optimizer=optimizer,
@@ -119,16 +123,18 @@ class DEC(AutoencoderClusterer):
         self.tol = tol
         self.cluster_optimizer = cluster_optimizer
         self.cluster_learning_rate = cluster_learning_rate
+        self.cluster_views = cluster_views
 
     def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
         session = self._session(work, samples)
         objective = self._start_clusters(samples, session, self._weights)
         n_epochs = -(-self.max_steps // self.update_interval)
         plan = Plan(n_epochs, self.cluster_learning_rate, self.cluster_optimizer, nesterov=False)
+        view = self._view(self.cluster_views)
         batches = session.batches(
             samples,
             self.batch_size,
-            lambda x, rows: (self._view(x), rows),
+            lambda x, rows: (view(x), rows),
             stream=2,
             steps_per_epoch=min(self.update_interval, self.max_steps),
         )
@@ -149,6 +155,10 @@ class DEC(AutoencoderClusterer):
         self.cluster_centers_ = objective.centers.detach().float().cpu().numpy()
         self.labels_ = self._assignment(self._encode(samples)).argmax(1)
         self.history_ = session.history
+
+    def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
+        need_images(shape, cluster_views=self.cluster_views)
+        super()._build(shape, scaling, seed)
 
     def _assignment(self, codes: FloatArray) -> FloatArray:
         log_q = student_t_log_assignment(torch.from_numpy(codes), torch.from_numpy(self.cluster_centers_))

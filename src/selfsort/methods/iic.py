@@ -22,7 +22,7 @@ from selfsort.features.kmeans import kmeans
 from selfsort.features.project import FloatArray, unit_rows
 from selfsort.losses.invariant import invariant_information
 from selfsort.methods.base import Work
-from selfsort.methods.pairs import VIEWS, Pairs
+from selfsort.methods.pairs import CHOICES, Pairs
 from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, outputs
 from selfsort.nets.backbones import BACKBONES, make_backbone
 from selfsort.nets.heads import Heads
@@ -83,7 +83,7 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
     n_heads : int
     n_fine : int or None
         Clusters of each fine head ("overclustering"); None: 5 per cluster, 0: no fine heads.
-    views : {"auto", "strokes", "digits", "simclr", "strong", "neighbors"}
+    views : {"auto", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
         See `selfsort.methods.pairs.Pairs`.
     regroup : bool
         Whether heads are shown better groupings. False: as published.
@@ -132,7 +132,7 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         "width": [Interval(Integral, 1, None, closed="left")],
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "n_fine": [Interval(Integral, 0, None, closed="left"), None],
-        "views": [VIEWS],
+        "views": [CHOICES],
         "regroup": ["boolean"],
         "start_steps": [Interval(Integral, 0, None, closed="left")],
         "n_epochs": [Interval(Integral, 1, None, closed="left")],

@@ -17,7 +17,7 @@ from selfsort.features.kmeans import kmeans, nearest_center
 from selfsort.features.project import FloatArray
 from selfsort.losses.information import donsker_varadhan, jensen_shannon, nwj
 from selfsort.methods.base import Work
-from selfsort.methods.pairs import VIEWS, Pairs
+from selfsort.methods.pairs import CHOICES, Pairs
 from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, outputs
 from selfsort.nets.backbones import BACKBONES, make_backbone
 from selfsort.training.loop import train
@@ -89,7 +89,7 @@ class MINE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
     bound : {"dv", "nwj", "jsd"}
         Donsker-Varadhan's with the corrected gradient, as published; Nguyen, Wainwright & Jordan's; or the
         Jensen-Shannon divergence, which is no estimate of information but the steadiest to train.
-    views : {"auto", "strokes", "digits", "simclr", "strong", "neighbors"}
+    views : {"auto", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
         See `selfsort.methods.pairs.Pairs`.
     n_epochs : int
         Passes over the samples, of at least 50 steps each.
@@ -129,7 +129,7 @@ class MINE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         "n_codes": [Interval(Integral, 1, None, closed="left")],
         "units": [Interval(Integral, 1, None, closed="left")],
         "bound": [StrOptions({"dv", "nwj", "jsd"})],
-        "views": [VIEWS],
+        "views": [CHOICES],
         "n_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
-from selfsort.augment import Augment, digits, simclr, strokes, strong
+from selfsort.augment import VIEWS
 from selfsort.errors import DataError
 from selfsort.features.groups import default_n_neighbors
 from selfsort.features.neighbors import nearest_neighbors
@@ -21,13 +20,8 @@ from selfsort.training.session import Session
 
 Pair = tuple[Tensor, Tensor]
 
-_RECIPES: dict[str, Callable[[], Augment]] = {
-    "strokes": strokes,
-    "digits": digits,
-    "simclr": simclr,
-    "strong": strong,
-}
-VIEWS = StrOptions({"auto", "neighbors", *_RECIPES})
+#: What `views` may be.
+CHOICES = StrOptions({"auto", "neighbors", *VIEWS})
 
 
 class Pairs:
@@ -38,7 +32,7 @@ class Pairs:
 
     Parameters
     ----------
-    views : {"auto", "strokes", "digits", "simclr", "strong", "neighbors"}
+    views : {"auto", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
         A view of the image by `selfsort.augment`, or one of the sample's nearest neighbors. Auto: neighbors for
         vectors, simclr for images in color, strokes for others (digits if a side is shorter than 16 pixels).
     samples : ndarray
@@ -67,7 +61,7 @@ class Pairs:
             self._neighbors = torch.from_numpy(_neighbors(samples, session))
             self._samples = samples
         else:
-            self._augment = _RECIPES[views]()
+            self._augment = VIEWS[views]()
 
     def __call__(self, samples: Tensor, rows: Tensor) -> Pair:
         """Return samples and second views, scaled, shape (batch, ...) each; `rows` are the samples' numbers."""

@@ -52,37 +52,49 @@ def _dense(widths: Sequence[int]) -> list[nn.Module]:
     return layers[:-1]
 
 
-def conv_autoencoder(shape: Sequence[int], channels: Sequence[int] = (32, 64, 128), n_codes: int = 10) -> Autoencoder:
-    """Return 3 x 3 convolutions that halve the image each, and their transposes.
+def conv_autoencoder(
+    shape: Sequence[int], channels: Sequence[int] = (16, 32, 64, 128), n_codes: int = 10
+) -> Autoencoder:
+    """Return 3 x 3 convolutions for images, and a lighter way back.
 
-    After Guo et al., "Deep Clustering with Convolutional Autoencoders", ICONIP 2017. The first and the last work on
-    squares of 2 x 2 pixels, which is what their 5 x 5 of stride 2 see, on four times the channels: processors are slow
-    where there is but one. There are fewer convolutions where a side of the image is shorter than 2^3 pixels.
+    All convolutions but the last halve the image by a maximum, as long as 2 x 2 pixels are left, and batch normalization
+    follows each. The decoder has no transpose of the last two, since the few numbers of a code give them nothing to work
+    on, and its last convolution draws squares of 2 x 2 pixels: processors are slow where there is but one channel.
+    After Guo et al., "Deep Clustering with Convolutional Autoencoders", ICONIP 2017, whose encoder halves by strides.
     """
     n_in, height, width = shape
-    channels = tuple(channels)[: max(1, int(math.log2(max(2, min(height, width)))))]
     sides = [(height, width)]
-    for _ in channels:
-        sides.append(((sides[-1][0] + 1) // 2, (sides[-1][1] + 1) // 2))
     encoder: list[nn.Module] = []
+    for i, (n_outer, n_inner) in enumerate(itertools.pairwise([n_in, *channels])):
+        halved = i < len(channels) - 1 and min(sides[-1]) >= 4
+        norm = max(sides[-1]) > 1  # one pixel per image is nothing to normalize by
+        encoder.append(_started(nn.Conv2d(n_outer, n_inner, 3, 1, 1, bias=not norm)))
+        if halved:
+            encoder.append(nn.MaxPool2d(2, ceil_mode=True))
+            sides.append(((sides[-1][0] + 1) // 2, (sides[-1][1] + 1) // 2))
+        encoder += [nn.BatchNorm2d(n_inner), nn.ReLU()] if norm else [nn.ReLU()]
+    start = max(len(sides) - 2, min(1, len(sides) - 1))  # which of `sides` the decoder begins with
     decoder: list[nn.Module] = []
-    depths = [n_in, *channels]
-    for i, (n_outer, n_inner) in enumerate(itertools.pairwise(depths)):
-        odd = [side % 2 for side in sides[i]]
-        if i == 0 and not any(odd):
-            encoder += [nn.PixelUnshuffle(2), _started(nn.Conv2d(4 * n_outer, n_inner, 3, 1, 1)), nn.ReLU()]
-            decoder = [_started(nn.Conv2d(n_inner, 4 * n_outer, 3, 1, 1)), nn.PixelShuffle(2)]
-            continue
-        encoder += [_started(nn.Conv2d(n_outer, n_inner, 3, 2, 1)), nn.ReLU()]
-        padding = tuple(1 - o for o in odd)  # what a stride of 2 cannot tell apart
-        back = nn.ConvTranspose2d(n_inner, n_outer, 3, 2, 1, output_padding=padding)
-        decoder = [_started(back), *([nn.ReLU()] if i else []), *decoder]
-    smallest = (channels[-1], *sides[-1])
-    n_flat = math.prod(smallest)
+    for i in range(start, 0, -1):
+        n_outer = channels[i - 2] if i > 1 else n_in
+        decoder += [*_doubled(channels[i - 1], n_outer, sides[i - 1]), nn.ReLU()]
+    decoder = decoder[:-1] or [_started(nn.Conv2d(channels[0], n_in, 3, 1, 1))]
+    first = (channels[max(start, 1) - 1], *sides[start])
+    to_code = _started(nn.Linear(channels[-1] * math.prod(sides[-1]), n_codes))
+    from_code = _started(nn.Linear(n_codes, math.prod(first)))
     return Autoencoder(
-        nn.Sequential(*encoder, nn.Flatten(), _started(nn.Linear(n_flat, n_codes))),
-        nn.Sequential(_started(nn.Linear(n_codes, n_flat)), nn.ReLU(), nn.Unflatten(1, smallest), *decoder),
+        nn.Sequential(*encoder, nn.Flatten(), to_code),
+        nn.Sequential(from_code, nn.ReLU(), nn.Unflatten(1, first), *decoder),
     )
+
+
+def _doubled(n_in: int, n_out: int, sides: tuple[int, int]) -> list[nn.Module]:
+    """Return a convolution that doubles images to these sides."""
+    odd = [side % 2 for side in sides]
+    if n_out < n_in / 4 and not any(odd):
+        return [_started(nn.Conv2d(n_in, 4 * n_out, 3, 1, 1)), nn.PixelShuffle(2)]
+    padding = tuple(1 - o for o in odd)  # what a stride of 2 cannot tell apart
+    return [_started(nn.ConvTranspose2d(n_in, n_out, 3, 2, 1, output_padding=padding))]
 
 
 def _started(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> nn.Module:

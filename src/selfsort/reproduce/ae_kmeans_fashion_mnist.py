@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from selfsort.reproduce.ae_kmeans_mnist import GRAPH_START
 from selfsort.reproduce.ae_kmeans_mnist import RECIPE as ON_MNIST
 from selfsort.reproduce.recipe import Row
 
@@ -10,7 +11,7 @@ RECIPE = replace(
     data="fashion-mnist",
     rows=(
         Row("pooled"),
-        Row("pooled", name="graph start", params={"init": "graph"}, begins_as="ae-kmeans-fashion-mnist/pooled"),
+        Row("pooled", name="graph start", params=GRAPH_START),
         Row("source"),
     ),
     source="no number that we could verify",

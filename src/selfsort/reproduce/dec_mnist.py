@@ -16,8 +16,7 @@ RECIPE = Recipe(
         "init": "kmeans",
         "network": "dense",
         "optimizer": "sgd",
-        "learning_rate": 1.0,
     },
-    full=Variant(minutes=4, params={"n_epochs": 300}),
-    cpu=Variant(minutes=25, params={"n_epochs": 120, "max_steps": 4_000}),
+    full=Variant(minutes=4, params={"learning_rate": 1.0, "n_epochs": 300}),
+    cpu=Variant(minutes=10, params={"learning_rate": 4.0, "n_epochs": 60, "max_steps": 8_000}),
 )
