@@ -13,7 +13,7 @@ from selfsort.errors import DataError
 torch = pytest.importorskip("torch")
 
 from selfsort import augment  # noqa: E402
-from selfsort.augment import Augment, Params, digits, simclr, strokes, strong, view, weak  # noqa: E402
+from selfsort.augment import Augment, Params, simclr, view  # noqa: E402
 from selfsort.augment.draws import Draw  # noqa: E402
 
 RECIPES = augment.VIEWS

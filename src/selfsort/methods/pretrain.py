@@ -65,6 +65,7 @@ class Sharpening(nn.Module):
         self.register_buffer("labels", torch.full((n,), -1))
 
     def forward(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """Return the loss of scaled samples and its terms; `rows` are the samples' numbers."""
         code = self.net.encoder(x)
         divergence = target_divergence(student_t_log_assignment(code, self.centers), self.target[rows])
         weight, reconstruction = self.weights
@@ -97,7 +98,7 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
     n_codes : int
         Length of a code.
     views : {"digits", "strokes", "simclr", "strong", "weak"} or None
-        How images are changed at random, each time anew, before the net sees them (`selfsort.augment`); None: not at all.
+        How images are changed at random before the net sees them, each time anew (`selfsort.augment`); None: not.
     n_epochs : int
         Passes over the samples to train the autoencoder.
     batch_size : int

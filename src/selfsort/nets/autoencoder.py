@@ -57,9 +57,10 @@ def conv_autoencoder(
 ) -> Autoencoder:
     """Return 3 x 3 convolutions for images, and a lighter way back.
 
-    All convolutions but the last halve the image by a maximum, as long as 2 x 2 pixels are left, and batch normalization
-    follows each. The decoder has no transpose of the last two, since the few numbers of a code give them nothing to work
-    on, and its last convolution draws squares of 2 x 2 pixels: processors are slow where there is but one channel.
+    All convolutions but the last halve the image by a maximum, as long as 2 x 2 pixels are left, and batch
+    normalization follows each. The decoder has no transpose of the last two, since the few numbers of a code give them
+    nothing to work on, and its last convolution draws squares of 2 x 2 pixels: processors are slow where there is but
+    one channel.
     After Guo et al., "Deep Clustering with Convolutional Autoencoders", ICONIP 2017, whose encoder halves by strides.
     """
     n_in, height, width = shape
