@@ -102,7 +102,7 @@ def ours(net: nn.Module, images: np.ndarray, augmented: bool) -> None:
 
 NETS: dict[str, Callable[[], nn.Module]] = {
     "dense autoencoder 784-500-500-2000-10": lambda: dense_autoencoder((1, 28, 28)),
-    "convolutional autoencoder 32-64-128-10": lambda: conv_autoencoder((1, 28, 28)),
+    "convolutional autoencoder 16-32-64-128-10": lambda: conv_autoencoder((1, 28, 28)),
 }
 
 
@@ -256,7 +256,7 @@ print(json.dumps({"seconds": time.perf_counter() - start}))
 """
 
 
-def peer(n: int = 70_000, epochs: int = 10, cluster_epochs: int = 5, n_seeds: int = 2) -> None:
+def peer(n: int = 70_000, epochs: int = 5, cluster_epochs: int = 3, n_seeds: int = 2) -> None:
     python = os.environ.get("CLUSTPY_PYTHON")
     if not python:
         raise SystemExit("Set CLUSTPY_PYTHON to the interpreter of an environment with clustpy.")

@@ -141,7 +141,7 @@ class DEC(AutoencoderClusterer):
 
         def renew_target(epoch: int) -> bool:
             objective.eval()
-            with torch.no_grad():
+            with torch.no_grad(), session.fabric.autocast():  # a target needs no more digits than training has
                 codes = torch.from_numpy(self._encode(samples)).to(objective.target.device)
                 assignment = student_t_log_assignment(codes, objective.centers).exp()
                 objective.target.copy_(sharpened_target(assignment))

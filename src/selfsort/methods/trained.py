@@ -195,7 +195,7 @@ def _inside(arrays: dict[str, npt.NDArray[Any]], name: str) -> Iterator[tuple[st
 def outputs(module: Callable[[Tensor], Tensor], samples: npt.NDArray[Any], device: torch.device) -> FloatArray:
     """Pass samples through a module a chunk at a time.
 
-    In float32 however it was trained, so that a sample's result hardly depends on its company.
+    Outside of autocast in float32 however it was trained, so that a sample's result hardly depends on its company.
 
     Parameters
     ----------
@@ -210,5 +210,5 @@ def outputs(module: Callable[[Tensor], Tensor], samples: npt.NDArray[Any], devic
     ndarray of float32, shape (n, ...)
     """
     chunks = [torch.from_numpy(samples[start : start + _CHUNK]) for start in range(0, len(samples), _CHUNK)]
-    values: FloatArray = torch.cat([module(chunk.to(device)).cpu() for chunk in chunks]).numpy()
+    values: FloatArray = torch.cat([module(chunk.to(device)).float().cpu() for chunk in chunks]).numpy()
     return values

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from selfsort.reproduce.dec_mnist import RECIPE as ON_MNIST
-from selfsort.reproduce.recipe import Row, Variant
+from selfsort.reproduce.recipe import Row
 
 RECIPE = replace(
     ON_MNIST,
@@ -13,5 +13,4 @@ RECIPE = replace(
         Row("source", begins_as="ae-kmeans-fashion-mnist/source"),
     ),
     source="DEC-keras, mean of 10 runs",
-    cpu=Variant(minutes=10, params={"learning_rate": 1.0, "n_epochs": 60, "max_steps": 8_000}),
 )

@@ -16,7 +16,8 @@ RECIPE = Recipe(
         "init": "kmeans",
         "network": "dense",
         "optimizer": "sgd",
+        "learning_rate": 1.0,
     },
-    full=Variant(minutes=4, params={"learning_rate": 1.0, "n_epochs": 300}),
-    cpu=Variant(minutes=10, params={"learning_rate": 4.0, "n_epochs": 60, "max_steps": 8_000}),
+    full=Variant(minutes=4, params={"n_epochs": 300}),
+    cpu=Variant(minutes=15, params={"n_epochs": 120, "max_steps": 4_000}),
 )
