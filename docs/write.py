@@ -97,7 +97,8 @@ def training() -> str:
         other = "; ".join(f"{name}: {figure}" for name, figure in figures.items())
         what = ": ".join(line[key] for key in ("what", "net") if key in line)
         rows.append(f"| {what} | {line['data']} | {line['protocol']} | {other} | {ours} | {line['ratio']} |")
-    return "\n".join(rows)
+    places = dict.fromkeys(line["machine"] for line in newest.values())
+    return "\n".join([*rows, "", f"Measured on: {'; '.join(places)}."])
 
 
 def _compared(value: Any) -> str:
