@@ -4,6 +4,8 @@ from selfsort.reproduce.recipe import Recipe, Row, Variant
 
 GRAPH_START = {"init": "graph", "optimizer": "adam", "learning_rate": 1e-3, "n_epochs": 10}
 
+HALF = {"learning_rate": 4.0}  # half as many images are half as many steps; at 8 training diverges
+
 RECIPE = Recipe(
     title="Autoencoder + k-means",
     method="ae-kmeans",
@@ -11,7 +13,7 @@ RECIPE = Recipe(
     rows=(
         Row("pooled", {"acc": 0.88, "nmi": 0.81}),
         Row("pooled", name="graph start", params=GRAPH_START),
-        Row("source", {"nmi": 0.744}),
+        Row("source", {"nmi": 0.744}, params=HALF),
     ),
     source="pooled: DEC-keras, 300 epochs of SGD; source: sigmoid codes, 500 epochs of Adam, batch 2048",
     params={
