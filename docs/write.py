@@ -85,20 +85,25 @@ def training() -> str:
     """Return the newest line of each figure of training."""
     newest = {(line["what"], line.get("net"), line["data"], line["protocol"]): line for line in _lines("training")}
     facts = {"what", "net", "data", "protocol", "ratio", "of_bare", "precision", "date", "commit", "machine"}
-    facts |= {"compiling_seconds"}
     rows = ["| what | data | protocol | the other | selfsort | times faster |", "|---" * 6 + "|"]
+    compiled = []
     for line in newest.values():
+        if "compiled" in line:
+            compiled.append(
+                f"{line['net']} {line['ratio']} times as fast ({line['uncompiled']:,} and {line['compiled']:,} "
+                f"images/s) after {line['compiling_seconds']:.0f} s of compiling"
+            )
+            continue
         figures = {key: _compared(value) for key, value in line.items() if key not in facts}
         ours = figures.pop("ours" if "ours" in figures else "selfsort")
         if "of_bare" in line:
             ours += f" ({line['of_bare']:.0%} of bare)"
-        if "compiling_seconds" in line:
-            ours += f" (after {line['compiling_seconds']:.0f} s of compiling)"
         other = "; ".join(f"{name}: {figure}" for name, figure in figures.items())
         what = ": ".join(line[key] for key in ("what", "net") if key in line)
         rows.append(f"| {what} | {line['data']} | {line['protocol']} | {other} | {ours} | {line['ratio']} |")
     places = dict.fromkeys(line["machine"] for line in newest.values())
-    return "\n".join([*rows, "", f"Measured on: {'; '.join(places)}."])
+    notes = [f"With `torch.compile`: {'; '.join(compiled)}.", f"Measured on: {'; '.join(places)}."]
+    return "\n".join([*rows, "", "\n\n".join(notes)])
 
 
 def _compared(value: Any) -> str:
@@ -111,7 +116,7 @@ def reproduced(method: str | None = None) -> str:
     """Return published figures beside ours, of one method or of all: the newest line of each way to run a recipe."""
     newest = {(line["recipe"], line["variant"], line["row"], line["protocol"]): line for line in _lines("reproduce")}
     names = [name for name in RECIPES if method in (None, load_recipe(name).method)]
-    lines = [line for line in newest.values() if line["recipe"] in names]
+    lines = [line for line in newest.values() if line["recipe"] in names and _is_current(line)]
     lines.sort(key=lambda line: (names.index(line["recipe"]), line["variant"]))
     if not lines:
         return "No figures yet."
@@ -119,6 +124,17 @@ def reproduced(method: str | None = None) -> str:
     places = dict.fromkeys(f"{line['variant']}: {_place(line)}" for line in lines)
     notes = dict.fromkeys(f"`{line['recipe']}`: {line['note']}" for line in lines if line["note"])
     return "\n".join(["\n\n".join(parts), "", f"Measured on: {'; '.join(places)}.", *(f"\n{note}" for note in notes)])
+
+
+def _is_current(line: dict[str, Any]) -> bool:
+    """Return whether a measured row still has the settings of its recipe."""
+    recipe = load_recipe(line["recipe"])
+    params = [
+        {**recipe.params, **getattr(recipe, line["variant"]).params, **row.params}
+        for row in recipe.rows
+        if row.name == line["row"] and line["protocol"].startswith(PROTOCOLS[row.protocol])
+    ]
+    return line["params"] in json.loads(json.dumps(params))
 
 
 def _kinds(lines: list[dict[str, Any]]) -> list[tuple[str, ...]]:

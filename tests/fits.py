@@ -12,7 +12,7 @@ CODES = {"n_clusters": 10, "width": 4, "n_codes": 4, "units": 32, "n_epochs": 1,
 METHODS = {
     "kmeans": {"n_clusters": 10},
     "graph": {},
-    "ae-kmeans": SMALL,
+    "ae-kmeans": SMALL | {"graph_steps": 21},
     "dec": SHORT,
     "idec": SHORT,
     "iic": FEW,

@@ -66,9 +66,10 @@ def test_idec_goes_on_reconstructing(images):
     assert error[IDEC] < 0.8 * error[DEC]
 
 
-def test_views_change_what_is_learned_and_not_what_is_predicted(images):
+@pytest.mark.parametrize("views", [{"views": "strokes"}, {"cluster_views": "digits"}], ids=lambda v: next(iter(v)))
+def test_views_change_what_is_learned_and_not_what_is_predicted(images, views):
     plain = DEC(10, graph_steps=14, **SHORT).fit(images)
-    model = DEC(10, graph_steps=14, views="strokes", cluster_views="digits", **SHORT).fit(images)
+    model = DEC(10, graph_steps=14, **views, **SHORT).fit(images)
     assert np.abs(model.transform(images) - plain.transform(images)).max() > 0.01
     assert np.array_equal(model.transform(images), model.transform(images))
     assert np.array_equal(model.predict(images), model.labels_)

@@ -30,7 +30,7 @@ SHORT = {"max_steps": 40, "graph_steps": 45, "update_interval": 10}
 ESTIMATORS = [
     KMeans(n_clusters=3, n_init=3),
     GraphClusterer(),
-    AEKMeans(**SMALL),
+    AEKMeans(graph_steps=45, **SMALL),
     DEC(**SMALL, **SHORT),
     IDEC(**SMALL, **SHORT),
     IIC(width=2, n_heads=2, n_epochs=2, start_steps=50, learning_rate=0.01),

@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from selfsort.augment import VIEWS  # noqa: E402
 from selfsort.errors import DataError  # noqa: E402
 from selfsort.features.bottleneck import grouped_information, information_groups  # noqa: E402
 from selfsort.losses.invariant import invariant_information, log_joint  # noqa: E402
@@ -118,7 +119,7 @@ def test_neighbors_are_others_and_near():
     assert not torch.equal(draw(torch.from_numpy(X), rows)[1], second)
 
 
-@pytest.mark.parametrize("views", ["auto", "strokes", "digits", "simclr", "strong"])
+@pytest.mark.parametrize("views", ["auto", *VIEWS])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_second_view_of_an_image_is_another(views, channels):
     images = np.random.default_rng(0).integers(0, 256, (4, channels, 16, 16)).astype(np.uint8)

@@ -46,7 +46,7 @@ def identical(a, b):
         assert np.array_equal(np.load(a / f"{name}.npy"), np.load(b / f"{name}.npy"), equal_nan=True), name
 
 
-@pytest.mark.parametrize("stage", ["autoencode", "cluster", "map", "report"])
+@pytest.mark.parametrize("stage", ["autoencode", "graph", "cluster", "map", "report"])
 def test_resume_after_an_interrupt_in_any_stage(library, few, tmp_path, stage):
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):

@@ -9,6 +9,15 @@ from selfsort.nets.heads import Heads  # noqa: E402
 
 
 @pytest.mark.parametrize("side", [(1, 1), (2, 3), (7, 7), (8, 8), (28, 28), (31, 17), (32, 32)])
+@pytest.mark.parametrize("depths", [(8,), (4, 8), (4, 8, 16), (4, 8, 16, 32, 64)])
+def test_images_come_back_in_their_shape_from_any_depth(side, depths):
+    images = torch.rand(2, 3, *side)
+    codes, back = conv_autoencoder(images.shape[1:], depths, n_codes=4)(images)
+    assert codes.shape == (2, 4)
+    assert back.shape == images.shape
+
+
+@pytest.mark.parametrize("side", [(1, 1), (7, 7), (28, 28), (31, 17)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_come_back_in_their_shape(side, channels):
     images = torch.rand(2, channels, *side)

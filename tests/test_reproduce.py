@@ -159,8 +159,16 @@ def test_a_recipe_goes_on_from_the_one_that_it_begins_as(monkeypatch, tmp_path):
         monkeypatch.setitem(RECIPES, name, name)
     options = {"device": "cpu", "n_seeds": 1}
     trained = []
-    monkeypatch.setattr(AEKMeans, "_view", lambda self, x: trained.append(1) or AutoencoderClusterer._view(self, x))
-    monkeypatch.setattr(DEC, "_view", lambda self, x: trained.append(2) or AutoencoderClusterer._view(self, x))
+
+    def counted(number):
+        def view(self, name):
+            seen = AutoencoderClusterer._view(self, name)
+            return lambda x: trained.append(number) or seen(x)
+
+        return view
+
+    monkeypatch.setattr(AEKMeans, "_view", counted(1))
+    monkeypatch.setattr(DEC, "_view", counted(2))
     reproduce("first", tmp_path, **options)
     n_steps = 2 * (1797 // 256)
     assert trained == [1] * n_steps

@@ -67,4 +67,4 @@ def strokes(size: Size = None) -> Augment:
 
 
 #: The views that methods take by name.
-VIEWS: dict[str, Callable[[], Augment]] = {view.__name__: view for view in (strokes, digits, simclr, strong, weak)}
+VIEWS: dict[str, Callable[[Size], Augment]] = {view.__name__: view for view in (strokes, digits, simclr, strong, weak)}

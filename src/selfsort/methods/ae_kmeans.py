@@ -1,4 +1,4 @@
-"""Autoencoder, then k-means of its codes."""
+"""Autoencoder, whose codes learn the graph's groups, then k-means of the codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from selfsort.methods.pretrain import AutoencoderClusterer
 
 
 class AEKMeans(AutoencoderClusterer):
-    """Train an autoencoder, then cluster its codes by k-means.
+    """Train an autoencoder, let its codes learn the graph's groups, then cluster them by k-means.
+
+    As published (``init="kmeans"`` or ``"random"``) there is nothing between the autoencoder and k-means.
 
     Parameters and attributes are those of `selfsort.methods.pretrain.AutoencoderClusterer`, and:
 
@@ -27,7 +29,7 @@ class AEKMeans(AutoencoderClusterer):
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> X = np.repeat(np.eye(3) * 10, 50, axis=0) + rng.normal(size=(150, 3))
-    >>> model = AEKMeans(3, hidden=(32,), n_codes=2, n_epochs=5, random_state=0).fit(X)
+    >>> model = AEKMeans(3, hidden=(32,), n_codes=2, n_epochs=5, graph_steps=50, random_state=0).fit(X)
     >>> model.transform(X).shape, len(set(model.labels_))
     ((150, 2), 3)
     """

@@ -14,8 +14,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from selfsort.features.project import FloatArray
 from selfsort.losses.clustering import sharpened_target, student_t_log_assignment
 from selfsort.methods.base import Work
-from selfsort.methods.pretrain import AutoencoderClusterer, need_images
-from selfsort.methods.trained import Scaling
+from selfsort.methods.pretrain import AutoencoderClusterer
+from selfsort.methods.trained import Scaling, need_images
 from selfsort.training.loop import train
 from selfsort.training.schedule import Optimizer, Plan
 
@@ -31,7 +31,7 @@ class DEC(AutoencoderClusterer):
     Parameters
     ----------
     max_steps : int
-        Most steps of this second stage, rounded up to whole intervals.
+        Most steps of the cluster stage, rounded up to whole intervals.
     update_interval : int
         Steps between two targets.
     tol : float
@@ -48,7 +48,7 @@ class DEC(AutoencoderClusterer):
     Attributes
     ----------
     n_steps_ : int
-        Steps of the second stage that were taken.
+        Steps of the cluster stage that were taken.
     cluster_centers_ : ndarray of float32, shape (n_clusters_, n_codes)
 
     References
@@ -60,7 +60,7 @@ class DEC(AutoencoderClusterer):
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> X = np.repeat(np.eye(3) * 10, 50, axis=0) + rng.normal(size=(150, 3))
-    >>> model = DEC(3, hidden=(32,), n_codes=2, n_epochs=5, max_steps=20, random_state=0).fit(X)
+    >>> model = DEC(3, hidden=(32,), n_codes=2, n_epochs=5, graph_steps=50, max_steps=20, random_state=0).fit(X)
     >>> model.predict_proba(X).shape
     (150, 3)
     """
@@ -127,7 +127,9 @@ class DEC(AutoencoderClusterer):
 
     def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
         session = self._session(work, samples)
-        objective = self._start_clusters(samples, session, self._weights)
+        objective = self._start_clusters(samples, session)
+        objective.weights = self._weights
+        objective.register_buffer("labels", torch.full((len(samples),), -1))
         n_epochs = -(-self.max_steps // self.update_interval)
         plan = Plan(n_epochs, self.cluster_learning_rate, self.cluster_optimizer, nesterov=False)
         view = self._view(self.cluster_views)

@@ -11,11 +11,10 @@ from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
 from selfsort.augment import VIEWS
-from selfsort.errors import DataError
 from selfsort.features.groups import default_n_neighbors
 from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import unit_rows
-from selfsort.methods.trained import Scaling
+from selfsort.methods.trained import Scaling, need_images
 from selfsort.training.session import Session
 
 Pair = tuple[Tensor, Tensor]
@@ -47,21 +46,16 @@ class Pairs:
     """
 
     def __init__(self, views: str, samples: npt.NDArray[Any], scaling: Scaling, session: Session) -> None:
-        images = samples.ndim == 4
         if views == "auto":
             views = _fitting(samples.shape[1:])
-        if views != "neighbors" and not images:
-            raise DataError(
-                f"views={views!r} needs images of shape (n, c, h, w): got features of shape (n, {samples.shape[1]}). "
-                "Pass views='neighbors'."
-            )
+        need_images(samples.shape[1:], views=None if views == "neighbors" else views)
         self.scaling = scaling
         self._augment = None
         if views == "neighbors":
             self._neighbors = torch.from_numpy(_neighbors(samples, session))
             self._samples = samples
         else:
-            self._augment = VIEWS[views]()
+            self._augment = VIEWS[views](samples.shape[2:])
 
     def __call__(self, samples: Tensor, rows: Tensor) -> Pair:
         """Return samples and second views, scaled, shape (batch, ...) each; `rows` are the samples' numbers."""

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from selfsort.augment import VIEWS
-from selfsort.errors import DataError
 from selfsort.features.project import FloatArray
 from selfsort.losses.clustering import student_t_log_assignment, target_divergence
-from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, outputs
+from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, need_images, outputs
 from selfsort.nets.autoencoder import Autoencoder, conv_autoencoder, dense_autoencoder
 from selfsort.training.loop import train
 from selfsort.training.schedule import Optimizer, Plan, Schedule
@@ -53,16 +52,31 @@ class Reconstruction(nn.Module):
         return {"loss": (self.net(x)[1].float() - x).square().mean()}
 
 
-class Sharpening(nn.Module):
-    """KL divergence from a target to the soft assignment of codes, plus the reconstruction if it has a weight."""
+class Assignment(nn.Module):
+    """KL divergence of the codes' soft assignment to centers from a target, plus the reconstruction's squared error.
 
-    def __init__(self, net: Autoencoder, centers: FloatArray, n: int, weight: float, reconstruction: float) -> None:
+    Parameters
+    ----------
+    net : Autoencoder
+    centers : ndarray of float32, shape (k, n_codes)
+        Where they start; they are trained too.
+    n : int
+        Samples.
+
+    Attributes
+    ----------
+    weights : (float, float)
+        Of divergence and reconstruction; a reconstruction of weight 0 is not computed.
+    target : Tensor, shape (n, k)
+        Rows of probabilities: what the assignment of each sample shall be.
+    """
+
+    def __init__(self, net: Autoencoder, centers: FloatArray, n: int) -> None:
         super().__init__()
         self.net = net
         self.centers = nn.Parameter(torch.from_numpy(np.array(centers, np.float32)))
-        self.weights = weight, reconstruction
+        self.weights = 1.0, 1.0
         self.register_buffer("target", torch.zeros(n, len(centers)))
-        self.register_buffer("labels", torch.full((n,), -1))
 
     def forward(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
         """Return the loss of scaled samples and its terms; `rows` are the samples' numbers."""
@@ -88,7 +102,8 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
         at random.
     graph_steps : int
         With ``init="graph"``: steps, rounded up to whole passes over the samples, in which the net learns the graph's
-        groups beside reconstructing, so that codes show them. 0: clusters only start there.
+        groups beside reconstructing, so that codes show them; by Adam with a largest learning rate of 0.003, whatever
+        the autoencoder's. 0: clusters only start there.
     network : {"auto", "dense", "conv"}
         Auto is convolutional for images of 8 x 8 pixels or more, dense otherwise.
     hidden : sequence of int
@@ -177,14 +192,12 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
         stage = session.shared(self._fingerprint(session.seed, samples, "autoencode", _AUTOENCODER))
         train(stage, "autoencode", Reconstruction(self._scaling, self._net), batches, plan)
 
-    def _start_clusters(
-        self, samples: npt.NDArray[Any], session: Session, weights: tuple[float, float] = (1.0, 1.0)
-    ) -> Sharpening:
+    def _start_clusters(self, samples: npt.NDArray[Any], session: Session) -> Assignment:
         """Train the autoencoder, put centers among its codes, and let the net learn the graph's groups."""
         self._autoencode(samples, session)
         centers = self._start_centers(self._encode(samples), samples, session)
         self.n_clusters_ = len(centers)
-        objective = Sharpening(self._net, centers, len(samples), 1.0, 1.0)
+        objective = Assignment(self._net, centers, len(samples))
         if self.init == "graph" and self.graph_steps:
             groups = torch.from_numpy(self._graph_labels(samples, session))
             objective.target.copy_(one_hot(groups, len(centers)))
@@ -192,7 +205,6 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
             batches = session.batches(samples, self.batch_size, lambda x, rows: (view(x), rows), stream=1)
             plan = Plan(-(-self.graph_steps // len(batches)), _GRAPH_RATE, schedule="one-cycle")
             train(session, "graph", objective, batches, plan)
-        objective.weights = weights
         return objective
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
@@ -209,7 +221,8 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
         """Return what the net sees of samples: scaled, and changed as `name` says."""
         if name is None:
             return self._scaling
-        change = VIEWS[name]()
+        _, height, width = self._sample_shape
+        change = VIEWS[name]((height, width))
         return lambda x: change(self._scaling(x))
 
     def _encode(self, samples: npt.NDArray[Any]) -> FloatArray:
@@ -250,13 +263,3 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-def need_images(shape: tuple[int, ...], **settings: str | None) -> None:
-    """Raise `DataError` if one of the settings is given and the samples are no images."""
-    for name, value in settings.items():
-        if value is not None and len(shape) < 3:
-            raise DataError(
-                f"{name}={value!r} needs images of shape (n, c, h, w): got features of shape (n, {shape[0]}). "
-                "Leave it out."
-            )

@@ -22,7 +22,7 @@ from selfsort.methods.base import SelfsortClusterer, Work, graph_start
 from selfsort.training.session import Session, resolve_device, resolve_precision
 
 #: Raise when the same data and parameters would give other weights: checkpoints of before are then refused.
-_VERSION = 2
+_VERSION = 3
 _CHUNK = 2048
 
 INIT = StrOptions({"graph", "kmeans", "random"})
@@ -212,3 +212,26 @@ def outputs(module: Callable[[Tensor], Tensor], samples: npt.NDArray[Any], devic
     chunks = [torch.from_numpy(samples[start : start + _CHUNK]) for start in range(0, len(samples), _CHUNK)]
     values: FloatArray = torch.cat([module(chunk.to(device)).float().cpu() for chunk in chunks]).numpy()
     return values
+
+
+def need_images(shape: tuple[int, ...], **settings: str | None) -> None:
+    """Refuse settings that are for images where samples are none.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of one sample.
+    **settings : str or None
+        By name; those that are None are fine anywhere.
+
+    Raises
+    ------
+    DataError
+        If one is given and the samples are no images.
+    """
+    for name, value in settings.items():
+        if value is not None and len(shape) < 3:
+            raise DataError(
+                f"{name}={value!r} needs images of shape (n, c, h, w): got features of shape (n, {shape[0]}). "
+                "Leave it out."
+            )

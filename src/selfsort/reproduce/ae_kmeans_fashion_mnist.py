@@ -9,6 +9,7 @@ from selfsort.reproduce.recipe import Row
 RECIPE = replace(
     ON_MNIST,
     data="fashion-mnist",
+    note="",
     rows=(
         Row("pooled"),
         Row("pooled", name="graph start", params=GRAPH_START),

@@ -3,8 +3,7 @@
 from selfsort.reproduce.recipe import Recipe, Row, Variant
 
 GRAPH_START = {"init": "graph", "optimizer": "adam", "learning_rate": 1e-3, "n_epochs": 10}
-
-HALF = {"learning_rate": 4.0}  # half as many images are half as many steps; at 8 training diverges
+FASTER = {"learning_rate": 4.0}
 
 RECIPE = Recipe(
     title="Autoencoder + k-means",
@@ -13,7 +12,7 @@ RECIPE = Recipe(
     rows=(
         Row("pooled", {"acc": 0.88, "nmi": 0.81}),
         Row("pooled", name="graph start", params=GRAPH_START),
-        Row("source", {"nmi": 0.744}, params=HALF),
+        Row("source", {"nmi": 0.744}, name="learning rate 4", params=FASTER),
     ),
     source="pooled: DEC-keras, 300 epochs of SGD; source: sigmoid codes, 500 epochs of Adam, batch 2048",
     params={
@@ -23,6 +22,7 @@ RECIPE = Recipe(
         "optimizer": "sgd",
         "learning_rate": 1.0,
     },
+    note="The source split has half as many images, so half as many steps; it is trained with a larger learning rate.",
     full=Variant(minutes=3, params={"n_epochs": 300}),
     cpu=Variant(minutes=13, params={"n_epochs": 120}),
 )

@@ -8,6 +8,7 @@ from selfsort.reproduce.recipe import Row
 RECIPE = replace(
     ON_MNIST,
     data="fashion-mnist",
+    note="",
     rows=(
         Row("pooled", {"acc": 0.62, "nmi": 0.65}, begins_as="ae-kmeans-fashion-mnist/pooled"),
         Row("source", begins_as="ae-kmeans-fashion-mnist/source"),

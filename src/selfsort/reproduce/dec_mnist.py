@@ -1,6 +1,6 @@
 """DEC as published, on MNIST."""
 
-from selfsort.reproduce.ae_kmeans_mnist import HALF
+from selfsort.reproduce.ae_kmeans_mnist import FASTER
 from selfsort.reproduce.recipe import Recipe, Row, Variant
 
 RECIPE = Recipe(
@@ -9,7 +9,13 @@ RECIPE = Recipe(
     data="mnist",
     rows=(
         Row("pooled", {"acc": 0.91, "nmi": 0.87}, begins_as="ae-kmeans-mnist/pooled"),
-        Row("source", {"nmi": 0.765}, params=HALF, begins_as="ae-kmeans-mnist/source"),
+        Row(
+            "source",
+            {"nmi": 0.765},
+            name="learning rate 4",
+            params=FASTER,
+            begins_as="ae-kmeans-mnist/source-learning-rate-4",
+        ),
     ),
     source="pooled: DEC-keras, mean of 10 runs; source: NMI on the 14,700 images that were not fitted",
     params={
@@ -19,6 +25,7 @@ RECIPE = Recipe(
         "optimizer": "sgd",
         "learning_rate": 1.0,
     },
+    note="The source split has half as many images, so half as many steps; its autoencoder has a larger learning rate.",
     full=Variant(minutes=4, params={"n_epochs": 300}),
     cpu=Variant(minutes=15, params={"n_epochs": 120, "max_steps": 4_000}),
 )

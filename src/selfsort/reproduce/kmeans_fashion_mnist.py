@@ -8,6 +8,6 @@ from selfsort.reproduce.recipe import Row
 RECIPE = replace(
     ON_MNIST,
     data="fashion-mnist",
-    rows=(Row("source"), Row("pooled")),
+    rows=(Row("source"), Row("source", name="spherical", params={"spherical": True}), Row("pooled")),
     source="no number that we could verify",
 )

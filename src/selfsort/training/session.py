@@ -60,6 +60,7 @@ class Session:
     checkpoint_seconds: float = 60.0
     history: list[dict[str, Any]] = field(default_factory=list)
     given_fabric: Fabric | None = None
+    kept: dict[str, dict[str, npt.NDArray[Any]]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def fabric(self) -> Fabric:
@@ -126,7 +127,14 @@ class Session:
                 ) from error
 
     def keep(self, name: str, compute: Callable[[], dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
-        """Compute arrays, or read those that a run of the same fit kept before it was killed."""
+        """Compute arrays once for this fit, or read those that a run of it kept before it was killed."""
+        if name not in self.kept:
+            self.kept[name] = self._read_or_compute(name, compute)
+        return self.kept[name]
+
+    def _read_or_compute(
+        self, name: str, compute: Callable[[], dict[str, npt.NDArray[Any]]]
+    ) -> dict[str, npt.NDArray[Any]]:
         path = self.path(f"{name}-{self.fingerprint}.npz")
         if path is not None and path.exists():
             damaged = (OSError, ValueError, EOFError, zipfile.BadZipFile)
