@@ -36,7 +36,7 @@ types: $(DEV)/.stamp ## check the types
 	$(RUN) mypy
 
 test: lint types ## lint, types, and all tests and doctests that are not slow
-	$(RUN) pytest -m "not slow" --doctest-modules
+	OMP_NUM_THREADS=1 $(RUN) pytest -m "not slow" --doctest-modules -n auto --maxprocesses 8
 
 test-slow: $(DEV)/.stamp ## runs on real data that take minutes
 	$(RUN) pytest -m slow tests

@@ -25,8 +25,8 @@ class DEC(AutoencoderClusterer):
 
     After the autoencoder, codes z and centers mu have the soft assignment q (Student's t). Every `update_interval`
     steps a target p is made of q of all samples, squared and divided by the clusters' sizes, and encoder and centers
-    are trained to bring q to p. It ends when at most a share `tol` of the samples changed their cluster since the last
-    target.
+    are trained to bring q to p. It ends when less than a share `tol` of the samples changed their cluster since the
+    last target.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class DEC(AutoencoderClusterer):
     update_interval : int
         Steps between two targets.
     tol : float
-        Share of samples.
+        Share of samples; 0: all steps are taken.
     cluster_optimizer : {"adam", "sgd"}
         SGD has momentum 0.9.
     cluster_learning_rate : float
@@ -150,7 +150,7 @@ class DEC(AutoencoderClusterer):
                 labels = assignment.argmax(1)
                 changed = float((labels != objective.labels).float().mean())
                 objective.labels.copy_(labels)
-            return epoch > 0 and changed <= self.tol
+            return epoch > 0 and changed < self.tol
 
         train(session, "cluster", objective, batches, plan, before_epoch=renew_target)
         self.n_steps_ = max((row["step"] for row in session.history if row["stage"] == "cluster"), default=0)
