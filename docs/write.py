@@ -167,7 +167,9 @@ def _beside(lines: list[dict[str, Any]]) -> str:
 
 def _place(line: dict[str, Any]) -> str:
     device = line.get("device", "cpu")
-    return line["machine"] if device == "cpu" else f"{device}, {line['machine']}"
+    if device != "cpu":
+        return f"{device}, {line['machine']}"
+    return line["machine"] + (", one for each seed" if line["n_threads"] == 1 else "")
 
 
 def _shown(value: Any) -> str:
