@@ -137,5 +137,5 @@ def test_a_single_sample_is_its_own_neighbor():
 
 
 def test_wrong_input():
-    with pytest.raises(DataError, match=r"views='strokes' needs images .* Pass views='neighbors'"):
+    with pytest.raises(DataError, match=r"views='strokes' needs images .* Leave it out"):
         pairs("strokes", np.eye(5, dtype=np.float32))

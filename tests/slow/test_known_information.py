@@ -1,6 +1,6 @@
 """Mutual information where it is known exactly: how far each estimator is off, over seeds.
 
-To see the figures: pytest -m slow -s tests/slow/test_information.py
+To see the figures: pytest -m slow -s tests/slow/test_known_information.py
 """
 
 import math
