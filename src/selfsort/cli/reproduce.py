@@ -66,7 +66,7 @@ def _table(result: dict[str, Any]) -> str:
         given = f"{published:.3f}" if published is not None else "-"
         ours = f"{result['mean'][key]:.4f} ± {result['std'][key]:.4f}"
         lines.append(f"  {key:<12}{given:>10}{ours:>18}{result['worst'][key]:>12.4f}")
-    lines.append(f"  protocol: {result['protocol']}; chosen by labels: nothing")
+    lines.append(f"  protocol: {result['protocol']}; no run, epoch or head is chosen by labels")
     lines.append(f"  published in: {result['source']}")
     found = f"clusters {result['mean']['n_clusters']:g}; " if "n_clusters" in result["mean"] else ""
     lines.append(f"  {found}{result['seconds']:.0f} s a seed, {_machine(result)}")

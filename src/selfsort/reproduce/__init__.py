@@ -1,6 +1,7 @@
 """Published rows, each a small file: settings, source, number; and one command that prints ours beside it.
 
-A row is scored by labels after everything was learnt; the run, the epoch and the setting never depend on them.
+A row is scored by labels after everything was learnt; no fit sees them, and no run, epoch or head is chosen by them.
+Where a recipe's own settings were found in trials whose scores were looked at, its note says so.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ RECIPE = Recipe(
         "max_steps": 1092,
         "tol": 2e-4,
     },
+    note="Its settings were found in trials on MNIST, one seed each, whose scores were looked at.",
     full=Variant(minutes=1),
     cpu=Variant(minutes=4),
 )
