@@ -5,12 +5,18 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_rand_score
 
 torch = pytest.importorskip("torch")
 
 from selfsort.augment import VIEWS  # noqa: E402
 from selfsort.errors import DataError  # noqa: E402
-from selfsort.features.bottleneck import grouped_information, information_groups  # noqa: E402
+from selfsort.features.bottleneck import (  # noqa: E402
+    grouped_information,
+    information_groups,
+    paired_joint,
+    split_and_merge,
+)
 from selfsort.losses.invariant import invariant_information, log_joint  # noqa: E402
 from selfsort.methods.pairs import Pairs  # noqa: E402
 from selfsort.methods.trained import Scaling  # noqa: E402
@@ -98,6 +104,55 @@ def test_ten_true_clusters_of_five_small_ones_are_found():
     order = np.random.default_rng(0).permutation(50)
     groups = information_groups(joint[np.ix_(order, order)], 10)
     assert len(set(zip(groups, truth[order], strict=True))) == 10
+
+
+def two_views(k=6, n=6000, noise=0.1, seed=0):
+    """Return classes, and the fine clusters of two views: five for each class, where noise does not lead elsewhere."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, k, n)
+    right = truth * 5 + rng.integers(0, 5, (2, n))
+    return truth, np.where(rng.random((2, n)) < noise, rng.integers(0, 5 * k, (2, n)), right)
+
+
+def moved(cluster_of_fine, fine, k=6):
+    """Return the clusters of both views, by their fine clusters, before and after."""
+    cluster = cluster_of_fine[fine]
+    table = split_and_merge(*np.stack([cluster, fine], 1), k, 5 * k, 0.02)
+    return cluster, table[cluster, fine]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_wrong_merge_and_a_wrong_split_are_undone(seed):
+    truth, fine = two_views(seed=seed)
+    wrong = np.arange(30) // 5
+    wrong[5:10], wrong[10:12] = 0, 1  # 0 joins two classes, 1 and 2 share one
+    before, after = moved(wrong, fine)
+    for old, new, view in zip(before, after, fine, strict=True):
+        assert len(set(zip(view // 5, new, strict=True))) == 6
+        right = np.isin(view // 5, (3, 4, 5))
+        np.testing.assert_array_equal(new[right], old[right])  # what is right keeps its number
+        assert adjusted_rand_score(truth, new) > adjusted_rand_score(truth, old) + 0.1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_right_clusters_stay(seed):
+    _, fine = two_views(seed=seed)
+    before, after = moved(np.arange(30) // 5, fine)
+    np.testing.assert_array_equal(before, after)
+
+
+def test_moves_never_lose_information():
+    for seed in range(6):
+        _, fine = two_views(noise=0.5, seed=seed)
+        start = np.random.default_rng(seed).integers(0, 6, 30)
+        before, after = (paired_joint(*view, 6) for view in moved(start, fine))
+        assert grouped_information(after, np.arange(6), 6) >= grouped_information(before, np.arange(6), 6)
+
+
+@pytest.mark.parametrize(("k", "m"), [(1, 1), (2, 2), (2, 1)])
+def test_moves_of_few_clusters(k, m):
+    views = np.zeros((2, 8), np.int64)
+    np.testing.assert_array_equal(split_and_merge(views, views, k, m, 0.01), np.arange(k)[:, None].repeat(m, 1))
 
 
 def pairs(views, samples):

@@ -1,4 +1,4 @@
-"""Regrouping many small clusters into a few that keep the most of what two views know of each other."""
+"""Moves between clusterings that keep more of what two views know of each other: divide one, join two."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
+
+_N_DIVIDED = 10  # clusters whose division is tried with all ways to join: those that gain most
 
 
 def grouped_information(joint: Matrix, groups: Labels, n_groups: int) -> float:
@@ -61,6 +63,102 @@ def information_groups(joint: Matrix, n_groups: int) -> Labels:
             return groups
         best = max(values)
         groups = _moved(groups, *trials[int(np.argmax(values))])
+
+
+def split_and_merge(first: Labels, second: Labels, n_clusters: int, n_fine: int, min_gain: float) -> Labels:
+    """Divide clusters along fine ones and join others, as long as two views then share more information.
+
+    Each move divides one cluster in two, by the grouping of its fine clusters that keeps the most information, and
+    joins the two of the then k + 1 parts whose merging loses the least; the best move of all is made while it gains
+    enough. A right clustering stays as it is: joining two classes loses more than dividing one gains. That grouping all
+    fine clusters anew would keep as much is no reason to do so: under strong views many clusterings do.
+
+    Parameters
+    ----------
+    first, second : ndarray of int64, shape (2, n)
+        Cluster and fine cluster of both views of n samples.
+    n_clusters, n_fine : int
+        k and m.
+    min_gain : float
+        Nats that a move must gain.
+
+    Returns
+    -------
+    ndarray of int64, shape (k, m)
+        New cluster of what is in a cluster and a fine cluster: row c is c throughout where nothing is gained.
+
+    Examples
+    --------
+    >>> fine = np.arange(40) % 4  # four classes of one size; clusters 0 and 1 share the first, 2 joins two
+    >>> cluster = np.where(fine == 0, np.arange(40) // 20, fine.clip(2, 3))
+    >>> cluster[fine == 1] = 2
+    >>> views = np.stack([cluster, fine]), np.stack([np.roll(cluster, 20), fine])  # views of 0 are now in 0, now in 1
+    >>> table = split_and_merge(*views, 4, 4, 0.01)
+    >>> len(set(table[cluster, fine])), len(set(zip(table[cluster, fine], fine)))
+    (4, 4)
+    """
+    table = np.repeat(np.arange(n_clusters)[:, None], n_fine, axis=1)
+    for _ in range(n_clusters):
+        a, b = (np.stack([table[tuple(view)], view[1]]) for view in (first, second))
+        halves = np.stack([_halves(a, b, cluster, n_fine) for cluster in range(n_clusters)])
+        joint = paired_joint(2 * a[0] + halves[tuple(a)], 2 * b[0] + halves[tuple(b)], 2 * n_clusters)
+        groups, gain = _best_move(joint)
+        if gain < min_gain:
+            break
+        table = groups[2 * table + halves[table, np.arange(n_fine)]]
+    return table
+
+
+def paired_joint(first: Labels, second: Labels, n_clusters: int) -> Matrix:
+    """Return the symmetric joint distribution of the clusters of two views, each of shape (n,)."""
+    counts = np.bincount(first * n_clusters + second, minlength=n_clusters**2).reshape(n_clusters, n_clusters)
+    return (counts + counts.T) / max(1, 2 * len(first))
+
+
+def _halves(first: Labels, second: Labels, cluster: int, n_fine: int) -> Labels:
+    """Return which half of the cluster each fine cluster belongs to, shape (n_fine,), 0 or 1."""
+    both = (first[0] == cluster) & (second[0] == cluster)
+    tags = np.stack([first[1, both], second[1, both]])
+    used = np.unique(tags)
+    halves = np.zeros(n_fine, np.int64)
+    if len(used) > 1:
+        a, b = np.searchsorted(used, tags)
+        halves[used] = information_groups(paired_joint(a, b, len(used)), 2)
+    return halves
+
+
+def _best_move(joint: Matrix) -> tuple[Labels, float]:
+    """Return the cluster of each half cluster after the best move, shape (2k,), and the nats that it gains."""
+    k = len(joint) // 2
+    own = np.arange(2 * k) // 2
+    base = grouped_information(joint, own, k)
+    best, gain = own, 0.0
+    divided = []
+    for cluster in range(k):
+        parts = own.copy()
+        parts[2 * cluster + 1] = k
+        divided.append((grouped_information(joint, parts, k + 1) - base, cluster, parts))
+    for gained, cluster, parts in sorted(divided, reverse=True, key=lambda one: one[0])[:_N_DIVIDED]:
+        member = np.eye(k + 1)[parts]
+        losses = _losses(member.T @ joint @ member)
+        i, j = sorted(int(index) for index in np.unravel_index(np.argmin(losses), losses.shape))
+        if gained - losses[i, j] > gain + 1e-9:
+            best, gain = _joined(parts, cluster, i, j, k), float(gained - losses[i, j])
+    return best, gain
+
+
+def _joined(parts: Labels, cluster: int, i: int, j: int, k: int) -> Labels:
+    """Join parts i < j, so that the fewest change their number; part k is the second half of the divided cluster."""
+    joined = parts.copy()
+    if j == k:
+        joined[parts == k] = i
+    elif cluster in (i, j):  # its first half goes, the second stays
+        joined[parts == cluster] = i + j - cluster
+        joined[parts == k] = cluster
+    else:
+        joined[parts == j] = i
+        joined[parts == k] = j
+    return joined
 
 
 def _merged(joint: Matrix, n_groups: int) -> Labels:

@@ -39,7 +39,7 @@ class DEC(AutoencoderClusterer):
     cluster_optimizer : {"adam", "sgd"}
         SGD has momentum 0.9.
     cluster_learning_rate : float
-    cluster_views : {"digits", "strokes", "simclr", "strong", "weak"} or None
+    cluster_views : {"crops", "strokes", "digits", "simclr", "strong", "weak"} or None
         As `views`, for this stage: targets come from the images as they are, and the net learns them from changed ones
         (Guo et al., "Deep Embedded Clustering with Data Augmentation", ACML 2018). Changes should be small.
     others

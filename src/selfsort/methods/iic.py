@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from selfsort.errors import DataError
-from selfsort.features.bottleneck import grouped_information, information_groups
+from selfsort.features.bottleneck import grouped_information, paired_joint, split_and_merge
 from selfsort.features.kmeans import kmeans
 from selfsort.features.project import FloatArray, unit_rows
 from selfsort.losses.invariant import invariant_information
 from selfsort.methods.base import Work
 from selfsort.methods.pairs import CHOICES, Pairs
-from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, outputs
+from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer, outputs
 from selfsort.nets.backbones import BACKBONES, make_backbone
 from selfsort.nets.heads import Heads
 from selfsort.training.batches import mixed
@@ -38,14 +38,21 @@ _REGROUPING = 0.7  # share of the training in which there are proposals
 
 
 class _Information(nn.Module):
-    """Minus the information of each head, or, while a head is taught, its cross-entropy with the lesson."""
+    """Minus the information of each head and its cross-entropy with its lesson, or, while it is taught, that alone."""
 
     def __init__(self, scaling: Scaling, encoder: nn.Module, heads: Heads, fine: Heads | None, n: int) -> None:
         super().__init__()
         self.scaling, self.encoder, self.heads, self.fine = scaling, encoder, heads, fine
         self.register_buffer("lesson", torch.zeros(heads.n_heads, n, dtype=torch.int64))
         self.register_buffer("taught", torch.zeros(heads.n_heads, dtype=torch.bool))
+        self.register_buffer("weight", torch.zeros(heads.n_heads))  # of the lesson where there was one
         self.register_buffer("n_regroupings", torch.zeros((), dtype=torch.int64))
+
+    def teach(self, lesson: Tensor, taught: Tensor, weight: float) -> None:
+        """Teach heads, shape (n_heads,), bool, a lesson, shape (n,) or (n_heads, n); later it has this weight."""
+        self.lesson[taught] = lesson.expand_as(self.lesson)[taught]
+        self.taught.copy_(taught)
+        self.weight.masked_fill_(taught, weight)
 
     def forward(self, first: Tensor, second: Tensor, rows: Tensor) -> dict[str, Tensor]:
         features = self.encoder(torch.cat([first, second]))
@@ -53,7 +60,7 @@ class _Information(nn.Module):
         information = invariant_information(*logits.chunk(2, 1))
         lesson = self.lesson[:, rows].repeat(1, 2)
         error = cross_entropy(logits.flatten(0, 1), lesson.flatten(), reduction="none").view_as(lesson).mean(1)
-        loss = torch.where(self.taught, error, -information).mean()
+        loss = torch.where(self.taught, error, self.weight * error - information).mean()
         terms = {f"head_{i + 1}": value for i, value in enumerate(information)}
         if self.fine is not None:
             terms["fine"] = invariant_information(*self.fine(features).chunk(2, 1)).mean()
@@ -83,12 +90,15 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
     n_heads : int
     n_fine : int or None
         Clusters of each fine head ("overclustering"); None: 5 per cluster, 0: no fine heads.
-    views : {"auto", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
+    views : {"auto", "crops", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
         See `selfsort.methods.pairs.Pairs`.
     regroup : bool
         Whether heads are shown better groupings. False: as published.
     start_steps : int
-        Steps, rounded up to whole passes, in which heads learn what they start from.
+        Steps, rounded up to whole passes, in which heads learn what they start from, at a largest rate of 0.003.
+    start_weight : float
+        Of the cross-entropy with what heads learned first, or were shown last, while information is maximized. Strong
+        views blur what tells small groups apart, and information alone then lets them drift; 0: information alone.
     n_epochs : int
         Passes over the samples, of at least 50 steps each.
     batch_size : int
@@ -135,6 +145,7 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         "views": [CHOICES],
         "regroup": ["boolean"],
         "start_steps": [Interval(Integral, 0, None, closed="left")],
+        "start_weight": [Interval(Real, 0, None, closed="left")],
         "n_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -152,9 +163,10 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         views: str = "auto",
         regroup: bool = True,
         start_steps: int = 240,
+        start_weight: float = 0.1,
         n_epochs: int = 20,
         batch_size: int = 500,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         device: str = "auto",
         precision: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -168,6 +180,7 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         self.views = views
         self.regroup = regroup
         self.start_steps = start_steps
+        self.start_weight = start_weight
         self.n_epochs = n_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -193,9 +206,8 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         )
 
         if self.init != "random" and self.start_steps:
-            objective.lesson.copy_(torch.from_numpy(start))
-            objective.taught.fill_(True)
-            plan = Plan(-(-self.start_steps // len(batches)), self.learning_rate, schedule="one-cycle")
+            objective.teach(torch.from_numpy(start), torch.ones(self.n_heads, dtype=torch.bool), self.start_weight)
+            plan = Plan(-(-self.start_steps // len(batches)), GRAPH_RATE, schedule="one-cycle")
             train(session, "start", objective, batches, plan)
 
         def teach(epoch: int) -> None:
@@ -213,9 +225,9 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         self.best_head_ = int(self.head_information_.argmax())
         self.labels_ = self._soft(samples)[:, self.best_head_].argmax(1)
         with random_state(mixed(session.seed, 3)):
-            sizes = [self.n_clusters_] * self.n_heads
-            joints = _joints(lambda x: self._heads(self._encoder(x)).argmax(-1).mT, sizes, samples, pairs)
-        self.joint_ = joints[self.best_head_]
+            views = _two_views(lambda x: self._heads(self._encoder(x)).argmax(-1).mT[None], samples, pairs)
+        first, second = views[self.best_head_]
+        self.joint_ = paired_joint(first[0], second[0], self.n_clusters_)
 
     def _start(self, samples: npt.NDArray[Any], session: Session) -> npt.NDArray[np.int64]:
         """Return what heads learn first, and k where it is not given."""
@@ -253,26 +265,24 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         self._scaling, self._sample_shape = scaling, shape
 
     def _teach_better(self, objective: _Information, fine: Heads, samples: npt.NDArray[Any], pairs: Pairs) -> None:
-        """Set a lesson for each head whose clusters know less of each other than some grouping of fine clusters."""
+        """Set a lesson for each head of which dividing and joining clusters makes one that knows more of itself."""
         objective.eval()
-        k = self.n_clusters_
+        k, m = self.n_clusters_, fine.n_clusters
 
         def hard(x: Tensor) -> Tensor:
             features = self._encoder(x)
-            return torch.cat([self._heads(features).argmax(-1), fine(features).argmax(-1)]).mT
+            return torch.stack([self._heads(features).argmax(-1), fine(features).argmax(-1)]).mT  # (2, batch, heads)
 
-        sizes = [k] * self.n_heads + [fine.n_clusters] * fine.n_heads
-        proposed = [information_groups(joint, k) for joint in _joints(hard, sizes, samples, pairs)[self.n_heads :]]
-        judged = _joints(hard, sizes, samples, pairs)  # other samples and views than proposals were made from
-        own, offers = judged[: self.n_heads], judged[self.n_heads :]
-        offered = [grouped_information(joint, groups, k) for joint, groups in zip(offers, proposed, strict=True)]
-        best = int(np.argmax(offered))
-        better = [offered[best] > grouped_information(joint, np.arange(k), k) + _GAIN for joint in own]
+        proposed = [split_and_merge(*views, k, m, _GAIN) for views in _two_views(hard, samples, pairs)]
+        judged = _two_views(hard, samples, pairs)  # other samples and views than proposals were made from
+        better = [_gain(table, views) > _GAIN for table, views in zip(proposed, judged, strict=True)]
         if any(better):
             device = self._scaling.factor.device
-            labels = outputs(lambda x: fine(self._encoder(self._scaling(x)))[best].argmax(-1), samples, device)
-            objective.lesson.copy_(torch.from_numpy(proposed[best][labels.astype(np.int64)]))
-            objective.taught.copy_(torch.tensor(better))
+            own = outputs(lambda x: hard(self._scaling(x)).transpose(0, 1), samples, device).astype(np.int64)
+            lessons = [table[own[:, 0, head], own[:, 1, head]] for head, table in enumerate(proposed)]
+            objective.teach(
+                torch.from_numpy(np.stack(lessons)).to(device), torch.tensor(better, device=device), self.start_weight
+            )
             objective.n_regroupings += sum(better)
 
     def _soft(self, samples: npt.NDArray[Any]) -> FloatArray:
@@ -322,19 +332,23 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         return tags
 
 
-def _joints(
-    hard: Callable[[Tensor], Tensor], sizes: Sequence[int], samples: npt.NDArray[Any], pairs: Pairs
-) -> list[npt.NDArray[np.float64]]:
-    """Return symmetric joint distributions of the clusters of two views, newly drawn, of up to 10,000 samples.
+def _two_views(
+    hard: Callable[[Tensor], Tensor], samples: npt.NDArray[Any], pairs: Pairs
+) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Return what each head says of two views, newly drawn, of up to 10,000 samples.
 
-    `hard` returns the cluster of each sample or view by each of ``len(sizes)`` heads, shape (batch, n_heads).
+    `hard` returns numbers of clusters, shape (m, batch, n_heads); each of the two of a head has the shape (m, n).
     """
     device = pairs.scaling.factor.device
     rows = torch.randperm(len(samples))[:_N_JUDGED]
     views = pairs(torch.from_numpy(samples[rows.numpy()]).to(device), rows)
-    first, second = (outputs(hard, view.cpu().numpy(), device).astype(np.int64).T for view in views)
-    joints = []
-    for a, b, k in zip(first, second, sizes, strict=True):
-        counts = np.bincount(a * k + b, minlength=k * k).reshape(k, k)
-        joints.append((counts + counts.T) / (2 * len(rows)))
-    return joints
+    tags = [outputs(lambda x: hard(x).transpose(0, 1), view.cpu().numpy(), device).astype(np.int64) for view in views]
+    return list(zip(*(view.transpose(2, 1, 0) for view in tags), strict=True))
+
+
+def _gain(table: npt.NDArray[np.int64], views: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]) -> float:
+    """Return the nats that two views gain by the new clusters of `selfsort.features.bottleneck.split_and_merge`."""
+    k = len(table)
+    old = paired_joint(views[0][0], views[1][0], k)
+    new = paired_joint(table[tuple(views[0])], table[tuple(views[1])], k)
+    return grouped_information(new, np.arange(k), k) - grouped_information(old, np.arange(k), k)

@@ -89,7 +89,7 @@ class MINE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
     bound : {"dv", "nwj", "jsd"}
         Donsker-Varadhan's with the corrected gradient, as published; Nguyen, Wainwright & Jordan's; or the
         Jensen-Shannon divergence, which is no estimate of information but the steadiest to train.
-    views : {"auto", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
+    views : {"auto", "crops", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
         See `selfsort.methods.pairs.Pairs`.
     n_epochs : int
         Passes over the samples, of at least 50 steps each.

@@ -31,9 +31,9 @@ class Pairs:
 
     Parameters
     ----------
-    views : {"auto", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
+    views : {"auto", "crops", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
         A view of the image by `selfsort.augment`, or one of the sample's nearest neighbors. Auto: neighbors for
-        vectors, simclr for images in color, strokes for others (digits if a side is shorter than 16 pixels).
+        vectors, simclr for images in color, crops for others (digits if a side is shorter than 16 pixels).
     samples : ndarray
         Images of shape (n, c, h, w) or vectors of shape (n, d).
     scaling : Scaling
@@ -74,7 +74,7 @@ def _fitting(shape: tuple[int, ...]) -> str:
         return "neighbors"
     if shape[0] > 1:
         return "simclr"
-    return "strokes" if min(shape[1:]) >= 16 else "digits"
+    return "crops" if min(shape[1:]) >= 16 else "digits"
 
 
 def _neighbors(samples: npt.NDArray[Any], session: Session) -> npt.NDArray[np.int64]:

@@ -18,13 +18,12 @@ from torch.nn.functional import one_hot
 from selfsort.augment import VIEWS
 from selfsort.features.project import FloatArray
 from selfsort.losses.clustering import student_t_log_assignment, target_divergence
-from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, need_images, outputs
+from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer, need_images, outputs
 from selfsort.nets.autoencoder import Autoencoder, conv_autoencoder, dense_autoencoder
 from selfsort.training.loop import train
 from selfsort.training.schedule import Optimizer, Plan, Schedule
 from selfsort.training.session import Session, random_state
 
-_GRAPH_RATE = 3e-3  # with 1e-3, 800 steps leave the groups half learnt
 #: What the autoencoder depends on: methods with the same, in one folder, share it.
 _AUTOENCODER = (
     "network",
@@ -112,7 +111,7 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
         Depths of the convolutions; all but the last halve the image.
     n_codes : int
         Length of a code.
-    views : {"digits", "strokes", "simclr", "strong", "weak"} or None
+    views : {"crops", "strokes", "digits", "simclr", "strong", "weak"} or None
         How images are changed at random before the net sees them, each time anew (`selfsort.augment`); None: not.
     n_epochs : int
         Passes over the samples to train the autoencoder.
@@ -203,7 +202,7 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
             objective.target.copy_(one_hot(groups, len(centers)))
             view = self._view(self.views)
             batches = session.batches(samples, self.batch_size, lambda x, rows: (view(x), rows), stream=1)
-            plan = Plan(-(-self.graph_steps // len(batches)), _GRAPH_RATE, schedule="one-cycle")
+            plan = Plan(-(-self.graph_steps // len(batches)), GRAPH_RATE, schedule="one-cycle")
             train(session, "graph", objective, batches, plan)
         return objective
 
