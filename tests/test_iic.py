@@ -9,8 +9,10 @@ from sklearn.datasets import make_blobs
 torch = pytest.importorskip("torch")
 
 from selfsort.errors import DataError  # noqa: E402
-from selfsort.methods.iic import IIC  # noqa: E402
+from selfsort.methods.iic import IIC, _Information  # noqa: E402
+from selfsort.methods.trained import Scaling  # noqa: E402
 from selfsort.metrics import score_all  # noqa: E402
+from selfsort.nets.heads import Heads  # noqa: E402
 
 FAST = {"width": 4, "n_heads": 2, "start_steps": 100, "learning_rate": 0.01, "batch_size": 120, "random_state": 0}
 
@@ -43,6 +45,34 @@ def test_without_regrouping_they_stay(six, monkeypatch):
     model = IIC(6, n_epochs=8, regroup=False, **FAST).fit(X)
     assert model.n_regroupings_ == 0
     assert score_all(y, model.labels_)["acc"] < 0.9
+
+
+def test_a_head_learns_its_lesson_and_is_reminded_of_it_later():
+    torch.manual_seed(0)
+    objective = _Information(Scaling(), torch.nn.Identity(), Heads(4, 2, 3), None, 30)
+    x, rows = torch.randn(30, 4), torch.arange(30)
+    lesson = torch.arange(30) % 3
+    error = torch.nn.functional.cross_entropy(objective.heads(x).flatten(0, 1), lesson.repeat(2), reduction="none")
+    error = error.view(2, 30).mean(1)
+
+    def losses():
+        """Return the losses of both heads, and their information."""
+        terms = objective(x, x, rows)
+        return terms["loss"].item(), torch.stack([terms["head_1"], terms["head_2"]])
+
+    loss, information = losses()
+    assert loss == pytest.approx(-information.mean().item())  # no lesson yet: information alone
+    objective.teach(lesson, torch.tensor([True, False]), 0.5)
+    assert losses()[0] == pytest.approx(((error[0] - information[1]) / 2).item())
+    objective.taught.fill_(False)
+    assert losses()[0] == pytest.approx(((0.5 * error[0] - information.sum()) / 2).item())
+
+
+def test_without_a_start_there_is_nothing_to_be_reminded_of(six):
+    runs = [
+        IIC(6, init="random", regroup=False, start_weight=weight, n_epochs=1, **FAST).fit(six[0]) for weight in (0, 5)
+    ]
+    np.testing.assert_array_equal(*(run.predict_proba(six[0]) for run in runs))
 
 
 def test_the_head_of_the_most_information_speaks(six):
