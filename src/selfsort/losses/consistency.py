@@ -1,0 +1,89 @@
+"""Losses that give neighbors, or views, one cluster: SCAN's and that of its self-labeling."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+
+def scan_loss(
+    anchors: Tensor, neighbors: Tensor, entropy_weight: float = 5.0, log_prior: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Reward neighbors for sharing a cluster, and the batch for using every cluster.
+
+    loss = -mean_i log <p_i, q_i>  -  entropy_weight * H(mean_i p_i)
+
+    With a prior, the divergence of the mean from it stands in the place of minus the entropy, of which it is the same
+    but for a constant where the prior is uniform: -H(m) = KL(m | 1/k) - log k.
+
+    Parameters
+    ----------
+    anchors, neighbors : Tensor, shape (..., batch, n_clusters), float
+        Logits; row i of `neighbors` belongs to a feature-space neighbor of row i.
+    entropy_weight : float
+        Weight of the entropy term; 0 lets every image fall into one cluster.
+    log_prior : Tensor, shape (n_clusters,), float, optional
+        Logarithm of the share that each cluster shall have; they sum to 1. Equal shares if not given.
+
+    Returns
+    -------
+    dict of Tensors, shape (...), in nats
+        ``loss``, ``consistency`` (>= 0) and ``entropy`` (in [0, log n_clusters]).
+
+    References
+    ----------
+    Van Gansbeke et al., "SCAN: Learning to Classify Images without Labels", ECCV 2020, arXiv:2005.12320, equation 2.
+
+    Examples
+    --------
+    >>> sure = 50.0 * torch.eye(4)  # four images, four clusters, no doubt
+    >>> parts = scan_loss(sure, sure)
+    >>> bool(parts["consistency"] < 1e-6), round(parts["entropy"].item(), 4)  # log 4
+    (True, 1.3863)
+    """
+    log_p, log_q = anchors.float().log_softmax(-1), neighbors.float().log_softmax(-1)
+    consistency = -(log_p + log_q).logsumexp(-1).mean(-1)
+    log_mean = log_p.logsumexp(-2) - math.log(log_p.shape[-2])
+    entropy = -(log_mean.exp() * log_mean).sum(-1)
+    missing = -entropy if log_prior is None else (log_mean.exp() * (log_mean - log_prior)).sum(-1)
+    return {"loss": consistency + entropy_weight * missing, "consistency": consistency, "entropy": entropy}
+
+
+def confident_cross_entropy(weak: Tensor, strong: Tensor, threshold: float = 0.99) -> dict[str, Tensor]:
+    """Return the cross-entropy of strong views with the clusters that their weak views are sure of.
+
+    Clusters that are found sure of more often weigh less, each the same in sum: a large cluster is no reason to grow.
+
+    Parameters
+    ----------
+    weak, strong : Tensor, shape (batch, n_clusters), float
+        Logits of two views of the same images. No gradient goes to the weak ones.
+    threshold : float
+        Probability from which a cluster is sure.
+
+    Returns
+    -------
+    dict of scalar Tensors
+        ``loss`` (in nats; 0, with a gradient of 0, where nothing is sure) and ``confident``, the share of images that
+        are, without gradient.
+
+    References
+    ----------
+    Van Gansbeke et al., "SCAN", ECCV 2020, arXiv:2005.12320, section 2.3.
+
+    Examples
+    --------
+    >>> weak = torch.tensor([[9.0, 0.0], [0.0, 9.0], [0.1, 0.0]])
+    >>> parts = confident_cross_entropy(weak, torch.zeros(3, 2))
+    >>> round(parts["loss"].item(), 4), round(parts["confident"].item(), 4)  # log 2, two of three
+    (0.6931, 0.6667)
+    """
+    surest, cluster = weak.detach().float().softmax(1).max(1)
+    sure = surest >= threshold
+    counts = torch.zeros(weak.shape[1], device=weak.device).index_add_(0, cluster, sure.float())
+    weight = sure / counts[cluster].clamp_min(1) / (counts > 0).sum().clamp_min(1)
+    error = cross_entropy(strong.float(), cluster, reduction="none")
+    return {"loss": (weight * error).sum(), "confident": sure.float().mean()}
