@@ -115,12 +115,16 @@ def _compared(value: Any) -> str:
 def reproduced(method: str | None = None) -> str:
     """Return published figures beside ours, of one method or of all: the newest line of each way to run a recipe."""
     newest = {(line["recipe"], line["variant"], line["row"], line["protocol"]): line for line in _lines("reproduce")}
-    names = [name for name in RECIPES if method in (None, load_recipe(name).method)]
+    wanted = METHODS if method is None else {method}
+    names = [name for name in RECIPES if load_recipe(name).method in wanted]
     lines = [line for line in newest.values() if line["recipe"] in names and _is_current(line)]
     lines.sort(key=lambda line: (names.index(line["recipe"]), line["variant"]))
     if not lines:
         return "No figures yet."
-    parts = [_beside([line for line in lines if tuple(line["shown"]) == shown]) for shown in _kinds(lines)]
+    parts = [
+        (_laws if "exact" in shown else _beside)([line for line in lines if tuple(line["shown"]) == shown])
+        for shown in _kinds(lines)
+    ]
     places = dict.fromkeys(f"{line['variant']}: {_place(line)}" for line in lines)
     notes = dict.fromkeys(f"`{line['recipe']}`: {line['note']}" for line in lines if line["note"])
     return "\n".join(["\n\n".join(parts), "", f"Measured on: {'; '.join(places)}.", *(f"\n{note}" for note in notes)])
@@ -132,7 +136,7 @@ def _is_current(line: dict[str, Any]) -> bool:
     params = [
         {**recipe.params, **getattr(recipe, line["variant"]).params, **row.params}
         for row in recipe.rows
-        if row.name == line["row"] and line["protocol"].startswith(PROTOCOLS[row.protocol])
+        if row.name == line["row"] and (row.protocol == "law" or line["protocol"].startswith(PROTOCOLS[row.protocol]))
     ]
     return line["params"] in json.loads(json.dumps(params))
 
@@ -163,6 +167,20 @@ def _beside(lines: list[dict[str, Any]]) -> str:
         ]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
+
+
+def _laws(lines: list[dict[str, Any]]) -> str:
+    """Return one table of estimates whose exact value is known."""
+    rows = ["| law and estimator | exact | published | ours | off by | seeds | seconds per seed |", "|---" * 7 + "|"]
+    for line in lines:
+        ours, exact = line["mean"]["nats"], line["mean"]["exact"]
+        published = line["published"].get("nats")
+        cells = [line["row"], f"{exact:.4f}", "–" if published is None else f"{published:.4f}"]
+        cells += [_mean_std([ours, line["std"]["nats"]], 4), f"{ours / exact - 1:+.1%}"]
+        cells += [str(len(line["seeds"])), f"{line['seconds']:.1f}"]
+        rows.append("| " + " | ".join(cells) + " |")
+    protocols = dict.fromkeys(line["protocol"] for line in lines)
+    return "\n".join([*rows, "", f"In nats; the bins: {'; networks: '.join(protocols)}."])
 
 
 def _place(line: dict[str, Any]) -> str:

@@ -74,7 +74,7 @@ def test_scores_come_with_their_protocol_and_labels_steer_nothing(fitted, digits
 
 def test_a_trained_run_shows_its_training(fitted):
     trained = fitted.run["method"] not in ("kmeans", "graph")
-    own = {"iic": ["joint-distribution"], "mine": []}.get(fitted.run["method"], ["reconstructions"])
+    own = {"iic": ["joint-distribution"], "mine": [], "simclr": []}.get(fitted.run["method"], ["reconstructions"])
     assert [figure.name for figure in fitted.figures] == (["learning-curves", *own] if trained else [])
     assert bool(fitted.metrics) == trained == ("torch" in fitted.run["versions"])
     if trained:
@@ -102,7 +102,7 @@ def test_predicting_the_same_pictures_gives_the_runs_labels(fitted):
     assert agreement > 0.99 if fitted.run["method"] == "graph" else agreement == 1
     assert found.paths == fitted.items["path"].to_pylist()
     if fitted.probabilities is not None:
-        np.testing.assert_allclose(found.probabilities, fitted.probabilities, atol=1e-6)
+        np.testing.assert_allclose(found.probabilities, fitted.probabilities, atol=1e-5)
 
 
 def test_predicting_in_another_process_gives_the_runs_labels(dec, tmp_path):

@@ -13,4 +13,5 @@ METHODS: dict[str, str] = {
     "idec": "selfsort.methods.dec:IDEC",
     "iic": "selfsort.methods.iic:IIC",
     "mine": "selfsort.methods.mine:MINE",
+    "simclr": "selfsort.methods.simclr:SimCLR",
 }

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from selfsort.features.kmeans import kmeans, nearest_center
-from selfsort.features.project import FloatArray
 from selfsort.losses.information import donsker_varadhan, jensen_shannon, nwj
 from selfsort.methods.base import Work
-from selfsort.methods.pairs import CHOICES, Pairs
-from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, outputs
-from selfsort.nets.backbones import BACKBONES, make_backbone
-from selfsort.training.loop import train
-from selfsort.training.schedule import Plan
+from selfsort.methods.coding import PairCoder
+from selfsort.methods.trained import Scaling
+from selfsort.nets.backbones import make_backbone
 from selfsort.training.session import random_state
 
-_MIN_STEPS = 50  # per epoch: small sets are passed over several times
 _N_SHIFTS = 8  # random partners of each code in a step
 
 
@@ -65,7 +58,7 @@ class _Information(nn.Module):
         return {"nwj": nwj, "jsd": jensen_shannon}[self.bound](joint, product)
 
 
-class MINE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
+class MINE(PairCoder):
     """Learn codes of which two views of a sample share as much information as possible, then cluster the codes.
 
     The information is estimated from below by a second network T, that tells the codes of two views of one sample from
@@ -74,10 +67,10 @@ class MINE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
     Parameters
     ----------
     n_clusters : int or None
-        None: as many as the shared-neighbor graph of the samples finds.
+        None: as many as the shared-neighbor graph of the codes finds.
     init : {"graph", "kmeans", "random"}
-        Where k-means of the codes starts: at the means of the graph's groups, at the best of 20 starts, or at codes
-        drawn at random.
+        Where k-means of the codes starts: at the means of the groups of the codes' graph, at the best of 20 starts, or
+        at codes drawn at random.
     backbone : {"auto", "vgg-f", "resnet18", "mlp"}
         Auto is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
     width : int
@@ -121,18 +114,10 @@ class MINE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
     ((150, 2), 3)
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = TrainedClusterer._parameter_constraints | {
-        "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
-        "init": [INIT],
-        "backbone": [StrOptions({"auto", *BACKBONES})],
-        "width": [Interval(Integral, 1, None, closed="left")],
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = PairCoder._parameter_constraints | {
         "n_codes": [Interval(Integral, 1, None, closed="left")],
         "units": [Interval(Integral, 1, None, closed="left")],
         "bound": [StrOptions({"dv", "nwj", "jsd"})],
-        "views": [CHOICES],
-        "n_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
     }
 
     def __init__(
@@ -153,37 +138,29 @@ class MINE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
         precision: str = "auto",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.n_clusters = n_clusters
-        self.init = init
-        self.backbone = backbone
-        self.width = width
+        super().__init__(
+            n_clusters,
+            init=init,
+            backbone=backbone,
+            width=width,
+            views=views,
+            n_epochs=n_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            device=device,
+            precision=precision,
+            random_state=random_state,
+        )
         self.n_codes = n_codes
         self.units = units
         self.bound = bound
-        self.views = views
-        self.n_epochs = n_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.device = device
-        self.precision = precision
-        self.random_state = random_state
 
     def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
-        session = self._session(work, samples)
-        pairs = Pairs(self.views, samples, Scaling.of(samples), session)
-        self._build(samples.shape[1:], pairs.scaling, session.seed)
-        with random_state(session.seed):
-            critic = _Statistics(self.n_codes, self.units)
-        objective = _Information(self._scaling, self._encoder, critic, self.bound)
-        n_steps = max(_MIN_STEPS, len(samples) // self.batch_size)
-        batches = session.batches(samples, self.batch_size, pairs, steps_per_epoch=n_steps)
-        train(session, "pairs", objective, batches, Plan(self.n_epochs, self.learning_rate, schedule="one-cycle"))
-        codes = self._encode(samples)
-        centers = self._start_centers(codes, samples, session)
-        self.n_clusters_ = len(centers)
-        self.cluster_centers_, self.labels_, *_ = kmeans(codes, len(centers), initial_centers=centers, seed=work.seed)
-        self.history_ = session.history
+        super()._learn(samples, work)
         self.information_ = self.history_[-1]["divergence" if self.bound == "jsd" else "information"]
+
+    def _objective(self) -> nn.Module:
+        return _Information(self._scaling, self._encoder, _Statistics(self.n_codes, self.units), self.bound)
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         with random_state(seed):
@@ -193,34 +170,10 @@ class MINE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
             self._encoder = nn.Sequential(backbone, *last)
         self._scaling, self._sample_shape = scaling, shape
 
-    def _encode(self, samples: npt.NDArray[Any]) -> FloatArray:
-        return outputs(lambda x: self._encoder(self._scaling(x)), samples, self._scaling.factor.device)
-
-    def transform(self, X: Any) -> FloatArray:
-        """Return the codes of samples, shape (n, n_codes), float32."""
-        return self._encode(self._read_fitted(X))
-
-    def embed(self, X: Any) -> FloatArray:
-        """Return the codes of samples, shape (n, n_codes), float32."""
-        return self.transform(X)
-
-    def predict(self, X: Any) -> npt.NDArray[np.int64]:
-        """Return the nearest center of each sample's code, shape (n,)."""
-        return nearest_center(self.transform(X), self.cluster_centers_)[0]
-
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         arrays, facts = super()._state()
-        return arrays | {"cluster_centers_": self.cluster_centers_}, facts | {"information_": self.information_}
+        return arrays, facts | {"information_": self.information_}
 
     def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
         super()._set_state(arrays, facts)
-        self.cluster_centers_, self.information_ = arrays["cluster_centers_"], facts["information_"]
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.n_codes
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
+        self.information_ = facts["information_"]

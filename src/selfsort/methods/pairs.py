@@ -24,10 +24,10 @@ CHOICES = StrOptions({"auto", "neighbors", *VIEWS})
 
 
 class Pairs:
-    """Draws a second view for each sample of a batch.
+    """Draws two views of each sample of a batch.
 
     The first is the sample as it is, which is also what will be predicted: IIC learns faster so than from two changed
-    views (MNIST, 10,000 images).
+    views (MNIST, 10,000 images). With `both_changed` it is another random view.
 
     Parameters
     ----------
@@ -38,6 +38,8 @@ class Pairs:
         Images of shape (n, c, h, w) or vectors of shape (n, d).
     scaling : Scaling
     session : Session
+    both_changed : bool
+        Of neighbors, which have one view, the first stays as it is.
 
     Raises
     ------
@@ -45,11 +47,19 @@ class Pairs:
         If vectors are to be augmented as images.
     """
 
-    def __init__(self, views: str, samples: npt.NDArray[Any], scaling: Scaling, session: Session) -> None:
+    def __init__(
+        self,
+        views: str,
+        samples: npt.NDArray[Any],
+        scaling: Scaling,
+        session: Session,
+        *,
+        both_changed: bool = False,
+    ) -> None:
         if views == "auto":
             views = _fitting(samples.shape[1:])
         need_images(samples.shape[1:], views=None if views == "neighbors" else views)
-        self.scaling = scaling
+        self.scaling, self.both_changed = scaling, both_changed
         self._augment = None
         if views == "neighbors":
             self._neighbors = torch.from_numpy(_neighbors(samples, session))
@@ -58,10 +68,10 @@ class Pairs:
             self._augment = VIEWS[views](samples.shape[2:])
 
     def __call__(self, samples: Tensor, rows: Tensor) -> Pair:
-        """Return samples and second views, scaled, shape (batch, ...) each; `rows` are the samples' numbers."""
+        """Return both views, scaled, shape (batch, ...) each; `rows` are the samples' numbers."""
         scaled = self.scaling(samples)
         if self._augment is not None:
-            return scaled, self._augment(scaled)
+            return self._augment(scaled) if self.both_changed else scaled, self._augment(scaled)
         rows = rows.cpu()
         column = torch.randint(self._neighbors.shape[1], (len(rows),))
         others = torch.from_numpy(self._samples[self._neighbors[rows, column].numpy()])

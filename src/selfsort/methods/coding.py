@@ -1,0 +1,152 @@
+"""What the methods share that learn codes from pairs of views, and cluster the codes afterwards."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import nn
+
+from selfsort.features.kmeans import kmeans, nearest_center
+from selfsort.features.project import FloatArray
+from selfsort.methods.base import Work
+from selfsort.methods.pairs import CHOICES, Pairs
+from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, outputs
+from selfsort.nets.backbones import BACKBONES
+from selfsort.training.loop import train
+from selfsort.training.schedule import Plan
+from selfsort.training.session import random_state
+
+_MIN_STEPS = 50  # per epoch: small sets are passed over several times
+
+
+class PairCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
+    """Base of the methods that learn codes from pairs of views, and then cluster the codes by k-means.
+
+    Parameters
+    ----------
+    n_clusters : int or None
+        None: as many as the shared-neighbor graph of the codes finds.
+    init : {"graph", "kmeans", "random"}
+        Where k-means of the codes starts: at the means of the groups of the codes' graph, at the best of 20 starts, or
+        at codes drawn at random.
+    backbone : {"auto", "vgg-f", "resnet18", "mlp"}
+        Auto is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
+    width : int
+        Channels of the encoder's first layer.
+    views : {"auto", "crops", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
+        See `selfsort.methods.pairs.Pairs`.
+    n_epochs : int
+        Passes over the samples, of at least 50 steps each.
+    batch_size : int
+    learning_rate : float
+        The largest, of Adam with a one-cycle schedule.
+    device : str
+        "auto", "cpu", "cuda", "cuda:1" or "mps".
+    precision : {"auto", "32-true", "bf16-mixed", "16-mixed"}
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of float32, shape (n_clusters_, length of a code)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = TrainedClusterer._parameter_constraints | {
+        "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
+        "init": [INIT],
+        "backbone": [StrOptions({"auto", *BACKBONES})],
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "views": [CHOICES],
+        "n_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    }
+    _encoder: nn.Module
+    _both_changed: ClassVar[bool] = False  # or is the first view the sample as it is
+
+    def __init__(
+        self,
+        n_clusters: int | None = None,
+        *,
+        init: str = "graph",
+        backbone: str = "auto",
+        width: int = 32,
+        views: str = "auto",
+        n_epochs: int = 10,
+        batch_size: int = 500,
+        learning_rate: float = 1e-3,
+        device: str = "auto",
+        precision: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.backbone = backbone
+        self.width = width
+        self.views = views
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+
+    def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
+        session = self._session(work, samples)
+        pairs = Pairs(self.views, samples, Scaling.of(samples), session, both_changed=self._both_changed)
+        self._build(samples.shape[1:], pairs.scaling, session.seed)
+        with random_state(session.seed):
+            objective = self._objective()
+        n_steps = max(_MIN_STEPS, len(samples) // self.batch_size)
+        batches = session.batches(samples, self.batch_size, pairs, steps_per_epoch=n_steps)
+        train(session, "pairs", objective, batches, self._plan())
+        self.history_ = session.history
+        codes = self._encode(samples)
+        centers = self._start_centers(codes, codes, session)
+        self.n_clusters_ = len(centers)
+        self.cluster_centers_, self.labels_, *_ = kmeans(codes, len(centers), initial_centers=centers, seed=work.seed)
+
+    @abstractmethod
+    def _objective(self) -> nn.Module:
+        """Return what is minimized: called with two views, it holds the scaling and the encoder."""
+
+    def _plan(self) -> Plan:
+        return Plan(self.n_epochs, self.learning_rate, schedule="one-cycle")
+
+    def _encode(self, samples: npt.NDArray[Any]) -> FloatArray:
+        return outputs(lambda x: self._encoder(self._scaling(x)), samples, self._scaling.factor.device)
+
+    def transform(self, X: Any) -> FloatArray:
+        """Return the codes of samples, shape (n, length of a code), float32."""
+        return self._encode(self._read_fitted(X))
+
+    def embed(self, X: Any) -> FloatArray:
+        """Return the codes of samples, shape (n, length of a code), float32."""
+        return self.transform(X)
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """Return the nearest center of each sample's code, shape (n,)."""
+        return nearest_center(self.transform(X), self.cluster_centers_)[0]
+
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        arrays, facts = super()._state()
+        return arrays | {"cluster_centers_": self.cluster_centers_}, facts
+
+    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
+        super()._set_state(arrays, facts)
+        self.cluster_centers_ = arrays["cluster_centers_"]
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.cluster_centers_.shape[1])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags

@@ -1,0 +1,164 @@
+"""Features by SimCLR, and their clusters."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+
+from selfsort.features.project import FloatArray, unit_rows
+from selfsort.losses.contrastive import nt_xent
+from selfsort.methods.base import Work
+from selfsort.methods.coding import PairCoder
+from selfsort.methods.trained import Scaling
+from selfsort.nets.backbones import make_backbone
+from selfsort.training.schedule import Optimizer, Plan
+from selfsort.training.session import random_state
+
+
+class _Contrast(nn.Module):
+    """NT-Xent of the projections of two views."""
+
+    def __init__(self, scaling: Scaling, encoder: nn.Module, projector: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.scaling, self.encoder, self.projector = scaling, encoder, projector
+        self.temperature = temperature
+
+    def forward(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+        first, second = self.projector(self.encoder(torch.cat([first, second]))).chunk(2)
+        return nt_xent(first, second, self.temperature)
+
+
+class SimCLR(PairCoder):
+    """Learn features in which two views of an image are near and other images are far, then cluster the features.
+
+    A network is trained to find, among all views of a batch, the one that shows the same image. What it is asked about
+    are projections, by two more layers; what it is kept for are the features before them, scaled to length 1.
+
+    Parameters
+    ----------
+    n_clusters : int or None
+        None: as many as the shared-neighbor graph of the features finds.
+    init : {"graph", "kmeans", "random"}
+        Where k-means of the features starts: at the means of the groups of their graph, at the best of 20 starts, or at
+        features drawn at random.
+    backbone : {"auto", "vgg-f", "resnet18", "mlp"}
+        Auto is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
+    width : int
+        Channels of the encoder's first layer.
+    n_projected : int
+        Length of a projection.
+    temperature : float
+        What similarities are divided by: the lower, the more the nearest other images count.
+    views : {"auto", "crops", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
+        See `selfsort.methods.pairs.Pairs`.
+    n_epochs : int
+        Passes over the samples, of at least 50 steps each.
+    batch_size : int
+    optimizer : {"adam", "sgd"}
+        Adam has a one-cycle schedule; SGD has momentum 0.9, weight decay 0.0001 and a cosine schedule, as published.
+    learning_rate : float
+        The largest.
+    device : str
+        "auto", "cpu", "cuda", "cuda:1" or "mps".
+    precision : {"auto", "32-true", "bf16-mixed", "16-mixed"}
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of float32, shape (n_clusters_, n_features)
+    found_ : float
+        Share of views whose image was found in the last pass.
+
+    References
+    ----------
+    Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, arXiv:2002.05709.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.repeat(np.eye(3) * 10, 50, axis=0) + rng.normal(size=(150, 3))
+    >>> model = SimCLR(3, width=4, n_projected=8, n_epochs=1, random_state=0).fit(X)
+    >>> model.transform(X).shape, len(set(model.labels_))
+    ((150, 32), 3)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = PairCoder._parameter_constraints | {
+        "n_projected": [Interval(Integral, 1, None, closed="left")],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "optimizer": [StrOptions({"adam", "sgd"})],
+    }
+    _both_changed: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        n_clusters: int | None = None,
+        *,
+        init: str = "graph",
+        backbone: str = "auto",
+        width: int = 32,
+        n_projected: int = 128,
+        temperature: float = 0.2,
+        views: str = "auto",
+        n_epochs: int = 20,
+        batch_size: int = 500,
+        optimizer: Optimizer = "adam",
+        learning_rate: float = 3e-3,
+        device: str = "auto",
+        precision: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__(
+            n_clusters,
+            init=init,
+            backbone=backbone,
+            width=width,
+            views=views,
+            n_epochs=n_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            device=device,
+            precision=precision,
+            random_state=random_state,
+        )
+        self.n_projected = n_projected
+        self.temperature = temperature
+        self.optimizer = optimizer
+
+    def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
+        super()._learn(samples, work)
+        self.found_ = self.history_[-1]["found"]
+
+    def _objective(self) -> nn.Module:
+        n = self._n_features
+        projector = nn.Sequential(nn.Linear(n, n), nn.ReLU(), nn.Linear(n, self.n_projected))
+        return _Contrast(self._scaling, self._encoder, projector, self.temperature)
+
+    def _plan(self) -> Plan:
+        if self.optimizer == "adam":
+            return super()._plan()
+        return Plan(
+            self.n_epochs, self.learning_rate, "sgd", nesterov=False, weight_decay=1e-4, schedule="cosine", final=1e-3
+        )
+
+    def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
+        with random_state(seed):
+            self._encoder, self._n_features = make_backbone(self.backbone, shape, self.width)
+        self._scaling, self._sample_shape = scaling, shape
+
+    def _encode(self, samples: npt.NDArray[Any]) -> FloatArray:
+        return unit_rows(super()._encode(samples))
+
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        arrays, facts = super()._state()
+        return arrays, facts | {"found_": self.found_}
+
+    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
+        super()._set_state(arrays, facts)
+        self.found_ = facts["found_"]

@@ -1,0 +1,72 @@
+"""SimCLR beyond the contract of all methods."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_blobs
+
+torch = pytest.importorskip("torch")
+
+from selfsort.errors import DataError  # noqa: E402
+from selfsort.evaluation import linear_probe  # noqa: E402
+from selfsort.methods.pairs import Pairs  # noqa: E402
+from selfsort.methods.simclr import SimCLR  # noqa: E402
+from selfsort.methods.trained import Scaling  # noqa: E402
+from selfsort.metrics import score_all  # noqa: E402
+from selfsort.training.session import Session  # noqa: E402
+
+FAST = {"width": 4, "n_projected": 16, "n_epochs": 3, "batch_size": 100, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return make_blobs(400, 8, centers=4, cluster_std=1.0, random_state=1)
+
+
+@pytest.mark.parametrize("optimizer", [{}, {"optimizer": "sgd", "learning_rate": 0.1}], ids=["adam", "sgd"])
+def test_more_is_found_and_features_hold_what_views_share(blobs, optimizer):
+    X, y = blobs
+    model = SimCLR(4, **FAST | optimizer).fit(X[:300])
+    losses = [row["loss"] for row in model.history_]
+    assert losses[-1] < losses[0] < np.log(2 * 100 - 1)
+    assert model.found_ == model.history_[-1]["found"] > 1 / 199
+    features = model.transform(X)
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
+    assert linear_probe(features[:300], y[:300], features[300:], y[300:])["linear"] > 0.95
+    assert score_all(y[:300], model.labels_)["acc"] > 0.95
+
+
+def test_k_is_that_of_the_graph_of_the_features(blobs):
+    X, y = blobs
+    assert SimCLR(**FAST).fit(X).n_clusters_ == len(set(y))
+
+
+def test_both_views_are_changed():
+    images = np.random.default_rng(0).integers(0, 256, (6, 1, 16, 16)).astype(np.uint8)
+    scaling = Scaling.of(images)
+    x, rows = torch.from_numpy(images), torch.arange(6)
+    for both in (False, True):
+        first, second = Pairs("strokes", images, scaling, Session(), both_changed=both)(x, rows)
+        assert torch.equal(first, scaling(x)) != both
+        assert not torch.equal(second, scaling(x))
+        assert not torch.equal(first, second)
+
+
+def test_images_in_color_by_a_residual_network():
+    images = np.random.default_rng(0).integers(0, 256, (40, 3, 16, 16)).astype(np.uint8)
+    model = SimCLR(2, backbone="resnet18", **FAST | {"n_epochs": 1, "width": 2}).fit(images)
+    assert model.transform(images).shape == (40, 16)
+    assert len(model.get_feature_names_out()) == 16
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"backbone": "resnet18"}, "backbone='resnet18' needs images"),
+        ({"views": "simclr"}, "views='simclr' needs images"),
+        ({"temperature": 0}, "temperature"),
+        ({"optimizer": "lars"}, "optimizer"),
+    ],
+)
+def test_wrong_parameters(blobs, params, message):
+    with pytest.raises(DataError, match=message):
+        SimCLR(4, **params).fit(blobs[0])
