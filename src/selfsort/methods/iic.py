@@ -74,8 +74,8 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
     Several cluster heads, and as many with more, finer clusters, share one encoder, which is trained to give the
     clusters of two views the most mutual information. It is log k where views always agree and clusters are equally
     large. From random weights heads stick where one true cluster is split and two are joined; so heads first learn the
-    groups of the shared-neighbor graph, and while training goes on, the fine clusters are grouped anew, so that the
-    most information is kept (`selfsort.features.bottleneck`): heads whose own clusters have less learn these groups.
+    groups of the shared-neighbor graph, and are reminded of them. While training goes on, it is tried whether dividing
+    a cluster along the fine ones and joining two others gives more information: then the head learns that.
 
     Parameters
     ----------
@@ -93,7 +93,8 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
     views : {"auto", "crops", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
         See `selfsort.methods.pairs.Pairs`.
     regroup : bool
-        Whether heads are shown better groupings. False: as published.
+        Whether clusters are divided and joined where that gives more information
+        (`selfsort.features.bottleneck.split_and_merge`). False: as published.
     start_steps : int
         Steps, rounded up to whole passes, in which heads learn what they start from, at a largest rate of 0.003.
     start_weight : float
@@ -119,7 +120,7 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
     joint_ : ndarray of float64, shape (n_clusters_, n_clusters_)
         Symmetric joint distribution of the best head's clusters over two views of up to 10,000 samples.
     n_regroupings_ : int
-        How often a head was shown a better grouping.
+        How often a head was shown better clusters.
 
     References
     ----------
