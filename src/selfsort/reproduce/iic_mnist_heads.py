@@ -16,6 +16,6 @@ RECIPE = Recipe(
     params={"n_clusters": 10},
     full=Variant(minutes=2, params={"width": 64, "n_epochs": 100}),
     cpu=Variant(minutes=5, params={"width": 16, "n_epochs": 14}),
-    note="The settings were found in trials with one seed, 100, whose accuracy on the training images was looked at.",
+    note="The settings were found in trials with one seed, 100, whose accuracy on training images was looked at.",
     shown=("worst head", "mean head", "best head", "acc", "nmi"),
 )
