@@ -148,7 +148,7 @@ def _kinds(lines: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 def _beside(lines: list[dict[str, Any]]) -> str:
     """Return one table of rows that have the same scores."""
-    shown = lines[0]["shown"][:3] if "acc" not in lines[0]["shown"] else ["acc", "nmi"]
+    shown = ["acc", "nmi"] if lines[0]["shown"][0] == "acc" else lines[0]["shown"][:3]
     named = [key.upper() if len(key) == 3 else key for key in shown]
     head = ["recipe", "data", "protocol", "published", *named, f"{named[0]}, worst seed", "seeds", "seconds per seed"]
     rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
