@@ -176,7 +176,7 @@ def test_without_the_entropy_all_samples_end_in_one_cluster_and_with_it_none_is_
     near = NearestNeighbors(n_neighbors=6).fit(X).kneighbors(X, return_distance=False)[:, 1:]
     x = torch.from_numpy(X).float()
 
-    def largest_share(loss):
+    def learned(loss):
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)
         head = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.ReLU(), torch.nn.Linear(32, 6))
@@ -191,8 +191,8 @@ def test_without_the_entropy_all_samples_end_in_one_cluster_and_with_it_none_is_
         shares = np.bincount(head(x).argmax(1), minlength=6) / 600
         return shares, value.item()
 
-    shares, value = largest_share(broken)
+    shares, value = learned(broken)
     assert shares.max() > 0.99
     assert value == pytest.approx(math.log1p(math.exp(-1)), abs=1e-3)
-    shares, _ = largest_share(lambda a, b: scan_loss(a, b)["loss"])
+    shares, _ = learned(lambda a, b: scan_loss(a, b)["loss"])
     assert shares.min() > 0.1

@@ -41,7 +41,8 @@ class Variant:
     Attributes
     ----------
     minutes : float
-        A seed's, measured: on 2 CPU cores for `Recipe.cpu`, on one data-center GPU for `Recipe.full`.
+        A seed's: for `Recipe.cpu` measured, on the one or two cores that its figures name; for `Recipe.full` an estimate
+        for one data-center GPU.
     params : mapping
         Of the estimator.
     """
