@@ -41,8 +41,8 @@ class Variant:
     Attributes
     ----------
     minutes : float
-        A seed's: for `Recipe.cpu` measured, on the one or two cores that its figures name; for `Recipe.full` an estimate
-        for one data-center GPU.
+        A seed's: for `Recipe.cpu` measured, on the one or two cores that its figures name; for `Recipe.full` an
+        estimate for one data-center GPU.
     params : mapping
         Of the estimator.
     """
