@@ -10,6 +10,7 @@ SHORT = SMALL | {"max_steps": 20, "graph_steps": 21, "update_interval": 10}
 FEW = {"n_clusters": 10, "width": 4, "n_heads": 2, "start_steps": 50, "n_epochs": 2, "batch_size": 128}
 CODES = {"n_clusters": 10, "width": 4, "n_codes": 4, "units": 32, "n_epochs": 1, "batch_size": 128}
 FEATURES = {"n_clusters": 10, "width": 4, "n_projected": 8, "n_epochs": 1, "batch_size": 128}
+NEIGHBORLY = {"n_clusters": 10, "width": 4, "pretext_epochs": 1, "n_epochs": 2, "label_epochs": 1, "batch_size": 128}
 METHODS = {
     "kmeans": {"n_clusters": 10},
     "graph": {},
@@ -19,6 +20,7 @@ METHODS = {
     "iic": FEW,
     "mine": CODES,
     "simclr": FEATURES,
+    "scan": NEIGHBORLY,
 }
 ARRAYS = ("labels", "levels", "confidence", "neighbors", "map", "embedding")
 

@@ -24,6 +24,7 @@ from selfsort.methods.iic import IIC
 from selfsort.methods.kmeans import KMeans
 from selfsort.methods.mine import MINE
 from selfsort.methods.pretrain import AutoencoderClusterer
+from selfsort.methods.scan import SCAN
 from selfsort.methods.simclr import SimCLR
 
 SMALL = {"hidden": (16,), "n_codes": 4, "n_epochs": 15, "batch_size": 64, "learning_rate": 0.01}
@@ -37,8 +38,17 @@ ESTIMATORS = [
     IIC(width=2, n_heads=2, n_epochs=2, start_steps=50, learning_rate=0.01),
     MINE(width=2, n_codes=4, units=32, n_epochs=2, learning_rate=0.01),
     SimCLR(width=2, n_projected=8, n_epochs=1),
+    SCAN(width=2, pretext_epochs=1, n_heads=2, n_epochs=2, label_epochs=1),
 ]
-TRAINED = (AEKMeans, DEC, IDEC, IIC, MINE, SimCLR)  # they move samples, so clusters may merge, and see images as images
+TRAINED = (
+    AEKMeans,
+    DEC,
+    IDEC,
+    IIC,
+    MINE,
+    SimCLR,
+    SCAN,
+)  # they move samples, so clusters may merge, and see images as images
 TRANSDUCTIVE = (GraphClusterer,)  # they predict by a vote and state how well that agrees with labels_
 
 every = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)

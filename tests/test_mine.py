@@ -7,8 +7,8 @@ from sklearn.datasets import make_blobs
 torch = pytest.importorskip("torch")
 
 from selfsort.errors import DataError  # noqa: E402
-from selfsort.evaluation import linear_probe  # noqa: E402
 from selfsort.methods.mine import MINE  # noqa: E402
+from selfsort.probes import linear_probe  # noqa: E402
 
 FAST = {"width": 4, "n_codes": 4, "units": 64, "learning_rate": 0.01, "batch_size": 100, "random_state": 0}
 

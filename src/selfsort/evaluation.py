@@ -8,14 +8,12 @@ from __future__ import annotations
 import csv
 import json
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
 
 from selfsort import metrics
 from selfsort.clusters import Clusters
@@ -155,49 +153,6 @@ def evaluate(clusters: Clusters, labels: Labels, *, level: int | None = None) ->
         "n_groups": n_groups,
     }
     return Evaluation(scores, protocol, confusion, [str(name) for name in classes], [int(c) for c in columns])
-
-
-def linear_probe(
-    fitted: npt.NDArray[np.float32],
-    fitted_labels: npt.NDArray[np.int64],
-    scored: npt.NDArray[np.float32],
-    scored_labels: npt.NDArray[np.int64],
-    *,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Return how well a linear classifier of features does on samples that it was not fitted on.
-
-    It says what the features hold, not how good clusters are: the classifier is fitted on labels.
-
-    Parameters
-    ----------
-    fitted, scored : ndarray of float32, shape (n, d) and (m, d)
-    fitted_labels, scored_labels : ndarray of int64, shape (n,) and (m,)
-    seed : int
-
-    Returns
-    -------
-    dict of float
-        Accuracy on the second part of ``linear``, logistic regression, and of ``256 linear units``, the same with a
-        hidden layer of 256 units without activation, as some books have it.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.neural_network import MLPClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    classifiers = {
-        "linear": LogisticRegression(max_iter=1000),
-        "256 linear units": MLPClassifier(
-            (256,), activation="identity", batch_size=min(500, len(fitted)), max_iter=20, random_state=seed
-        ),
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the second is trained for 20 passes, converged or not
-        return {
-            name: float(make_pipeline(StandardScaler(), of).fit(fitted, fitted_labels).score(scored, scored_labels))
-            for name, of in classifiers.items()
-        }
 
 
 def _protocol(clusters: Clusters, labels: Labels, level: int) -> dict[str, Any]:

@@ -97,6 +97,12 @@ def _as_set(value: Any) -> str:
 @click.option("--labels", metavar="CSV|folders", help="Labels to score own pictures' groups with; they steer nothing.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is random.")
 @click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps; short for --set device=NAME.")
+@click.option(
+    "--pretext",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on from the encoder of another run, such as one of simclr; short for --set pretext=RUN.",
+)
 @json_option
 def fit(
     method: str,
@@ -108,6 +114,7 @@ def fit(
     labels: str | None,
     seed: int,
     device: str | None,
+    pretext: Path | None,
     as_json: bool,
 ) -> None:
     """Fit METHOD to DATA and write a run folder with a page and the model.
@@ -121,8 +128,11 @@ def fit(
     from selfsort.learn.samples import known_set
     from selfsort.methods.saving import method_class
 
-    pairs = [*settings, *([f"device={device}"] if device is not None else [])]
+    short = {"device": device, "pretext": pretext}
+    pairs = [*settings, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     params = parse(method_class(method), method, pairs)
+    if params.get("pretext") is not None:
+        params["pretext"] = str(Path(params["pretext"]).absolute())  # for resume, wherever that is called
     name = known_set(data)
     parts = [name or stem(Path(data)), *([split] if split and name else []), method]
     target = output or Path(f"{'-'.join(parts)}.selfsort")

@@ -110,7 +110,8 @@ def fit(
         if labels is not None:
             read_labels(labels, _nothing_yet(samples))  # before work starts: do they belong to these pictures at all?
         facts = _facts(model, method, seed, samples)
-        fit_digest = _digest(_VERSION, method, facts["params"] | {"device": None}, seed, samples.fingerprint())
+        given = [samples.fingerprint(), *map(_digest_of_file, model._inputs())]
+        fit_digest = _digest(_VERSION, method, facts["params"] | {"device": None}, seed, *given)
         facts["fingerprint"] = _digest(fit_digest, digest_of_labels(labels))
         if target is not None and (same := unchanged(target, facts["fingerprint"])) is not None:
             return same
@@ -245,6 +246,12 @@ def _digest(*facts: Any) -> str:
     import xxhash
 
     return xxhash.xxh3_128_hexdigest(json.dumps(facts, sort_keys=True, default=str).encode())
+
+
+def _digest_of_file(path: Path) -> str:
+    import xxhash
+
+    return xxhash.xxh3_128_hexdigest(path.read_bytes())
 
 
 def _nothing_yet(samples: Samples) -> Clusters:

@@ -18,6 +18,7 @@ from selfsort.features.project import FloatArray, principal_axes, unit_rows
 from selfsort.figures import MAX_PAIRS, joint_png, learning_curves_png, reconstructions_png
 from selfsort.learn.samples import Samples
 from selfsort.runtime import Clock, Progress
+from selfsort.sheets import MAX_ANCHORS, neighbors_png
 
 if TYPE_CHECKING:
     from selfsort.methods.base import SelfsortClusterer
@@ -54,7 +55,14 @@ def build_clusters(
     groups, confidence = describe_groups(grouping, graph, _lifted(vectors))
     position = layout(graph, _first_axes(vectors), seed=facts["seed"], progress=progress)
     clock("map")
-    figures = _figures(model, samples.X, order, [group for group in groups if group["level"] == grouping.default])
+    shown = [group for group in groups if group["level"] == grouping.default]
+    mined = getattr(model, "mined_neighbors_", neighbors.indices)  # those that the method went by, where it had any
+    figures = _figures(model, samples.X, order, shown)
+    if samples.thumbnails is not None and mined.size:
+        anchors = np.array(_round_robin((group["prototypes"] for group in shown), MAX_ANCHORS), np.int64)
+        caption = "At the left typical pictures of the groups, beside each its nearest others, the nearest first."
+        png = neighbors_png([samples.thumbnails[row] for row in samples.rows], anchors, mined[anchors])
+        figures.append(Figure("neighbors", "Nearest neighbors", caption, png))
     for group in groups:
         group["prototypes"] = samples.rows[group["prototypes"]].tolist()
         group["odd"] = samples.rows[group["odd"]].tolist()
@@ -80,7 +88,7 @@ def build_clusters(
         items=items_table(samples.items),
         levels=spread(grouping.levels, -1, np.int32),
         confidence=spread(confidence, 0, np.float32),
-        neighbors=spread(samples.rows[neighbors.indices], -1, np.int32),
+        neighbors=spread(samples.rows[mined], -1, np.int32),
         groups=groups,
         map=spread(position, np.nan, np.float32),
         embedding=spread(embedding, 0, np.float16),

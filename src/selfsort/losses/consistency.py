@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -59,14 +58,14 @@ def confident_cross_entropy(weak: Tensor, strong: Tensor, threshold: float = 0.9
 
     Parameters
     ----------
-    weak, strong : Tensor, shape (batch, n_clusters), float
-        Logits of two views of the same images. No gradient goes to the weak ones.
+    weak, strong : Tensor, shape (..., batch, n_clusters), float
+        Logits of two views of the same images, of one head or several. No gradient goes to the weak ones.
     threshold : float
         Probability from which a cluster is sure.
 
     Returns
     -------
-    dict of scalar Tensors
+    dict of Tensors, shape (...)
         ``loss`` (in nats; 0, with a gradient of 0, where nothing is sure) and ``confident``, the share of images that
         are, without gradient.
 
@@ -81,9 +80,10 @@ def confident_cross_entropy(weak: Tensor, strong: Tensor, threshold: float = 0.9
     >>> round(parts["loss"].item(), 4), round(parts["confident"].item(), 4)  # log 2, two of three
     (0.6931, 0.6667)
     """
-    surest, cluster = weak.detach().float().softmax(1).max(1)
-    sure = surest >= threshold
-    counts = torch.zeros(weak.shape[1], device=weak.device).index_add_(0, cluster, sure.float())
-    weight = sure / counts[cluster].clamp_min(1) / (counts > 0).sum().clamp_min(1)
-    error = cross_entropy(strong.float(), cluster, reduction="none")
-    return {"loss": (weight * error).sum(), "confident": sure.float().mean()}
+    surest, cluster = weak.detach().float().softmax(-1).max(-1)
+    sure = (surest >= threshold).float()
+    counts = sure.new_zeros(*weak.shape[:-2], weak.shape[-1]).scatter_add_(-1, cluster, sure)
+    n_clusters = (counts > 0).sum(-1, keepdim=True).clamp_min(1)
+    weight = sure / counts.gather(-1, cluster).clamp_min(1) / n_clusters
+    error = cross_entropy(strong.float().flatten(0, -2), cluster.flatten(), reduction="none").view_as(sure)
+    return {"loss": (weight * error).sum(-1), "confident": sure.mean(-1)}

@@ -14,4 +14,5 @@ METHODS: dict[str, str] = {
     "iic": "selfsort.methods.iic:IIC",
     "mine": "selfsort.methods.mine:MINE",
     "simclr": "selfsort.methods.simclr:SimCLR",
+    "scan": "selfsort.methods.scan:SCAN",
 }

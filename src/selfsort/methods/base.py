@@ -145,6 +145,10 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
             raise DataError(str(error)) from error
         return rows
 
+    def _inputs(self) -> list[Path]:
+        """Return the files beside the samples that a fit depends on."""
+        return []
+
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """Return what `predict` needs: arrays, and facts that JSON can hold. Methods add their own."""
         facts: dict[str, Any] = {
@@ -210,6 +214,7 @@ def graph_start(
     metric: str = "cosine",
     n_neighbors: int | None = None,
     granularity: float = 1.0,
+    neighbors: Neighbors | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Start:
@@ -226,6 +231,8 @@ def graph_start(
         See `selfsort.features.groups.default_n_neighbors`.
     granularity : float
         Above 1 finds more groups, below 1 fewer.
+    neighbors : Neighbors, optional
+        Of the rows, where they are known; as many as are to be used.
     seed : int
     progress : callable
 
@@ -241,7 +248,7 @@ def graph_start(
         )
     if n == 1:
         neighbors = Neighbors(np.zeros((1, 0), np.int32), np.zeros((1, 0), np.float32), 1.0)
-    else:
+    elif neighbors is None:
         neighbors = nearest_neighbors(
             rows, n_neighbors or default_n_neighbors(n), metric=metric, seed=seed, progress=progress
         )

@@ -16,14 +16,12 @@ from torch import nn
 from selfsort.features.kmeans import kmeans, nearest_center
 from selfsort.features.project import FloatArray
 from selfsort.methods.base import Work
-from selfsort.methods.pairs import CHOICES, Pairs
+from selfsort.methods.pairs import CHOICES, Pairs, steps_per_epoch
 from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, outputs
 from selfsort.nets.backbones import BACKBONES
 from selfsort.training.loop import train
 from selfsort.training.schedule import Plan
 from selfsort.training.session import random_state
-
-_MIN_STEPS = 50  # per epoch: small sets are passed over several times
 
 
 class PairCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
@@ -103,8 +101,9 @@ class PairCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCluste
         self._build(samples.shape[1:], pairs.scaling, session.seed)
         with random_state(session.seed):
             objective = self._objective()
-        n_steps = max(_MIN_STEPS, len(samples) // self.batch_size)
-        batches = session.batches(samples, self.batch_size, pairs, steps_per_epoch=n_steps)
+        batches = session.batches(
+            samples, self.batch_size, pairs, steps_per_epoch=steps_per_epoch(len(samples), self.batch_size)
+        )
         train(session, "pairs", objective, batches, self._plan())
         self.history_ = session.history
         codes = self._encode(samples)

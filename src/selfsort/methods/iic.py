@@ -10,8 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -19,21 +17,23 @@ from torch.nn.functional import cross_entropy
 from selfsort.errors import DataError
 from selfsort.features.bottleneck import grouped_information, paired_joint, split_and_merge
 from selfsort.features.kmeans import kmeans
-from selfsort.features.project import FloatArray, unit_rows
+from selfsort.features.project import unit_rows
 from selfsort.losses.invariant import invariant_information
 from selfsort.methods.base import Work
-from selfsort.methods.pairs import CHOICES, Pairs
+from selfsort.methods.heads import HeadClusterer
+from selfsort.methods.pairs import CHOICES, Pairs, steps_per_epoch
 from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer, outputs
 from selfsort.nets.backbones import BACKBONES, make_backbone
 from selfsort.nets.heads import Heads
 from selfsort.training.batches import mixed
+from selfsort.training.guard import Guard
 from selfsort.training.loop import train
 from selfsort.training.schedule import Plan
 from selfsort.training.session import Session, random_state
 
-_MIN_STEPS = 50  # per epoch: small sets are passed over several times
 _N_JUDGED = 10_000  # samples that proposals are judged by
 _GAIN = 0.02  # nats by which a proposal must be better
+_ADVICE = 'Pass init="graph", larger batches, or views that change less.'
 _REGROUPING = 0.7  # share of the training in which there are proposals
 
 
@@ -47,6 +47,7 @@ class _Information(nn.Module):
         self.register_buffer("taught", torch.zeros(heads.n_heads, dtype=torch.bool))
         self.register_buffer("weight", torch.zeros(heads.n_heads))  # of the lesson where there was one
         self.register_buffer("n_regroupings", torch.zeros((), dtype=torch.int64))
+        self.guard = Guard(heads.n_heads, heads.n_clusters, _ADVICE)
 
     def teach(self, lesson: Tensor, taught: Tensor, weight: float) -> None:
         """Teach heads, shape (n_heads,), bool, a lesson, shape (n,) or (n_heads, n); later it has this weight."""
@@ -57,6 +58,7 @@ class _Information(nn.Module):
     def forward(self, first: Tensor, second: Tensor, rows: Tensor) -> dict[str, Tensor]:
         features = self.encoder(torch.cat([first, second]))
         logits = self.heads(features)
+        self.guard(logits.chunk(2, 1)[0])
         information = invariant_information(*logits.chunk(2, 1))
         lesson = self.lesson[:, rows].repeat(1, 2)
         error = cross_entropy(logits.flatten(0, 1), lesson.flatten(), reduction="none").view_as(lesson).mean(1)
@@ -68,7 +70,7 @@ class _Information(nn.Module):
         return {"loss": loss} | terms
 
 
-class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
+class IIC(HeadClusterer):
     """Invariant information clustering: two views of a sample shall know as much of each other as clusters can tell.
 
     Several cluster heads, and as many with more, finer clusters, share one encoder, which is trained to give the
@@ -203,7 +205,7 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
             samples,
             self.batch_size,
             lambda x, rows: (*pairs(x, rows), rows),
-            steps_per_epoch=max(_MIN_STEPS, len(samples) // self.batch_size),
+            steps_per_epoch=steps_per_epoch(len(samples), self.batch_size),
         )
 
         if self.init != "random" and self.start_steps:
@@ -286,51 +288,15 @@ class IIC(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
             )
             objective.n_regroupings += sum(better)
 
-    def _soft(self, samples: npt.NDArray[Any]) -> FloatArray:
-        """Return the soft assignment of each head, shape (n, n_heads, n_clusters_)."""
-        device = self._scaling.factor.device
-        return outputs(lambda x: self._heads.predict_proba(self._encoder(self._scaling(x))), samples, device)
-
-    def predict(self, X: Any) -> npt.NDArray[np.int64]:
-        """Return the likeliest cluster of each sample by the best head, shape (n,)."""
-        return self.predict_proba(X).argmax(1)
-
-    def predict_proba(self, X: Any) -> FloatArray:
-        """Return the soft assignment of each sample by the best head, shape (n, n_clusters_), float32."""
-        return self._soft(self._read_fitted(X))[:, self.best_head_]
-
-    def predict_heads(self, X: Any) -> npt.NDArray[np.int64]:
-        """Return the likeliest cluster of each sample by every head, shape (n_heads, n)."""
-        return self._soft(self._read_fitted(X)).argmax(2).T
-
-    def transform(self, X: Any) -> FloatArray:
-        """Return the encoder's features, shape (n, n_features), float32."""
-        samples = self._read_fitted(X)
-        return outputs(lambda x: self._encoder(self._scaling(x)), samples, self._scaling.factor.device)
-
-    def embed(self, X: Any) -> FloatArray:
-        """Return the encoder's features, shape (n, n_features), float32."""
-        return self.transform(X)
-
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         arrays, facts = super()._state()
-        facts |= {"best_head_": self.best_head_, "n_regroupings_": self.n_regroupings_}
-        return arrays | {"head_information_": self.head_information_, "joint_": self.joint_}, facts
+        arrays |= {"head_information_": self.head_information_, "joint_": self.joint_}
+        return arrays, facts | {"n_regroupings_": self.n_regroupings_}
 
     def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
-        self.n_clusters_ = facts["n_clusters_"]
         super()._set_state(arrays, facts)
         self.head_information_, self.joint_ = arrays["head_information_"], arrays["joint_"]
-        self.best_head_, self.n_regroupings_ = facts["best_head_"], facts["n_regroupings_"]
-
-    @property
-    def _n_features_out(self) -> int:
-        return self._heads.linear.in_features
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
+        self.n_regroupings_ = facts["n_regroupings_"]
 
 
 def _two_views(

@@ -15,10 +15,12 @@ from selfsort.features.groups import default_n_neighbors
 from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import unit_rows
 from selfsort.methods.trained import Scaling, need_images
+from selfsort.training.batches import on_device
 from selfsort.training.session import Session
 
 Pair = tuple[Tensor, Tensor]
 
+_MIN_STEPS = 50
 #: What `views` may be.
 CHOICES = StrOptions({"auto", "neighbors", *VIEWS})
 
@@ -39,7 +41,9 @@ class Pairs:
     scaling : Scaling
     session : Session
     both_changed : bool
-        Of neighbors, which have one view, the first stays as it is.
+    neighbors : ndarray of int, shape (n, k), optional
+        Rows of which one, drawn at random, is what the second view shows in the place of the sample. With
+        ``views="neighbors"``, which changes nothing else, they are those of the samples as they are unless given.
 
     Raises
     ------
@@ -55,31 +59,47 @@ class Pairs:
         session: Session,
         *,
         both_changed: bool = False,
+        neighbors: npt.NDArray[Any] | None = None,
     ) -> None:
         if views == "auto":
-            views = _fitting(samples.shape[1:])
+            views = fitting_views(samples.shape[1:])
         need_images(samples.shape[1:], views=None if views == "neighbors" else views)
         self.scaling, self.both_changed = scaling, both_changed
-        self._augment = None
-        if views == "neighbors":
-            self._neighbors = torch.from_numpy(_neighbors(samples, session))
-            self._samples = samples
-        else:
-            self._augment = VIEWS[views](samples.shape[2:])
+        self._augment = None if views == "neighbors" else VIEWS[views](samples.shape[2:])
+        if views == "neighbors" and neighbors is None:
+            neighbors = _neighbors(samples, session)
+        self._neighbors: Tensor | None = None
+        if neighbors is not None:
+            device = session.fabric.device
+            self._neighbors = torch.from_numpy(neighbors.astype(np.int64)).to(device)
+            self._samples = on_device(samples, device)
 
     def __call__(self, samples: Tensor, rows: Tensor) -> Pair:
         """Return both views, scaled, shape (batch, ...) each; `rows` are the samples' numbers."""
-        scaled = self.scaling(samples)
-        if self._augment is not None:
-            return self._augment(scaled) if self.both_changed else scaled, self._augment(scaled)
-        rows = rows.cpu()
-        column = torch.randint(self._neighbors.shape[1], (len(rows),))
-        others = torch.from_numpy(self._samples[self._neighbors[rows, column].numpy()])
-        return scaled, self.scaling(others.to(samples.device))
+        first = second = self.scaling(samples)
+        if self._neighbors is not None:
+            second = self.scaling(self._others(rows.to(self._neighbors.device)).to(samples.device))
+        if self._augment is None:
+            return first, second
+        return self._augment(first) if self.both_changed else first, self._augment(second)
+
+    def _others(self, rows: Tensor) -> Tensor:
+        """Return a neighbor of each of these samples."""
+        assert self._neighbors is not None
+        column = torch.randint(self._neighbors.shape[1], (len(rows),), device=rows.device)
+        others = self._neighbors[rows, column]
+        if isinstance(self._samples, Tensor):
+            return self._samples[others]
+        return torch.from_numpy(np.ascontiguousarray(self._samples[others.cpu().numpy()]))
 
 
-def _fitting(shape: tuple[int, ...]) -> str:
-    """Return the views for samples of this shape."""
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Return the steps of a pass over n samples; small sets are passed over several times at once."""
+    return max(_MIN_STEPS, n // batch_size)
+
+
+def fitting_views(shape: tuple[int, ...]) -> str:
+    """Return the views that suit samples of this shape."""
     if len(shape) == 1:
         return "neighbors"
     if shape[0] > 1:

@@ -20,6 +20,7 @@ from selfsort.features.project import FloatArray
 from selfsort.losses.clustering import student_t_log_assignment, target_divergence
 from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer, need_images, outputs
 from selfsort.nets.autoencoder import Autoencoder, conv_autoencoder, dense_autoencoder
+from selfsort.training.guard import Guard
 from selfsort.training.loop import train
 from selfsort.training.schedule import Optimizer, Plan, Schedule
 from selfsort.training.session import Session, random_state
@@ -76,11 +77,14 @@ class Assignment(nn.Module):
         self.centers = nn.Parameter(torch.from_numpy(np.array(centers, np.float32)))
         self.weights = 1.0, 1.0
         self.register_buffer("target", torch.zeros(n, len(centers)))
+        self.guard = Guard(1, len(centers), 'Pass init="graph", or a smaller learning rate.')
 
     def forward(self, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
         """Return the loss of scaled samples and its terms; `rows` are the samples' numbers."""
         code = self.net.encoder(x)
-        divergence = target_divergence(student_t_log_assignment(code, self.centers), self.target[rows])
+        log_assignment = student_t_log_assignment(code, self.centers)
+        self.guard(log_assignment[None])
+        divergence = target_divergence(log_assignment, self.target[rows])
         weight, reconstruction = self.weights
         if not reconstruction:
             return {"loss": weight * divergence, "divergence": divergence}

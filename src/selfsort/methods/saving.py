@@ -109,6 +109,8 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, Real):
         return float(value)
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, (list, tuple, np.ndarray)):
         return np.asarray(value).tolist()
     return None

@@ -7,31 +7,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import Tensor, nn
+from torch import nn
 
 from selfsort.features.project import FloatArray, unit_rows
-from selfsort.losses.contrastive import nt_xent
 from selfsort.methods.base import Work
 from selfsort.methods.coding import PairCoder
-from selfsort.methods.trained import Scaling
+from selfsort.methods.contrast import N_PROJECTED, Contrast, contrast_plan, make_projector
+from selfsort.methods.trained import Scaling, outputs
 from selfsort.nets.backbones import make_backbone
 from selfsort.training.schedule import Optimizer, Plan
 from selfsort.training.session import random_state
-
-
-class _Contrast(nn.Module):
-    """NT-Xent of the projections of two views."""
-
-    def __init__(self, scaling: Scaling, encoder: nn.Module, projector: nn.Module, temperature: float) -> None:
-        super().__init__()
-        self.scaling, self.encoder, self.projector = scaling, encoder, projector
-        self.temperature = temperature
-
-    def forward(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
-        first, second = self.projector(self.encoder(torch.cat([first, second]))).chunk(2)
-        return nt_xent(first, second, self.temperature)
 
 
 class SimCLR(PairCoder):
@@ -60,8 +46,9 @@ class SimCLR(PairCoder):
     n_epochs : int
         Passes over the samples, of at least 50 steps each.
     batch_size : int
-    optimizer : {"adam", "sgd"}
-        Adam has a one-cycle schedule; SGD has momentum 0.9, weight decay 0.0001 and a cosine schedule, as published.
+    optimizer : {"adam", "adamw", "lars", "sgd"}
+        Adam and AdamW have a one-cycle schedule, SGD (published for small images, with a rate of 0.4) and LARS (for
+        batches of thousands) a cosine.
     learning_rate : float
         The largest.
     device : str
@@ -92,7 +79,7 @@ class SimCLR(PairCoder):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = PairCoder._parameter_constraints | {
         "n_projected": [Interval(Integral, 1, None, closed="left")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
-        "optimizer": [StrOptions({"adam", "sgd"})],
+        "optimizer": [StrOptions({"adam", "adamw", "lars", "sgd"})],
     }
     _both_changed: ClassVar[bool] = True
 
@@ -103,7 +90,7 @@ class SimCLR(PairCoder):
         init: str = "graph",
         backbone: str = "auto",
         width: int = 32,
-        n_projected: int = 128,
+        n_projected: int = N_PROJECTED,
         temperature: float = 0.2,
         views: str = "auto",
         n_epochs: int = 20,
@@ -136,21 +123,22 @@ class SimCLR(PairCoder):
         self.found_ = self.history_[-1]["found"]
 
     def _objective(self) -> nn.Module:
-        n = self._n_features
-        projector = nn.Sequential(nn.Linear(n, n), nn.ReLU(), nn.Linear(n, self.n_projected))
-        return _Contrast(self._scaling, self._encoder, projector, self.temperature)
+        return Contrast(self._scaling, self._encoder, self._projector, self.temperature)
 
     def _plan(self) -> Plan:
-        if self.optimizer == "adam":
-            return super()._plan()
-        return Plan(
-            self.n_epochs, self.learning_rate, "sgd", nesterov=False, weight_decay=1e-4, schedule="cosine", final=1e-3
-        )
+        return contrast_plan(self.optimizer, self.learning_rate, self.n_epochs)
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         with random_state(seed):
-            self._encoder, self._n_features = make_backbone(self.backbone, shape, self.width)
+            self._encoder, n_features = make_backbone(self.backbone, shape, self.width)
+            self._projector = make_projector(n_features, self.n_projected)
         self._scaling, self._sample_shape = scaling, shape
+
+    def project(self, X: Any) -> FloatArray:
+        """Return the projections of samples, shape (n, n_projected), float32, scaled to length 1."""
+        samples = self._read_fitted(X)
+        device = self._scaling.factor.device
+        return unit_rows(outputs(lambda x: self._projector(self._encoder(self._scaling(x))), samples, device))
 
     def _encode(self, samples: npt.NDArray[Any]) -> FloatArray:
         return unit_rows(super()._encode(samples))

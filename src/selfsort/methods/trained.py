@@ -22,7 +22,7 @@ from selfsort.methods.base import SelfsortClusterer, Work, graph_start
 from selfsort.training.session import Session, resolve_device, resolve_precision
 
 #: Raise when the same data and parameters would give other weights: checkpoints of before are then refused.
-_VERSION = 4
+_VERSION = 5
 _CHUNK = 2048
 #: Largest learning rate at which a network learns the graph's groups: with 0.001 they stay half learnt.
 GRAPH_RATE = 3e-3

@@ -92,6 +92,12 @@ def mlp(shape: Sequence[int], width: int = 64) -> Backbone:
     return Backbone(nn.Sequential(*layers), widths[-1])
 
 
+def none(shape: Sequence[int], width: int = 64) -> Backbone:
+    """Return the samples as they are, images flattened: for features that need no encoder."""
+    return Backbone(nn.Flatten(), math.prod(shape))
+
+
+#: Encoders that learn, by name.
 BACKBONES: dict[str, Callable[[Sequence[int], int], Backbone]] = {"vgg-f": vgg_f, "resnet18": resnet18, "mlp": mlp}
 
 
@@ -100,8 +106,8 @@ def make_backbone(name: str, shape: Sequence[int], width: int = 64) -> Backbone:
 
     Parameters
     ----------
-    name : {"auto", "vgg-f", "resnet18", "mlp"}
-        Auto is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
+    name : {"auto", "vgg-f", "resnet18", "mlp", "none"}
+        Auto is vgg-f for images of 8 x 8 pixels or more, mlp otherwise; "none" has no weights and returns the samples.
     shape : sequence of int
         Of one sample: (c, h, w) or (d,).
     width : int
@@ -115,6 +121,8 @@ def make_backbone(name: str, shape: Sequence[int], width: int = 64) -> Backbone:
     images = len(shape) == 3
     if name == "auto":
         name = "vgg-f" if images and min(shape[1:]) >= 8 else "mlp"
+    if name == "none":
+        return none(shape, width)
     if name != "mlp" and not images:
         raise DataError(f"backbone={name!r} needs images of shape (n, c, h, w): got features of shape (n, {shape[0]}).")
     return BACKBONES[name](shape, width)

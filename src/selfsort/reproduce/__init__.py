@@ -25,5 +25,8 @@ RECIPES: dict[str, str] = {
         "dec-fashion-mnist",
         "idec-fashion-mnist",
         "iic-fashion-mnist",
+        "simclr-cifar10",
+        "scan-cifar10",
+        "scan-keras-cifar10",
     )
 }

@@ -8,7 +8,11 @@ from selfsort.reproduce.recipe import Row
 RECIPE = replace(
     ON_MNIST,
     data="fashion-mnist",
-    rows=(Row("train-test", name="graph start"),),
-    note="",
+    rows=(
+        Row("train-test", name="as on MNIST"),
+        Row("train-test", name="views of photographs", params={"views": "simclr"}),
+    ),
+    note="The views were chosen among three in trials with one seed, 100, whose accuracy on training images was looked "
+    "at.",
     source="no number that we could verify; the graph alone is to be beaten",
 )

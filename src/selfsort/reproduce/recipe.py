@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from selfsort.datasets import load_dataset
 from selfsort.errors import DataError
-from selfsort.evaluation import linear_probe
 from selfsort.methods.saving import method_class
 from selfsort.metrics import score_all
+from selfsort.probes import knn_probe, linear_probe
 from selfsort.reproduce import RECIPES
 from selfsort.runtime import Progress, atomic_write, n_threads, silent
 
@@ -204,6 +204,9 @@ def clusters(job: Job) -> Measured:
     model, seconds = job.fit(samples.fitted)
     labels = model.labels_ if job.row.protocol == "pooled" else model.predict(samples.scored)
     scores = score_all(samples.scored_labels, labels)
+    if hasattr(model, "mined_neighbors_"):
+        mined = score_all(samples.fitted_labels, model.labels_, neighbors=model.mined_neighbors_)
+        scores |= {f"mined@{k}": mined[f"neighbor_purity_{k}"] for k in (1, 5, 20) if f"neighbor_purity_{k}" in mined}
     if hasattr(model, "predict_heads"):
         of_heads = [score_all(samples.scored_labels, head)["acc"] for head in model.predict_heads(samples.scored)]
         scores |= {"worst head": min(of_heads), "mean head": float(np.mean(of_heads)), "best head": max(of_heads)}
@@ -213,17 +216,14 @@ def clusters(job: Job) -> Measured:
 
 
 def codes(job: Job) -> Measured:
-    """Fit a method and score a linear classifier of its codes beside its clusters."""
+    """Fit a method and score classifiers of its features, linear and by nearest neighbors, beside its clusters."""
     samples = job.samples()
     model, seconds = job.fit(samples.fitted)
-    scores = score_all(samples.scored_labels, model.predict(samples.scored)) | linear_probe(
-        model.transform(samples.fitted),
-        samples.fitted_labels,
-        model.transform(samples.scored),
-        samples.scored_labels,
-        seed=job.seed,
-    )
-    protocol = f"{described(job, samples)}; the linear classifiers too"
+    scores = score_all(samples.scored_labels, model.predict(samples.scored))
+    fitted, scored = model.transform(samples.fitted), model.transform(samples.scored)
+    known = fitted, samples.fitted_labels, scored, samples.scored_labels
+    scores |= linear_probe(*known, seed=job.seed) | {"knn": knn_probe(*known)}
+    protocol = f"{described(job, samples)}; the classifiers too"
     return Measured({key: float(value) for key, value in scores.items()}, seconds, protocol, samples.note)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from selfsort.errors import ModelError
 from selfsort.training.batches import Batches
+from selfsort.training.guard import Guard
 from selfsort.training.schedule import Average, Plan
 from selfsort.training.session import Session, random_state
 
@@ -152,6 +153,10 @@ class _Run:
         row: dict[str, Any] = {"stage": self.stage, "epoch": self.epoch, "step": self.step}
         row["lr"] = self.optimizer.param_groups[0]["lr"]
         row |= {name: float(value) / len(self.batches) for name, value in self.sums.items()}
+        for module in self.objective.modules():
+            if isinstance(module, Guard):
+                row |= module.close()
+                module.warn(self.stage, self.epoch)
         row["seconds"] = round(self._elapsed(), 3)
         self.sums, self.seconds, self._started = {}, 0.0, time.monotonic()
         self.rows.append(row)

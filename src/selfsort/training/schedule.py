@@ -10,8 +10,9 @@ from typing import Literal
 import torch
 
 from selfsort.errors import DataError
+from selfsort.training.lars import LARS
 
-Optimizer = Literal["adam", "adamw", "sgd"]
+Optimizer = Literal["adam", "adamw", "sgd", "lars"]
 Schedule = Literal["constant", "cosine", "one-cycle", "step"]
 
 
@@ -24,9 +25,9 @@ class Plan:
     n_epochs : int
     lr : float
         Largest learning rate; at the start of the schedule unless it warms up.
-    optimizer : {"adam", "adamw", "sgd"}
+    optimizer : {"adam", "adamw", "sgd", "lars"}
     momentum : float
-        For SGD.
+        For SGD and LARS.
     nesterov : bool
         For SGD: Nesterov's momentum.
     weight_decay : float
@@ -93,6 +94,8 @@ class Plan:
             {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
         ]
         groups = [group for group in groups if group["params"]]
+        if self.optimizer == "lars":
+            return LARS(groups, self.lr, momentum=self.momentum)
         if self.optimizer == "sgd":
             nesterov = self.nesterov and self.momentum > 0
             return torch.optim.SGD(groups, self.lr, momentum=self.momentum, nesterov=nesterov, fused=True)

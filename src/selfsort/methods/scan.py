@@ -1,0 +1,431 @@
+"""Semantic clustering by adopting nearest neighbors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+
+from selfsort.errors import DataError
+from selfsort.features.groups import default_n_neighbors
+from selfsort.features.kmeans import kmeans
+from selfsort.features.neighbors import Neighbors, nearest_neighbors
+from selfsort.features.project import FloatArray, unit_rows
+from selfsort.methods.base import Work, graph_start
+from selfsort.methods.contrast import Contrast, contrast_plan, make_projector
+from selfsort.methods.heads import HeadClusterer
+from selfsort.methods.pairs import CHOICES, Pairs, fitting_views, steps_per_epoch
+from selfsort.methods.saving import ARRAYS, CONFIG, load_model
+from selfsort.methods.scan_stages import Consistency, Lesson, SelfLabels
+from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer, outputs
+from selfsort.nets.backbones import BACKBONES, make_backbone
+from selfsort.nets.heads import Heads
+from selfsort.training.batches import Batches, mixed
+from selfsort.training.guard import Guard
+from selfsort.training.loop import train
+from selfsort.training.schedule import Optimizer, Plan
+from selfsort.training.session import Session, random_state
+
+View = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+
+_N_NEIGHBORS = 20
+#: What the contrastive stage depends on.
+_PRETEXT = (
+    "backbone",
+    "width",
+    "pretext_epochs",
+    "pretext_optimizer",
+    "pretext_learning_rate",
+    "temperature",
+    "batch_size",
+)
+#: What self-labeling alone depends on: with other values of these, a fit in the same folder goes on from SCAN's stage.
+_OF_LABELS = ("label_epochs", "threshold", "ema")
+_KEPT = ("head_loss_", "mined_neighbors_", "prototypes_", "prototype_confidence_")
+_SUREST = 0.1  # share of a cluster that its prototype is the middle of
+
+
+class SCAN(HeadClusterer):
+    """Semantic clustering by adopting nearest neighbors: what is near in good features shall share a cluster.
+
+    First features are learned without clusters (SimCLR), unless they are given; then each sample's nearest neighbors
+    are found; then several heads learn to give neighbors one cluster while all clusters are used; at last, clusters
+    that heads are sure of teach them what changed views of the same images are. From random weights heads differ from
+    run to run; so they first learn the groups of the features' shared-neighbor graph.
+
+    Parameters
+    ----------
+    n_clusters : int or None
+        None: as many as the shared-neighbor graph of the features finds.
+    init : {"graph", "kmeans", "random"}
+        What heads learn first: the graph's groups, k-means of the features, or nothing, as published.
+    pretext : path or None
+        A run folder whose encoder is taken, such as one of `SimCLR`; None: one is learned.
+    backbone : {"auto", "vgg-f", "resnet18", "mlp", "none"}
+        Auto is "none" for features, which are clustered as they are, vgg-f for images of 8 x 8 pixels or more, mlp
+        otherwise. With a `pretext` its backbone and width count.
+    width : int
+        Channels of the encoder's first layer.
+    pretext_epochs : int
+        Passes in which features are learned; 0: the encoder starts from random weights.
+    pretext_optimizer : {"adam", "adamw", "lars", "sgd"}
+    pretext_learning_rate : float
+        See `SimCLR`, whose other defaults are used.
+    temperature : float
+    n_neighbors : int or None
+        That are mined for each sample; None: 20, or all others of fewer.
+    neighbors_of : {"features", "projections"}
+        Whose neighbors: the encoder's features, or the projections behind them, as published.
+    views : {"auto", "crops", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
+        How samples and neighbors are changed. Auto: strong for images in color, crops for others (digits if a side is
+        shorter than 16 pixels), not at all ("neighbors") for features.
+    train_encoder : bool
+        Whether the encoder is trained with the heads, or frozen.
+    n_heads : int
+    prior : {"start", "equal"}
+        How large clusters are asked to be: as what heads learned first (where they did), or equally, as published.
+    entropy_weight : float
+        How strongly; 0 lets every sample fall into one cluster.
+    start_steps : int
+        Steps, rounded up to whole passes, in which heads learn what they start from.
+    n_epochs : int
+        Passes over the samples, of at least 50 steps each.
+    label_epochs : int
+        Passes of self-labeling after them.
+    threshold : float
+        Probability from which a cluster is sure.
+    ema : float or None
+        Decay per step of an average of the weights in self-labeling, which is kept at its end.
+    batch_size : int
+        Pairs per step, several times `n_clusters`.
+    learning_rate : float
+        The largest, of Adam with a one-cycle schedule.
+    rescue : bool
+        Whether training goes back to where heads were last healthy, with twice the entropy weight, if one collapses.
+    device : str
+        "auto", "cpu", "cuda", "cuda:1" or "mps".
+    precision : {"auto", "32-true", "bf16-mixed", "16-mixed"}
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    head_loss_ : ndarray of float64, shape (n_heads,)
+        SCAN's loss of each head in the last pass; below 0 where it is healthy.
+    best_head_ : int
+        That of the least loss; `labels_` and `predict` are its.
+    mined_neighbors_ : ndarray of int32, shape (n, n_neighbors)
+        Of each sample, the nearest first.
+    prototypes_ : ndarray of int64, shape (n_clusters_,)
+        The sample that is nearest to the mean features of a cluster's surest tenth; -1 where a cluster has none.
+    prototype_confidence_ : ndarray of float32, shape (n_clusters_,)
+        Mean probability of the cluster among its samples; 0 where it has none.
+    n_rescues_ : int
+        How often training went back.
+
+    References
+    ----------
+    Van Gansbeke et al., "SCAN: Learning to Classify Images without Labels", ECCV 2020, arXiv:2005.12320.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.repeat(np.eye(3) * 10, 50, axis=0) + rng.normal(size=(150, 3))
+    >>> model = SCAN(3, n_epochs=2, random_state=0).fit(X)
+    >>> model.predict_heads(X).shape, len(set(model.labels_))
+    ((5, 150), 3)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = TrainedClusterer._parameter_constraints | {
+        "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
+        "init": [INIT],
+        "pretext": [None, str, Path],
+        "backbone": [StrOptions({"auto", "none", *BACKBONES})],
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "pretext_epochs": [Interval(Integral, 0, None, closed="left")],
+        "pretext_optimizer": [StrOptions({"adam", "adamw", "lars", "sgd"})],
+        "pretext_learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
+        "neighbors_of": [StrOptions({"features", "projections"})],
+        "views": [CHOICES],
+        "train_encoder": ["boolean"],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "prior": [StrOptions({"equal", "start"})],
+        "entropy_weight": [Interval(Real, 0, None, closed="left")],
+        "start_steps": [Interval(Integral, 0, None, closed="left")],
+        "n_epochs": [Interval(Integral, 1, None, closed="left")],
+        "label_epochs": [Interval(Integral, 0, None, closed="left")],
+        "threshold": [Interval(Real, 0, 1, closed="left")],
+        "ema": [Interval(Real, 0, 1, closed="left"), None],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "rescue": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int | None = None,
+        *,
+        init: str = "graph",
+        pretext: str | Path | None = None,
+        backbone: str = "auto",
+        width: int = 32,
+        pretext_epochs: int = 20,
+        pretext_optimizer: Optimizer = "adam",
+        pretext_learning_rate: float = 3e-3,
+        temperature: float = 0.2,
+        n_neighbors: int | None = None,
+        neighbors_of: str = "features",
+        views: str = "auto",
+        train_encoder: bool = True,
+        n_heads: int = 5,
+        prior: str = "start",
+        entropy_weight: float = 5.0,
+        start_steps: int = 240,
+        n_epochs: int = 10,
+        label_epochs: int = 5,
+        threshold: float = 0.99,
+        ema: float | None = None,
+        batch_size: int = 500,
+        learning_rate: float = 1e-3,
+        rescue: bool = False,
+        device: str = "auto",
+        precision: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.pretext = pretext
+        self.backbone = backbone
+        self.width = width
+        self.pretext_epochs = pretext_epochs
+        self.pretext_optimizer = pretext_optimizer
+        self.pretext_learning_rate = pretext_learning_rate
+        self.temperature = temperature
+        self.n_neighbors = n_neighbors
+        self.neighbors_of = neighbors_of
+        self.views = views
+        self.train_encoder = train_encoder
+        self.n_heads = n_heads
+        self.prior = prior
+        self.entropy_weight = entropy_weight
+        self.start_steps = start_steps
+        self.n_epochs = n_epochs
+        self.label_epochs = label_epochs
+        self.threshold = threshold
+        self.ema = ema
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.rescue = rescue
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+
+    def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
+        whole = self._session(work, samples)
+        names = [name for name in self.get_params() if name not in _OF_LABELS]
+        session = whole.shared(self._fingerprint(work.seed, samples, "scan", names))
+        n_neighbors = self._count_neighbors(len(samples))
+        projector = self._start_encoder(samples, session)
+        rows = unit_rows(self._mined_of(samples, projector))
+        neighbors = _mine(rows, n_neighbors, session)
+        self.mined_neighbors_ = neighbors.indices[:, :n_neighbors]
+        start = self._start(rows, neighbors, session)
+        by_start = self.init != "random"
+        self.n_clusters_ = self.n_clusters if self.n_clusters is not None else int(start.max()) + 1
+        with random_state(mixed(session.seed, 1)):
+            self._heads = Heads(self._n_features, self.n_heads, self.n_clusters_)
+        if by_start and self.start_steps:
+            self._learn_start(self._encode(samples), start, session)
+        guard = self._cluster(samples, start if by_start and self.prior == "start" else None, session)
+        if self.label_epochs:
+            self._label(samples, whole)
+        self.history_ = session.history
+        last = [row for row in self.history_ if row["stage"] == "scan"][-1]
+        self.head_loss_ = np.array([last[f"head_{i + 1}"] for i in range(self.n_heads)])
+        healthy = guard.n_bad.cpu().numpy() == 0
+        self.best_head_ = int(np.where(healthy | ~healthy.any(), self.head_loss_, np.inf).argmin())
+        soft = self._soft(samples)[:, self.best_head_]
+        self.labels_ = soft.argmax(1)
+        self._set_prototypes(soft, self._encode(samples))
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        if self.pretext is not None and not all((Path(self.pretext) / name).is_file() for name in (CONFIG, ARRAYS)):
+            raise DataError(
+                f"pretext={str(self.pretext)!r} holds no model. Give a run folder of `selfsort fit simclr`."
+            )
+
+    def _count_neighbors(self, n: int) -> int:
+        if self.n_neighbors is not None and self.n_neighbors >= n:
+            raise DataError(
+                f"SCAN needs more samples than neighbors: got {n} samples and n_neighbors={self.n_neighbors}. "
+                f"Pass n_neighbors={max(1, n - 1)} or less, or leave it out."
+            )
+        return self.n_neighbors or max(1, min(_N_NEIGHBORS, n - 1))
+
+    def _start_encoder(self, samples: npt.NDArray[Any], session: Session) -> nn.Module | None:
+        """Make the encoder, and learn it or take a learned one; return what projects its features, if anything does."""
+        shape = samples.shape[1:]
+        if self.pretext is not None:
+            return self._take_encoder(shape)
+        backbone = "none" if self.backbone == "auto" and len(shape) == 1 else self.backbone
+        self._origin = backbone, self.width
+        self._build_encoder(shape, Scaling.of(samples), session.seed)
+        if backbone == "none" or not self.pretext_epochs:
+            return None
+        with random_state(mixed(session.seed, 2)):
+            projector = make_projector(self._n_features)
+        pairs = Pairs("auto", samples, self._scaling, session, both_changed=True)
+        stage = session.shared(self._fingerprint(session.seed, samples, "contrast", _PRETEXT))
+        batches = self._batches(samples, pairs, session)
+        plan = contrast_plan(self.pretext_optimizer, self.pretext_learning_rate, self.pretext_epochs)
+        train(stage, "pretext", Contrast(self._scaling, self._encoder, projector, self.temperature), batches, plan)
+        return projector
+
+    def _take_encoder(self, shape: tuple[int, ...]) -> nn.Module | None:
+        """Take the encoder of another run, which must be of samples of this shape."""
+        assert self.pretext is not None
+        model: Any = load_model(self.pretext)
+        found = tuple(getattr(model, "_sample_shape", ()))
+        if not hasattr(model, "_encoder") or not hasattr(model, "backbone"):
+            raise DataError(f"{self.pretext} holds a {type(model).__name__}, not an encoder. Give a SimCLR run.")
+        if found != shape:
+            raise DataError(f"{self.pretext} is of samples of shape {found}: got samples of {shape}. Give the same.")
+        self._origin = getattr(model, "_origin", (model.backbone, model.width))
+        self._build_encoder(shape, model._scaling)
+        try:
+            self._encoder.load_state_dict(model._encoder.state_dict())
+        except RuntimeError as error:
+            raise DataError(f"The encoder of {self.pretext} has more than one part. Give a SimCLR run.") from error
+        projector: nn.Module | None = getattr(model, "_projector", None)
+        return projector
+
+    def _mined_of(self, samples: npt.NDArray[Any], projector: nn.Module | None) -> FloatArray:
+        """Return what neighbors are searched by."""
+        if self.neighbors_of == "features":
+            return self._encode(samples)
+        if projector is None:
+            raise DataError('There are no projections to mine neighbors of. Pass neighbors_of="features".')
+        device = self._scaling.factor.device
+        return outputs(lambda x: projector(self._encoder(self._scaling(x))), samples, device)
+
+    def _start(self, rows: FloatArray, neighbors: Neighbors, session: Session) -> npt.NDArray[np.int64]:
+        """Return what heads learn first, and k where it is not given."""
+        if self.init == "kmeans" and self.n_clusters is not None:
+            return kmeans(rows, self.n_clusters, n_init=20, seed=session.seed).labels
+        if self.init == "random" and self.n_clusters is not None:
+            return np.zeros(len(rows), np.int64)
+
+        def compute() -> dict[str, npt.NDArray[Any]]:
+            k = min(default_n_neighbors(len(rows)), neighbors.indices.shape[1])
+            known = Neighbors(neighbors.indices[:, :k], neighbors.similarities[:, :k], neighbors.recall)
+            return {"labels": graph_start(rows, self.n_clusters, neighbors=known, seed=session.seed).grouping.labels}
+
+        labels: npt.NDArray[np.int64] = session.keep("graph", compute)["labels"]
+        return labels
+
+    def _learn_start(self, features: FloatArray, start: npt.NDArray[np.int64], session: Session) -> None:
+        batches = self._batches(features, lambda x, rows: (x, rows), session)
+        plan = Plan(-(-self.start_steps // len(batches)), GRAPH_RATE, schedule="one-cycle")
+        train(session, "start", Lesson(self._heads, start), batches, plan)
+
+    def _cluster(self, samples: npt.NDArray[Any], sized_as: npt.NDArray[np.int64] | None, session: Session) -> Guard:
+        log_prior = None
+        if sized_as is not None:
+            sizes = torch.from_numpy(np.bincount(sized_as, minlength=self.n_clusters_) + 1.0)
+            log_prior = (sizes / sizes.sum()).log().float()
+        objective = Consistency(
+            self._scaling, self._encoder, self._heads, self._frozen, self.entropy_weight, log_prior, self.rescue
+        )
+        pairs = self._pairs(samples, session, both_changed=True, neighbors=self.mined_neighbors_)
+        batches = self._batches(samples, pairs, session)
+        train(session, "scan", objective, batches, self._plan(self.n_epochs), before_epoch=objective.look)
+        self.n_rescues_ = int(objective.n_rescues)
+        return objective.guard
+
+    def _label(self, samples: npt.NDArray[Any], session: Session) -> None:
+        objective = SelfLabels(self._scaling, self._encoder, self._heads, self._frozen, self.threshold)
+        neighbors = self.mined_neighbors_ if samples.ndim == 2 else None  # which are the only other view of features
+        pairs = self._pairs(samples, session, both_changed=False, neighbors=neighbors)
+        batches = self._batches(samples, pairs, session)
+        train(session, "label", objective, batches, replace(self._plan(self.label_epochs), ema=self.ema))
+
+    @property
+    def _frozen(self) -> bool:
+        return not self.train_encoder or self._origin[0] == "none"
+
+    def _pairs(self, samples: npt.NDArray[Any], session: Session, **options: Any) -> Pairs:
+        views = self.views
+        if views == "auto":
+            views = fitting_views(samples.shape[1:])
+            views = "strong" if views == "simclr" else views
+        return Pairs(views, samples, self._scaling, session, **options)
+
+    def _batches(self, samples: npt.NDArray[Any], view: View, session: Session) -> Batches:
+        n_steps = steps_per_epoch(len(samples), self.batch_size)
+        return session.batches(samples, self.batch_size, view, steps_per_epoch=n_steps)
+
+    def _plan(self, n_epochs: int) -> Plan:
+        return Plan(n_epochs, self.learning_rate, schedule="one-cycle")
+
+    def _set_prototypes(self, soft: FloatArray, features: FloatArray) -> None:
+        surest = soft.max(1)
+        self.prototypes_ = np.full(self.n_clusters_, -1, np.int64)
+        self.prototype_confidence_ = np.zeros(self.n_clusters_, np.float32)
+        rows = unit_rows(features)
+        for cluster in range(self.n_clusters_):
+            members = np.flatnonzero(self.labels_ == cluster)
+            if len(members):
+                n_sure = max(1, round(_SUREST * len(members)))
+                sure = members[np.argsort(-surest[members], kind="stable")[:n_sure]]
+                self.prototypes_[cluster] = sure[(rows[sure] @ rows[sure].mean(0)).argmax()]
+                self.prototype_confidence_[cluster] = surest[members].mean()
+
+    def _build_encoder(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
+        with random_state(seed):
+            self._encoder, self._n_features = make_backbone(self._origin[0], shape, self._origin[1])
+        self._scaling, self._sample_shape = scaling, shape
+
+    def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
+        self._build_encoder(shape, scaling, seed)
+        self._heads = Heads(self._n_features, self.n_heads, self.n_clusters_)
+
+    def _inputs(self) -> list[Path]:
+        return [] if self.pretext is None else [Path(self.pretext) / ARRAYS]
+
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        arrays, facts = super()._state()
+        arrays |= {name: getattr(self, name) for name in _KEPT}
+        return arrays, facts | {"origin": list(self._origin), "n_rescues_": self.n_rescues_}
+
+    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
+        backbone, width = facts["origin"]
+        self._origin = backbone, width
+        super()._set_state(arrays, facts)
+        for name in _KEPT:
+            setattr(self, name, arrays[name])
+        self.n_rescues_ = facts["n_rescues_"]
+
+
+def _mine(rows: FloatArray, n_neighbors: int, session: Session) -> Neighbors:
+    """Return the nearest others of each sample, as many as are wanted and the graph needs; of a single one, itself."""
+    n = len(rows)
+    if n == 1:
+        return Neighbors(np.zeros((1, 1), np.int32), np.ones((1, 1), np.float32), 1.0)
+
+    def compute() -> dict[str, npt.NDArray[Any]]:
+        k = min(max(n_neighbors, default_n_neighbors(n)), n - 1)
+        return nearest_neighbors(rows, k, seed=session.seed, progress=session.progress)._asdict()
+
+    kept = session.keep("mined", compute)
+    return Neighbors(kept["indices"], kept["similarities"], float(kept["recall"]))

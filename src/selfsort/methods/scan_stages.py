@@ -1,0 +1,111 @@
+"""What SCAN trains, stage by stage."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from selfsort.losses.consistency import confident_cross_entropy, scan_loss
+from selfsort.nets.heads import Heads
+from selfsort.training.guard import Guard
+
+_ADVICE = "Pass a larger entropy_weight, larger batches, or rescue=True."
+_RESCUED = "Training goes back to where heads were healthy and asks for twice the entropy."
+
+
+class Lesson(nn.Module):
+    """Cross-entropy of all heads with groups that are known."""
+
+    def __init__(self, heads: Heads, groups: npt.NDArray[np.int64]) -> None:
+        super().__init__()
+        self.heads = heads
+        self.register_buffer("groups", torch.from_numpy(groups))
+
+    def forward(self, features: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """Return the loss of features; `rows` are the samples' numbers."""
+        target = self.groups[rows].repeat(self.heads.n_heads)
+        return {"loss": cross_entropy(self.heads(features).flatten(0, 1), target)}
+
+
+class _Clusters(nn.Module):
+    """What the stages that train clusters are made of; a frozen encoder stays as it is."""
+
+    def __init__(
+        self, scaling: nn.Module, encoder: nn.Module, heads: Heads, frozen: bool, advice: str = _ADVICE
+    ) -> None:
+        super().__init__()
+        self.scaling, self.encoder, self.heads, self.frozen = scaling, encoder, heads, frozen
+        self.guard = Guard(heads.n_heads, heads.n_clusters, advice)
+        encoder.requires_grad_(not frozen)
+
+    def train(self, mode: bool = True) -> _Clusters:
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
+
+
+class Consistency(_Clusters):
+    """SCAN's loss of samples and their neighbors; it can go back to where heads were last healthy."""
+
+    def __init__(
+        self,
+        scaling: nn.Module,
+        encoder: nn.Module,
+        heads: Heads,
+        frozen: bool,
+        entropy_weight: float,
+        log_prior: Tensor | None,
+        rescue: bool,
+    ) -> None:
+        super().__init__(scaling, encoder, heads, frozen, _RESCUED if rescue else _ADVICE)
+        self.register_buffer("entropy_weight", torch.tensor(float(entropy_weight)))
+        self.register_buffer("log_prior", log_prior)
+        self.register_buffer("n_rescues", torch.zeros((), dtype=torch.int64))
+        self.healthy = copy.deepcopy(self._live).requires_grad_(False) if rescue else None
+
+    @property
+    def _live(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"heads": self.heads} if self.frozen else {"encoder": self.encoder, "heads": self.heads})
+
+    def forward(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
+        """Return the loss of samples and a neighbor of each, its terms, and the loss of each head."""
+        logits = self.heads(self.encoder(torch.cat([first, second])))
+        anchors, neighbors = logits.chunk(2, 1)
+        self.guard(anchors)
+        parts = scan_loss(anchors, neighbors, self.entropy_weight, self.log_prior)
+        terms = {name: value.mean() for name, value in parts.items()}
+        return terms | {f"head_{i + 1}": value.detach() for i, value in enumerate(parts["loss"])}
+
+    def look(self, epoch: int) -> None:
+        """Between epochs: remember heads that are healthy, and go back to them when others are not."""
+        if self.healthy is None:
+            return
+        if self.guard.alarm():
+            self._live.load_state_dict(self.healthy.state_dict())
+            self.entropy_weight.copy_(2 * self.entropy_weight.clamp_min(0.5))
+            self.n_rescues += 1
+            self.guard.n_bad.zero_()
+        elif not self.guard.n_bad.any():
+            self.healthy.load_state_dict(self._live.state_dict())
+
+
+class SelfLabels(_Clusters):
+    """Cross-entropy of changed samples with the clusters that the unchanged ones are sure of."""
+
+    def __init__(self, scaling: nn.Module, encoder: nn.Module, heads: Heads, frozen: bool, threshold: float) -> None:
+        super().__init__(scaling, encoder, heads, frozen)
+        self.threshold = threshold
+
+    def forward(self, weak: Tensor, strong: Tensor) -> dict[str, Tensor]:
+        """Return the loss of changed samples, and the share of those that are sure."""
+        with torch.no_grad():
+            known = self.heads(self.encoder(weak))
+        self.guard(known)
+        parts = confident_cross_entropy(known, self.heads(self.encoder(strong)), self.threshold)
+        return {name: value.mean() for name, value in parts.items()}

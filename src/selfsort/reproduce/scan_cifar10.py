@@ -1,0 +1,45 @@
+"""SCAN on CIFAR-10, from pixels, before and after self-labeling."""
+
+from selfsort.reproduce.recipe import Recipe, Row, Variant
+
+RECIPE = Recipe(
+    title="SCAN",
+    method="scan",
+    data="cifar-10",
+    rows=(
+        Row("train-test", {"acc": 0.816, "nmi": 0.715, "ari": 0.665}, name="SCAN", params={"label_epochs": 0}),
+        Row(
+            "train-test",
+            {"acc": 0.883, "nmi": 0.797, "ari": 0.772},
+            name="and self-labeling",
+            begins_as="scan-cifar10/train-test-SCAN",
+        ),
+        Row(
+            "train-test",
+            {"acc": 0.816, "nmi": 0.715, "ari": 0.665},
+            name="random start, equal sizes",
+            params={"label_epochs": 0, "init": "random", "prior": "equal"},
+        ),
+    ),
+    source="Van Gansbeke et al., SCAN, ECCV 2020, its released code's best run",
+    params={"n_clusters": 10, "backbone": "resnet18"},
+    full=Variant(
+        minutes=30,
+        params={
+            "width": 64,
+            "pretext_epochs": 500,
+            "pretext_optimizer": "sgd",
+            "pretext_learning_rate": 0.4,
+            "temperature": 0.1,
+            "batch_size": 512,
+            "n_epochs": 50,
+            "label_epochs": 50,
+            "learning_rate": 1e-3,
+        },
+    ),
+    cpu=Variant(
+        minutes=90,
+        params={"width": 16, "pretext_epochs": 24, "batch_size": 256, "n_epochs": 4, "label_epochs": 4},
+    ),
+    shown=("acc", "nmi", "ari", "worst head", "mean head", "mined@1", "mined@5", "mined@20"),
+)

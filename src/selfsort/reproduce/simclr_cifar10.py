@@ -1,0 +1,26 @@
+"""SimCLR on CIFAR-10: the features that SCAN starts from."""
+
+from selfsort.reproduce.recipe import Recipe, Row, Variant, codes
+
+RECIPE = Recipe(
+    title="SimCLR",
+    method="simclr",
+    data="cifar-10",
+    rows=(Row("train-test", {"linear": 0.907, "knn": 0.879}),),
+    source="linear: solo-learn, 1,000 epochs; kNN: lightly, 800 epochs, with 200 neighbors; both ResNet-18, width 64",
+    params={"n_clusters": 10, "backbone": "resnet18"},
+    full=Variant(
+        minutes=25,
+        params={
+            "width": 64,
+            "n_epochs": 500,
+            "temperature": 0.1,
+            "batch_size": 512,
+            "optimizer": "sgd",
+            "learning_rate": 0.4,
+        },
+    ),
+    cpu=Variant(minutes=60, params={"width": 16, "n_epochs": 24, "batch_size": 256}),
+    shown=("knn", "linear", "acc", "nmi"),
+    measure=codes,
+)

@@ -1,0 +1,95 @@
+"""What keeps a collapse from going unnoticed: how the clusters of each head are used, epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from selfsort.errors import CollapseWarning
+from selfsort.metrics import MAX_SHARE, MIN_ENTROPY
+
+#: Epochs in a row in which a head is collapsed before there is an alarm: one may pass, as the first ones often do.
+PATIENCE = 2
+
+
+class Guard(nn.Module):
+    """Counts which clusters an epoch's samples went to, for heads that an objective shows it.
+
+    It is part of the objective, so what it counted is in every checkpoint; `selfsort.training.loop.train` closes it at
+    the end of each epoch, adds what it found to the epoch's row, and warns.
+
+    Parameters
+    ----------
+    n_heads, n_clusters : int
+    advice : str
+        What to do about a collapse, in a sentence.
+
+    Attributes
+    ----------
+    n_bad : Tensor, shape (n_heads,), int64
+        For how many epochs in a row each head has been collapsed: one cluster holds more than `MAX_SHARE` of the
+        samples, or the entropy of the mean assignment is below `MIN_ENTROPY` log n_clusters.
+    """
+
+    def __init__(self, n_heads: int, n_clusters: int, advice: str) -> None:
+        super().__init__()
+        self.n_clusters, self.advice = n_clusters, advice
+        self.register_buffer("total", torch.zeros(n_heads, n_clusters))
+        self.register_buffer("counts", torch.zeros(n_heads, n_clusters))
+        self.register_buffer("sure", torch.zeros(n_heads))
+        self.register_buffer("n_bad", torch.zeros(n_heads, dtype=torch.int64))
+
+    @torch.no_grad()
+    def forward(self, logits: Tensor) -> None:
+        """Count the samples of one batch by their logits, shape (n_heads, batch, n_clusters)."""
+        p = logits.detach().float().softmax(-1)
+        surest, cluster = p.max(-1)
+        self.total += p.sum(1)
+        self.sure += surest.sum(1)
+        self.counts.scatter_add_(1, cluster, torch.ones_like(surest))
+
+    @torch.no_grad()
+    def close(self) -> dict[str, float]:
+        """End an epoch.
+
+        Returns
+        -------
+        dict of float
+            Of the worst head each: ``usage``, the entropy of the mean assignment as a share of log n_clusters,
+            ``largest_share`` of all samples in one cluster, ``n_used`` clusters; and the mean ``confidence`` of all
+            heads.
+        """
+        n = self.counts.sum(1, keepdim=True).clamp_min(1)
+        mean = self.total / n
+        usage = -(mean * mean.clamp_min(1e-30).log()).sum(1) / math.log(max(2, self.n_clusters))
+        largest = (self.counts / n).amax(1)
+        bad = ((largest > MAX_SHARE) | (usage < MIN_ENTROPY)) & (self.n_clusters > 1)
+        self.n_bad.copy_(torch.where(bad, self.n_bad + 1, 0))
+        row = {
+            "usage": float(usage.min()),
+            "largest_share": float(largest.max()),
+            "n_used": float((self.counts > 0).sum(1).min()),
+            "confidence": float((self.sure / n[:, 0]).mean()),
+        }
+        for sums in (self.total, self.counts, self.sure):
+            sums.zero_()
+        return row
+
+    def alarm(self) -> bool:
+        """Tell whether a head has been collapsed for `PATIENCE` epochs."""
+        return bool((self.n_bad >= PATIENCE).any())
+
+    def warn(self, stage: str, epoch: int) -> None:
+        """Warn, after `epoch` epochs of a stage, of the heads that have been collapsed for exactly `PATIENCE`."""
+        heads = [str(head + 1) for head in (self.n_bad == PATIENCE).nonzero()[:, 0].tolist()]
+        if heads:
+            which = f"Head {heads[0]}" if len(heads) == 1 else f"Heads {', '.join(heads)}"
+            warnings.warn(
+                f"{which} of {len(self.n_bad)} collapsed: in passes {epoch - PATIENCE + 1} to {epoch} of {stage!r} "
+                f"nearly all samples were in one of {self.n_clusters} clusters. {self.advice}",
+                CollapseWarning,
+                stacklevel=3,
+            )
