@@ -38,8 +38,8 @@ RECIPE = Recipe(
         },
     ),
     cpu=Variant(
-        minutes=90,
-        params={"width": 16, "pretext_epochs": 24, "batch_size": 256, "n_epochs": 4, "label_epochs": 4},
+        minutes=70,
+        params={"width": 16, "pretext_epochs": 18, "batch_size": 256, "n_epochs": 4, "label_epochs": 4},
     ),
     shown=("acc", "nmi", "ari", "worst head", "mean head", "mined@1", "mined@5", "mined@20"),
 )

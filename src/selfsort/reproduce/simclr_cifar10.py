@@ -20,7 +20,7 @@ RECIPE = Recipe(
             "learning_rate": 0.4,
         },
     ),
-    cpu=Variant(minutes=60, params={"width": 16, "n_epochs": 24, "batch_size": 256}),
+    cpu=Variant(minutes=50, params={"width": 16, "n_epochs": 18, "batch_size": 256}),
     shown=("knn", "linear", "acc", "nmi"),
     measure=codes,
 )
