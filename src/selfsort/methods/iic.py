@@ -193,7 +193,9 @@ class IIC(HeadClusterer):
 
     def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
         session = self._session(work, samples)
-        pairs = Pairs(self.views, samples, Scaling.of(samples), session)
+        # Random heads would only learn to tell changed samples from unchanged ones, which is worth log 2 nats.
+        both_changed = self.init == "random"
+        pairs = Pairs(self.views, samples, Scaling.of(samples), session, both_changed=both_changed)
         start = self._start(samples, session)
         self.n_clusters_ = self.n_clusters if self.n_clusters is not None else int(start.max()) + 1
         self._build(samples.shape[1:], pairs.scaling, session.seed)

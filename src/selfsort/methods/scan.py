@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from selfsort.errors import DataError
 from selfsort.features.groups import default_n_neighbors
 from selfsort.features.kmeans import kmeans
-from selfsort.features.neighbors import Neighbors, nearest_neighbors
+from selfsort.features.neighbors import Neighbors
 from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.base import Work, graph_start
-from selfsort.methods.contrast import Contrast, contrast_plan, make_projector
 from selfsort.methods.heads import HeadClusterer
 from selfsort.methods.pairs import CHOICES, Pairs, fitting_views, steps_per_epoch
-from selfsort.methods.saving import ARRAYS, CONFIG, load_model
+from selfsort.methods.pretext import Contrast, contrast_plan, make_projector, mine, take_encoder
+from selfsort.methods.saving import ARRAYS, CONFIG
 from selfsort.methods.scan_stages import Consistency, Lesson, SelfLabels
 from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer, outputs
 from selfsort.nets.backbones import BACKBONES, make_backbone
@@ -237,7 +237,7 @@ class SCAN(HeadClusterer):
         n_neighbors = self._count_neighbors(len(samples))
         projector = self._start_encoder(samples, session)
         rows = unit_rows(self._mined_of(samples, projector))
-        neighbors = _mine(rows, n_neighbors, session)
+        neighbors = mine(rows, n_neighbors, session)
         self.mined_neighbors_ = neighbors.indices[:, :n_neighbors]
         start = self._start(rows, neighbors, session)
         by_start = self.init != "random"
@@ -277,7 +277,11 @@ class SCAN(HeadClusterer):
         """Make the encoder, and learn it or take a learned one; return what projects its features, if anything does."""
         shape = samples.shape[1:]
         if self.pretext is not None:
-            return self._take_encoder(shape)
+            learned = take_encoder(self.pretext, shape)
+            self._origin = learned.backbone, learned.width
+            self._encoder, self._n_features = learned.encoder
+            self._scaling, self._sample_shape = learned.scaling, shape
+            return learned.projector
         backbone = "none" if self.backbone == "auto" and len(shape) == 1 else self.backbone
         self._origin = backbone, self.width
         self._build_encoder(shape, Scaling.of(samples), session.seed)
@@ -290,24 +294,6 @@ class SCAN(HeadClusterer):
         batches = self._batches(samples, pairs, session)
         plan = contrast_plan(self.pretext_optimizer, self.pretext_learning_rate, self.pretext_epochs)
         train(stage, "pretext", Contrast(self._scaling, self._encoder, projector, self.temperature), batches, plan)
-        return projector
-
-    def _take_encoder(self, shape: tuple[int, ...]) -> nn.Module | None:
-        """Take the encoder of another run, which must be of samples of this shape."""
-        assert self.pretext is not None
-        model: Any = load_model(self.pretext)
-        found = tuple(getattr(model, "_sample_shape", ()))
-        if not hasattr(model, "_encoder") or not hasattr(model, "backbone"):
-            raise DataError(f"{self.pretext} holds a {type(model).__name__}, not an encoder. Give a SimCLR run.")
-        if found != shape:
-            raise DataError(f"{self.pretext} is of samples of shape {found}: got samples of {shape}. Give the same.")
-        self._origin = getattr(model, "_origin", (model.backbone, model.width))
-        self._build_encoder(shape, model._scaling)
-        try:
-            self._encoder.load_state_dict(model._encoder.state_dict())
-        except RuntimeError as error:
-            raise DataError(f"The encoder of {self.pretext} has more than one part. Give a SimCLR run.") from error
-        projector: nn.Module | None = getattr(model, "_projector", None)
         return projector
 
     def _mined_of(self, samples: npt.NDArray[Any], projector: nn.Module | None) -> FloatArray:
@@ -415,17 +401,3 @@ class SCAN(HeadClusterer):
         for name in _KEPT:
             setattr(self, name, arrays[name])
         self.n_rescues_ = facts["n_rescues_"]
-
-
-def _mine(rows: FloatArray, n_neighbors: int, session: Session) -> Neighbors:
-    """Return the nearest others of each sample, as many as are wanted and the graph needs; of a single one, itself."""
-    n = len(rows)
-    if n == 1:
-        return Neighbors(np.zeros((1, 1), np.int32), np.ones((1, 1), np.float32), 1.0)
-
-    def compute() -> dict[str, npt.NDArray[Any]]:
-        k = min(max(n_neighbors, default_n_neighbors(n)), n - 1)
-        return nearest_neighbors(rows, k, seed=session.seed, progress=session.progress)._asdict()
-
-    kept = session.keep("mined", compute)
-    return Neighbors(kept["indices"], kept["similarities"], float(kept["recall"]))

@@ -13,7 +13,7 @@ from torch import nn
 from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.base import Work
 from selfsort.methods.coding import PairCoder
-from selfsort.methods.contrast import N_PROJECTED, Contrast, contrast_plan, make_projector
+from selfsort.methods.pretext import N_PROJECTED, Contrast, contrast_plan, make_projector
 from selfsort.methods.trained import Scaling, outputs
 from selfsort.nets.backbones import make_backbone
 from selfsort.training.schedule import Optimizer, Plan
