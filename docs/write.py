@@ -84,7 +84,8 @@ def speed() -> str:
 def training() -> str:
     """Return the newest line of each figure of training."""
     newest = {(line["what"], line.get("net"), line["data"], line["protocol"]): line for line in _lines("training")}
-    facts = {"what", "net", "data", "protocol", "ratio", "of_bare", "precision", "date", "commit", "machine"}
+    facts = {"what", "net", "data", "protocol", "ratio", "of_bare", "views_share", "precision"}
+    facts |= {"date", "commit", "machine"}
     rows = ["| what | data | protocol | the other | selfsort | times faster |", "|---" * 6 + "|"]
     compiled = []
     for line in newest.values():
@@ -98,12 +99,39 @@ def training() -> str:
         ours = figures.pop("ours" if "ours" in figures else "selfsort")
         if "of_bare" in line:
             ours += f" ({line['of_bare']:.0%} of bare)"
+        if "views_share" in line:
+            ours += f", of which views {line['views_share']:.0%} of the time"
         other = "; ".join(f"{name}: {figure}" for name, figure in figures.items())
         what = ": ".join(line[key] for key in ("what", "net") if key in line)
         rows.append(f"| {what} | {line['data']} | {line['protocol']} | {other} | {ours} | {line['ratio']} |")
     places = dict.fromkeys(line["machine"] for line in newest.values())
     notes = [f"With `torch.compile`: {'; '.join(compiled)}.", f"Measured on: {'; '.join(places)}."]
     return "\n".join([*rows, "", "\n\n".join(notes)])
+
+
+def collapse() -> str:
+    """Return in how many of its runs SCAN collapsed."""
+    newest = {(line["what"], line["data"]): line for line in _lines("collapse")}
+    if not newest:
+        return "No figures yet."
+    head = [
+        "",
+        "data",
+        "collapsed",
+        "alarms",
+        "fewest clusters used",
+        "largest share",
+        "ACC",
+        "NMI",
+        "seconds per seed",
+    ]
+    rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for line in newest.values():
+        cells = [line["what"], line["data"], str(line["n_collapsed"]), str(line["n_alarms"])]
+        cells += [str(line["fewest_clusters_used"]), f"{line['largest_share']:.0%}", _mean_std(line["acc"])]
+        rows.append("| " + " | ".join([*cells, _mean_std(line["nmi"]), f"{line['seconds']:.1f}"]) + " |")
+    notes = dict.fromkeys(f"{line['protocol']}, {line['machine']}" for line in newest.values())
+    return "\n".join([*rows, "", f"{'; '.join(notes)}."])
 
 
 def _compared(value: Any) -> str:
@@ -199,7 +227,7 @@ def _shown(value: Any) -> str:
 def filled(text: str) -> str:
     """Put the tables between their marks."""
     tables = {"quality": quality(short=False), "quality-short": quality(short=True), "speed": speed()}
-    tables |= {"training": training(), "reproduce": reproduced()}
+    tables |= {"training": training(), "reproduce": reproduced(), "collapse": collapse()}
     methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)
     tables |= {f"reproduce {method}": reproduced(method) for method in methods}
     for name, table in tables.items():

@@ -148,7 +148,7 @@ def test_confident_images_teach_and_clusters_count_the_same():
     error = functional.cross_entropy(strong, torch.tensor([0, 0, 0, 1]), reduction="none")
     parts = confident_cross_entropy(weak, strong)
     assert parts["loss"].item() == pytest.approx(((error[:3].mean() + error[3]) / 2).item(), rel=1e-5)
-    assert parts["confident"] == 1
+    assert parts["sure"] == 1
 
 
 def test_where_nothing_is_sure_nothing_is_learned():
@@ -156,7 +156,7 @@ def test_where_nothing_is_sure_nothing_is_learned():
     parts = confident_cross_entropy(torch.zeros(4, 3), strong)
     parts["loss"].backward()
     assert parts["loss"] == 0
-    assert parts["confident"] == 0
+    assert parts["sure"] == 0
     assert (strong.grad == 0).all()
 
 

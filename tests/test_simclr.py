@@ -11,7 +11,7 @@ from selfsort.methods.pairs import Pairs  # noqa: E402
 from selfsort.methods.simclr import SimCLR  # noqa: E402
 from selfsort.methods.trained import Scaling  # noqa: E402
 from selfsort.metrics import score_all  # noqa: E402
-from selfsort.probes import linear_probe  # noqa: E402
+from selfsort.probes import knn_probe, linear_probe  # noqa: E402
 from selfsort.training.session import Session  # noqa: E402
 
 FAST = {"width": 4, "n_projected": 16, "n_epochs": 3, "batch_size": 100, "random_state": 0}
@@ -22,7 +22,16 @@ def blobs():
     return make_blobs(400, 8, centers=4, cluster_std=1.0, random_state=1)
 
 
-@pytest.mark.parametrize("optimizer", [{}, {"optimizer": "sgd", "learning_rate": 0.1}], ids=["adam", "sgd"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {},
+        {"optimizer": "adamw"},
+        {"optimizer": "sgd", "learning_rate": 0.1},
+        {"optimizer": "lars", "learning_rate": 5.0},
+    ],
+    ids=["adam", "adamw", "sgd", "lars"],
+)
 def test_more_is_found_and_features_hold_what_views_share(blobs, optimizer):
     X, y = blobs
     model = SimCLR(4, **FAST | optimizer).fit(X[:300])
@@ -70,3 +79,26 @@ def test_images_in_color_by_a_residual_network():
 def test_wrong_parameters(blobs, params, message):
     with pytest.raises(DataError, match=message):
         SimCLR(4, **params).fit(blobs[0])
+
+
+def test_knn_probe_is_the_weighted_vote():
+    rng = np.random.default_rng(0)
+    bank, labels, queries = rng.normal(size=(80, 5)), rng.integers(0, 4, 80), rng.normal(size=(30, 5))
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (bank, queries)]
+    wanted = []
+    for query in unit[1]:
+        similar = unit[0] @ query
+        nearest = np.argsort(-similar)[:9]
+        wanted.append(np.bincount(labels[nearest], np.exp(similar[nearest] / 0.1), 4).argmax())
+    truth = rng.integers(0, 4, 30)
+    found = knn_probe(bank.astype(np.float32), labels, queries.astype(np.float32), truth, n_neighbors=9)
+    assert found == pytest.approx(np.mean(np.array(wanted) == truth))
+    assert knn_probe(bank, labels, bank, labels, n_neighbors=1) == 1
+    assert knn_probe(bank, np.zeros(80, np.int64), queries, np.zeros(30, np.int64), n_neighbors=500) == 1
+
+
+def test_projections_are_of_length_1(blobs):
+    model = SimCLR(4, **FAST).fit(blobs[0])
+    projections = model.project(blobs[0])
+    assert projections.shape == (400, 16)
+    np.testing.assert_allclose(np.linalg.norm(projections, axis=1), 1, rtol=1e-5)

@@ -318,3 +318,32 @@ def test_two_processes_train_as_one(tmp_path):
         results.append(dict(np.load(tmp_path / f"{n}.npz")))
     for name, value in results[0].items():
         np.testing.assert_allclose(value, results[1][name], atol=2e-3)
+
+
+def test_lars_takes_steps_of_one_share_of_the_weights_in_every_layer():
+    from selfsort.training.lars import LARS
+
+    torch.manual_seed(0)
+    weights = [torch.nn.Parameter(scale * torch.randn(5, 7)) for scale in (0.01, 1.0, 100.0)]
+    bias = torch.nn.Parameter(torch.ones(3))
+    groups = [{"params": weights, "weight_decay": 0.1}, {"params": [bias], "weight_decay": 0.0}]
+    optimizer = LARS(groups, lr=2.0, momentum=0.5, trust=0.01)
+    before = [weight.detach().clone() for weight in weights]
+    gradients = [torch.randn(5, 7) for _ in weights]
+    for _ in range(2):
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient.clone()
+        bias.grad = torch.full((3,), 0.25)
+        optimizer.step()
+    for weight, start, gradient in zip(weights, before, gradients, strict=True):
+        velocity, w = torch.zeros_like(start), start
+        for _ in range(2):
+            g = gradient + 0.1 * w
+            velocity = 0.5 * velocity + 2.0 * 0.01 * w.norm() / g.norm() * g
+            w = w - velocity
+        torch.testing.assert_close(weight.detach(), w)
+    torch.testing.assert_close(bias.detach(), torch.full((3,), 1 - 0.5 - 0.75))
+    weights[0].data.zero_()
+    weights[0].grad = gradients[0]
+    optimizer.step()
+    assert torch.isfinite(weights[0]).all()

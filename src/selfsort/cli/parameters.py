@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterable
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 from selfsort.errors import DataError
@@ -117,7 +118,7 @@ def _words(constraint: Any) -> str:
         return ", ".join(sorted(constraint.options))
     if isinstance(constraint, Interval):
         return _range(constraint)
-    return "text" if constraint is str else str(constraint)
+    return {str: "text", Path: "a path"}.get(constraint, str(constraint))
 
 
 def _range(interval: Any) -> str:

@@ -66,7 +66,7 @@ def confident_cross_entropy(weak: Tensor, strong: Tensor, threshold: float = 0.9
     Returns
     -------
     dict of Tensors, shape (...)
-        ``loss`` (in nats; 0, with a gradient of 0, where nothing is sure) and ``confident``, the share of images that
+        ``loss`` (in nats; 0, with a gradient of 0, where nothing is sure) and ``sure``, the share of images that
         are, without gradient.
 
     References
@@ -77,7 +77,7 @@ def confident_cross_entropy(weak: Tensor, strong: Tensor, threshold: float = 0.9
     --------
     >>> weak = torch.tensor([[9.0, 0.0], [0.0, 9.0], [0.1, 0.0]])
     >>> parts = confident_cross_entropy(weak, torch.zeros(3, 2))
-    >>> round(parts["loss"].item(), 4), round(parts["confident"].item(), 4)  # log 2, two of three
+    >>> round(parts["loss"].item(), 4), round(parts["sure"].item(), 4)  # log 2, two of three
     (0.6931, 0.6667)
     """
     surest, cluster = weak.detach().float().softmax(-1).max(-1)
@@ -86,4 +86,4 @@ def confident_cross_entropy(weak: Tensor, strong: Tensor, threshold: float = 0.9
     n_clusters = (counts > 0).sum(-1, keepdim=True).clamp_min(1)
     weight = sure / counts.gather(-1, cluster).clamp_min(1) / n_clusters
     error = cross_entropy(strong.float().flatten(0, -2), cluster.flatten(), reduction="none").view_as(sure)
-    return {"loss": (weight * error).sum(-1), "confident": sure.mean(-1)}
+    return {"loss": (weight * error).sum(-1), "sure": sure.mean(-1)}

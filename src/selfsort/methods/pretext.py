@@ -95,6 +95,7 @@ def take_encoder(run: str | Path, shape: tuple[int, ...]) -> Learned:
         encoder.module.load_state_dict(model._encoder.state_dict())
     except RuntimeError as error:
         raise DataError(f"The encoder of {run} has more than one part. Give a SimCLR run.") from error
+    encoder.module.eval()
     return Learned(backbone, width, model._scaling, encoder, getattr(model, "_projector", None))
 
 

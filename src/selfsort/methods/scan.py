@@ -196,7 +196,7 @@ class SCAN(HeadClusterer):
         threshold: float = 0.99,
         ema: float | None = None,
         batch_size: int = 500,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 3e-4,
         rescue: bool = False,
         device: str = "auto",
         precision: str = "auto",
@@ -380,6 +380,7 @@ class SCAN(HeadClusterer):
     def _build_encoder(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         with random_state(seed):
             self._encoder, self._n_features = make_backbone(self._origin[0], shape, self._origin[1])
+        self._encoder.eval()
         self._scaling, self._sample_shape = scaling, shape
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:

@@ -30,8 +30,8 @@ class Guard(nn.Module):
     Attributes
     ----------
     n_bad : Tensor, shape (n_heads,), int64
-        For how many epochs in a row each head has been collapsed: one cluster holds more than `MAX_SHARE` of the
-        samples, or the entropy of the mean assignment is below `MIN_ENTROPY` log n_clusters.
+        For how many epochs in a row each head has been collapsed: a cluster is the likeliest of no sample, or of more
+        than `MAX_SHARE` of all, or the entropy of the mean assignment is below `MIN_ENTROPY` log n_clusters.
     """
 
     def __init__(self, n_heads: int, n_clusters: int, advice: str) -> None:
@@ -40,6 +40,8 @@ class Guard(nn.Module):
         self.register_buffer("total", torch.zeros(n_heads, n_clusters))
         self.register_buffer("counts", torch.zeros(n_heads, n_clusters))
         self.register_buffer("sure", torch.zeros(n_heads))
+        self.register_buffer("largest", torch.zeros(n_heads))  # share, and below the number of used clusters
+        self.register_buffer("n_used", torch.zeros(n_heads))  # of the last whole epoch
         self.register_buffer("n_bad", torch.zeros(n_heads, dtype=torch.int64))
 
     @torch.no_grad()
@@ -65,13 +67,14 @@ class Guard(nn.Module):
         n = self.counts.sum(1, keepdim=True).clamp_min(1)
         mean = self.total / n
         usage = -(mean * mean.clamp_min(1e-30).log()).sum(1) / math.log(max(2, self.n_clusters))
-        largest = (self.counts / n).amax(1)
-        bad = ((largest > MAX_SHARE) | (usage < MIN_ENTROPY)) & (self.n_clusters > 1)
-        self.n_bad.copy_(torch.where(bad, self.n_bad + 1, 0))
+        self.largest.copy_((self.counts / n).amax(1))
+        self.n_used.copy_((self.counts > 0).sum(1))
+        bad = (self.n_used < self.n_clusters) | (self.largest > MAX_SHARE) | (usage < MIN_ENTROPY)
+        self.n_bad.copy_(torch.where(bad & (self.n_clusters > 1), self.n_bad + 1, 0))
         row = {
             "usage": float(usage.min()),
-            "largest_share": float(largest.max()),
-            "n_used": float((self.counts > 0).sum(1).min()),
+            "largest_share": float(self.largest.max()),
+            "n_used": float(self.n_used.min()),
             "confidence": float((self.sure / n[:, 0]).mean()),
         }
         for sums in (self.total, self.counts, self.sure):
@@ -84,12 +87,15 @@ class Guard(nn.Module):
 
     def warn(self, stage: str, epoch: int) -> None:
         """Warn, after `epoch` epochs of a stage, of the heads that have been collapsed for exactly `PATIENCE`."""
-        heads = [str(head + 1) for head in (self.n_bad == PATIENCE).nonzero()[:, 0].tolist()]
+        heads = (self.n_bad == PATIENCE).nonzero()[:, 0].tolist()
         if heads:
-            which = f"Head {heads[0]}" if len(heads) == 1 else f"Heads {', '.join(heads)}"
+            which = "Head " if len(heads) == 1 else "Heads "
+            which += ", ".join(str(head + 1) for head in heads)
+            worst = min(heads, key=lambda head: float(self.n_used[head] - self.largest[head]))
             warnings.warn(
-                f"{which} of {len(self.n_bad)} collapsed: in passes {epoch - PATIENCE + 1} to {epoch} of {stage!r} "
-                f"nearly all samples were in one of {self.n_clusters} clusters. {self.advice}",
+                f"{which} of {len(self.n_bad)} collapsed in passes {epoch - PATIENCE + 1} to {epoch} of {stage!r}: of "
+                f"{self.n_clusters} clusters {int(self.n_used[worst])} are used, and the largest holds "
+                f"{float(self.largest[worst]):.0%} of the samples. {self.advice}",
                 CollapseWarning,
                 stacklevel=3,
             )

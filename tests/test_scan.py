@@ -1,0 +1,173 @@
+"""SCAN beyond the contract of all methods."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_blobs
+
+import selfsort
+from fits import FEATURES, blobs
+from selfsort.errors import CollapseWarning, DataError
+
+torch = pytest.importorskip("torch")
+
+from selfsort.methods.scan import SCAN  # noqa: E402
+from selfsort.metrics import neighbor_purity, score_all  # noqa: E402
+
+FAST = {"n_heads": 2, "n_epochs": 2, "label_epochs": 1, "batch_size": 128, "random_state": 0}
+ENCODER = {"width": 4, "pretext_epochs": 1, **FAST}
+
+
+@pytest.fixture(scope="module")
+def groups():
+    return make_blobs(600, 8, centers=4, cluster_std=1.0, random_state=1)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return selfsort.load_dataset("digits").images[:300]
+
+
+@pytest.fixture(scope="module")
+def features(digits, tmp_path_factory):
+    run = tmp_path_factory.mktemp("scan") / "simclr"
+    selfsort.fit("simclr", digits, run, params=FEATURES)
+    return run
+
+
+def test_every_head_finds_the_groups_and_says_how_sure_it_is(groups):
+    X, y = groups
+    model = SCAN(4, **FAST).fit(X)
+    assert all(score_all(y, head)["acc"] == 1 for head in model.predict_heads(X))
+    assert model.best_head_ == model.head_loss_.argmin()
+    assert [row["stage"] for row in model.history_] == ["start"] * 5 + ["scan"] * 2 + ["label"]
+    assert list(y[model.prototypes_]) == [y[model.labels_ == cluster][0] for cluster in range(4)]
+    assert (model.prototype_confidence_ > 0.8).all()
+    scaled = (X - X.mean(0)) / (X - X.mean(0)).std()
+    np.testing.assert_allclose(model.transform(X), scaled, atol=1e-5)  # features stay what they are
+
+
+def test_k_is_that_of_the_graph_of_the_features(groups):
+    assert SCAN(**FAST).fit(groups[0]).n_clusters_ == 4
+
+
+def test_more_clusters_than_there_are_groups_divide_them():
+    X, y = make_blobs(600, 16, centers=3, cluster_std=1.0, random_state=1)
+    X[:, :8] += 12 * np.random.default_rng(0).integers(0, 2, (600, 1))  # each of the three in two
+    model = SCAN(6, **FAST | {"n_epochs": 5}).fit(X)
+    scores = score_all(y, model.labels_)
+    assert scores["acc_many_to_one"] > 0.99
+    assert scores["acc"] < 0.6
+
+
+def test_neighbors_are_mined_without_the_sample_itself(groups):
+    X, y = groups
+    model = SCAN(4, n_neighbors=7, **FAST).fit(X)
+    assert model.mined_neighbors_.shape == (600, 7)
+    assert not (model.mined_neighbors_ == np.arange(600)[:, None]).any()
+    assert neighbor_purity(y, model.mined_neighbors_, 5) == 1
+    assert SCAN(2, **FAST).fit(X[:9]).mined_neighbors_.shape == (9, 8)
+
+
+def test_clusters_are_as_large_as_the_groups_they_start_from_or_asked_to_be_equal():
+    X, y = make_blobs([400, 150, 50], 16, centers=None, cluster_std=1.0, random_state=3)
+    of_start, equal = (SCAN(3, prior=prior, **FAST | {"n_epochs": 10}).fit(X) for prior in ("start", "equal"))
+    assert score_all(y, of_start.labels_)["ari"] == 1
+    assert score_all(y, equal.labels_)["ari"] < 0.95
+    assert equal.history_[-1]["usage"] > of_start.history_[-1]["usage"]
+
+
+def test_without_entropy_heads_collapse_and_there_is_an_alarm_or_a_rescue():
+    """What the published example did unnoticed: neighbors agree, and nothing asks for a second cluster."""
+    X = np.random.default_rng(0).normal(size=(400, 4))  # no groups that would hold heads back
+    params = FAST | {"init": "random", "n_epochs": 20, "label_epochs": 0, "learning_rate": 0.03}
+    with pytest.warns(CollapseWarning, match=r"Heads? .* of 4 clusters . are used, .* Pass a larger entropy_weight"):
+        model = SCAN(4, entropy_weight=0, **params).fit(X)
+    assert len(set(model.labels_)) < 4
+    with pytest.warns(CollapseWarning, match="goes back to where heads were healthy"):
+        rescued = SCAN(4, entropy_weight=0, rescue=True, **params).fit(X)
+    assert rescued.n_rescues_ >= 1
+    assert len(set(rescued.labels_)) == 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert SCAN(4, **params).fit(X).history_[-1]["n_used"] == 4
+
+
+def test_self_labels_are_redone_without_what_comes_before_them(groups, tmp_path):
+    X, _ = groups
+    first = SCAN(4, **FAST).fit(X, checkpoint=tmp_path)
+    before = (tmp_path / "scan.pt").read_bytes()
+    again = SCAN(4, **FAST | {"threshold": 0.5, "ema": 0.9}).fit(X, checkpoint=tmp_path / "copy")
+    (tmp_path / "label.pt").unlink()
+    second = SCAN(4, **FAST | {"threshold": 0.5, "ema": 0.9}).fit(X, checkpoint=tmp_path)
+    assert (tmp_path / "scan.pt").read_bytes() == before
+    assert np.array_equal(first.head_loss_, second.head_loss_)
+    assert np.array_equal(second.predict_proba(X), again.predict_proba(X))
+    assert not np.array_equal(first.predict_proba(X), second.predict_proba(X))
+
+
+@pytest.mark.parametrize("neighbors_of", ["features", "projections"])
+def test_goes_on_from_another_run(digits, features, neighbors_of, tmp_path):
+    taken = selfsort.load_model(features)
+    params = {"n_clusters": 10, "pretext": str(features), "neighbors_of": neighbors_of, "train_encoder": False}
+    run = selfsort.fit("scan", digits, tmp_path / "run", params=params | {"n_epochs": 1, "label_epochs": 1})
+    model = selfsort.load_model(tmp_path / "run")
+    own = model.transform(digits)
+    np.testing.assert_allclose(own / np.linalg.norm(own, axis=1, keepdims=True), taken.transform(digits), atol=1e-5)
+    assert {row["stage"] for row in run.metrics} == {"start", "scan", "label"}
+    compared = taken.transform(digits) if neighbors_of == "features" else taken.project(digits)
+    nearest = (compared @ compared.T - 2 * np.eye(len(digits))).argmax(1)
+    assert (run.neighbors[:, 0] == nearest).mean() > 0.99
+    assert run.run["params"]["pretext"] == str(features)
+    trained = SCAN(10, pretext=features, **FAST).fit(digits)  # a path works too
+    assert not np.allclose(trained.transform(digits), own)
+
+
+def test_another_encoder_is_another_fit(digits, features, tmp_path):
+    import shutil
+
+    place = shutil.copytree(features, tmp_path / "simclr")
+    params = {"n_clusters": 10, "pretext": str(place), "n_epochs": 1, "label_epochs": 0}
+    first = selfsort.fit("scan", digits, tmp_path / "run", params=params).run["created"], (tmp_path / "run").stat()
+    selfsort.fit("scan", digits, tmp_path / "run", params=params)
+    assert (tmp_path / "run").stat().st_ino == first[1].st_ino  # unchanged
+    selfsort.fit("simclr", digits, place, params=FEATURES, seed=1)
+    selfsort.fit("scan", digits, tmp_path / "run", params=params)
+    assert (tmp_path / "run").stat().st_ino != first[1].st_ino
+
+
+def test_images_in_color_by_a_residual_network():
+    images = np.random.default_rng(0).integers(0, 256, (40, 3, 16, 16)).astype(np.uint8)
+    model = SCAN(2, backbone="resnet18", **ENCODER | {"width": 2, "n_epochs": 1}).fit(images)
+    assert model.transform(images).shape == (40, 16)
+    assert model.history_[0]["stage"] == "pretext"
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"n_neighbors": 600}, "got 600 samples and n_neighbors=600. Pass n_neighbors=599 or less"),
+        ({"views": "strong"}, "views='strong' needs images"),
+        ({"backbone": "resnet18"}, "backbone='resnet18' needs images"),
+        ({"neighbors_of": "projections"}, "no projections"),
+        ({"pretext": "/nothing/here"}, "holds no model"),
+        ({"threshold": 1.0}, "threshold"),
+        ({"prior": "graph"}, "prior"),
+    ],
+)
+def test_wrong_parameters(groups, params, message):
+    with pytest.raises(DataError, match=message):
+        SCAN(4, **params).fit(groups[0])
+
+
+def test_runs_that_are_no_pretext(features, tmp_path):
+    with pytest.raises(DataError, match=r"is of samples of shape \(1, 8, 8\): got samples of \(5,\)"):
+        SCAN(3, pretext=features).fit(blobs())
+    selfsort.fit("kmeans", blobs(), tmp_path / "kmeans", params={"n_clusters": 3})
+    with pytest.raises(DataError, match="holds a KMeans, not an encoder"):
+        SCAN(3, pretext=tmp_path / "kmeans").fit(blobs())
+    few = {"n_clusters": 3, "width": 2, "n_codes": 4, "units": 8, "n_epochs": 1}
+    selfsort.fit("mine", blobs(), tmp_path / "mine", params=few)
+    with pytest.raises(DataError, match="has more than one part"):
+        SCAN(3, pretext=tmp_path / "mine").fit(blobs())
