@@ -58,6 +58,7 @@ def test_encoders_return_as_many_features_as_they_say(name, channels, side):
 
 @pytest.mark.parametrize("name", list(BACKBONES))
 def test_every_weight_of_an_encoder_learns(name):
+    torch.manual_seed(0)
     net, _ = make_backbone(name, (3, 16, 16), width=4)
     net(torch.rand(16, 3, 16, 16)).square().mean().backward()
     assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in net.parameters())
@@ -74,6 +75,39 @@ def test_resnet_18_has_as_many_weights_as_the_one_for_cifar():
     net, n_features = make_backbone("resnet18", (3, 32, 32))
     assert n_features == 512
     assert sum(weight.numel() for weight in net.parameters()) == 11_173_962 - 5_130  # without its last layer
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "side", "n_features", "n_weights"),
+    [
+        ("resnet50", 64, 224, 2048, 25_557_032 - 2_049_000),
+        ("vgg16", 64, 224, 512, 14_714_688 - 4_224 + 2 * 4_224),  # without dense layers; norms instead of biases
+        ("alexnet", 96, 224, 4096, None),
+        ("efficientnet-lite0", 32, 224, 1280, 4_652_008 - 1_281_000),
+    ],
+)
+def test_encoders_are_the_published_ones(name, width, side, n_features, n_weights):
+    net, found = make_backbone(name, (3, side, side), width)
+    assert found == n_features
+    if n_weights is not None:
+        assert sum(weight.numel() for weight in net.parameters()) == n_weights
+    assert net.eval()(torch.rand(1, 3, side, side)).shape == (1, n_features)
+
+
+def test_efficientnet_starts_from_imagenet_and_is_the_built_in_encoder():
+    import numpy as np
+
+    from selfsort.features.encoders import load_encoder
+    from selfsort.methods.trained import new_encoder
+
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3)).astype(np.uint8)
+    pictures[1, 20:40] = 255
+    with pytest.raises(DataError, match="1 or 3 channels: got 2"):
+        new_encoder("efficientnet-lite0", (2, 64, 64), 32)
+    net = new_encoder("efficientnet-lite0", (3, 64, 96), 32).module.eval()
+    with torch.no_grad():
+        ours = net(torch.from_numpy(pictures.transpose(0, 3, 1, 2) / np.float32(255))).numpy()
+    np.testing.assert_allclose(ours, load_encoder().encode(pictures), atol=2e-3)
 
 
 def test_auto_depends_on_the_samples():

@@ -11,7 +11,6 @@ import importlib.util
 import pickle
 import struct
 from collections import OrderedDict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,25 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.errors import ModelError
+from selfsort.nets.lite0 import BATCH_NORM_EPS, PIXEL_MEAN, PIXEL_STD, blocks, same_padding
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-
-#: (repeats, kernel, stride of the first, expansion, output channels) of each stage; Liu & Tan,
-#: "EfficientNet-Lite" (2020): EfficientNet-B0 without squeeze-and-excitation, ReLU6, fixed stem and head.
-STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
-BATCH_NORM_EPS = 1e-3
-#: The network was trained on (pixel - 127) / 128 (EfficientNet-Lite), not on ImageNet's mean and deviation: on the
-#: photo library's ImageNet samples this raises the mean top-1 probability.
-PIXEL_MEAN, PIXEL_STD = 127.0, 128.0
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _STORAGE_TYPES: dict[str, np.dtype[Any]] = {
@@ -154,16 +138,6 @@ def read_legacy_torch(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _blocks() -> Iterator[tuple[int, int, int, bool]]:
-    """Yield (kernel, stride, expansion, has a skip connection) of each inverted residual block."""
-    channels = 32
-    for repeats, kernel, stride, expansion, out in STAGES:
-        for repeat in range(repeats):
-            first = repeat == 0
-            yield kernel, stride if first else 1, expansion, channels == out and (not first or stride == 1)
-            channels = out
-
-
 class _GraphBuilder:
     """Collect nodes and initializers of the ONNX graph, folding each batch norm into its convolution."""
 
@@ -189,10 +163,7 @@ class _GraphBuilder:
         """Convolution with its batch norm folded in: w' = w·g/√(v+ε), b' = β − μ·g/√(v+ε)."""
         weight = self.weights[f"{conv}.weight"]
         scale = self.weights[f"{norm}.weight"] / np.sqrt(self.weights[f"{norm}.running_var"] + BATCH_NORM_EPS)
-        # TensorFlow's "same" padding, the odd pixel to the right and below; in numbers, as ONNX Runtime is slower
-        # when it has to work them out
-        padding = max(weight.shape[2] - stride, 0)
-        before, after = padding // 2, padding - padding // 2
+        before, after = same_padding(stride, weight.shape[2], stride)  # ONNX Runtime is slower to work them out
         bias = self.weights[f"{norm}.bias"] - self.weights[f"{norm}.running_mean"] * scale
         inputs = [
             x,
@@ -245,8 +216,8 @@ def build_onnx(weights: dict[str, np.ndarray]) -> ModelProto:
     x = graph.node("Add", [x, "offset"], "images.normalized")
     x = graph.node("Transpose", [x], "images.nchw", perm=[0, 3, 1, 2])
     x = graph.conv(x, "_conv_stem", "_bn0", stride=2)
-    for index, (_, stride, expansion, skip) in enumerate(_blocks()):
-        x = graph.block(x, index, stride, expansion, skip)
+    for index, block in enumerate(blocks()):
+        x = graph.block(x, index, block.stride, block.expansion, block.skip)
     x = graph.conv(x, "_conv_head", "_bn1")
     x = graph.node("GlobalAveragePool", [x], "pooled")
     x = graph.node("Flatten", [x], "features", axis=1)

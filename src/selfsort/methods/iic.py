@@ -22,8 +22,8 @@ from selfsort.losses.invariant import invariant_information
 from selfsort.methods.base import Work
 from selfsort.methods.heads import HeadClusterer
 from selfsort.methods.pairs import CHOICES, Pairs, steps_per_epoch
-from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer, outputs
-from selfsort.nets.backbones import BACKBONES, make_backbone
+from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer, new_encoder, outputs
+from selfsort.nets.backbones import BACKBONES
 from selfsort.nets.heads import Heads
 from selfsort.training.batches import mixed
 from selfsort.training.guard import Guard
@@ -85,8 +85,9 @@ class IIC(HeadClusterer):
         None: as many as the shared-neighbor graph of the samples finds.
     init : {"graph", "kmeans", "random"}
         What heads learn first: the graph's groups, k-means of the samples, or nothing, as published.
-    backbone : {"auto", "vgg-f", "resnet18", "mlp"}
-        Auto is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
+    backbone : str
+        "vgg-f", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its weights of
+        ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
     width : int
         Channels of the encoder's first layer.
     n_heads : int
@@ -265,7 +266,7 @@ class IIC(HeadClusterer):
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         with random_state(seed):
-            self._encoder, n_features = make_backbone(self.backbone, shape, self.width)
+            self._encoder, n_features = new_encoder(self.backbone, shape, self.width)
             self._heads = Heads(n_features, self.n_heads, self.n_clusters_)
         self._scaling, self._sample_shape = scaling, shape
 

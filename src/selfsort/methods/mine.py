@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from selfsort.losses.information import donsker_varadhan, jensen_shannon, nwj
 from selfsort.methods.base import Work
 from selfsort.methods.coding import PairCoder
-from selfsort.methods.trained import Scaling
-from selfsort.nets.backbones import make_backbone
+from selfsort.methods.trained import Scaling, new_encoder
 from selfsort.training.session import random_state
 
 _N_SHIFTS = 8  # random partners of each code in a step
@@ -71,8 +70,9 @@ class MINE(PairCoder):
     init : {"graph", "kmeans", "random"}
         Where k-means of the codes starts: at the means of the groups of the codes' graph, at the best of 20 starts, or
         at codes drawn at random.
-    backbone : {"auto", "vgg-f", "resnet18", "mlp"}
-        Auto is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
+    backbone : str
+        "vgg-f", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its weights of
+        ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
     width : int
         Channels of the encoder's first layer.
     n_codes : int
@@ -164,7 +164,7 @@ class MINE(PairCoder):
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         with random_state(seed):
-            backbone, n_features = make_backbone(self.backbone, shape, self.width)
+            backbone, n_features = new_encoder(self.backbone, shape, self.width)
             # codes of one size: T sees differences at once, and the bound gains nothing from growing codes
             last = (nn.Linear(n_features, self.n_codes), nn.BatchNorm1d(self.n_codes, affine=False))
             self._encoder = nn.Sequential(backbone, *last)

@@ -16,8 +16,8 @@ from selfsort.features.neighbors import Neighbors, nearest_neighbors
 from selfsort.features.project import FloatArray
 from selfsort.losses.contrastive import nt_xent
 from selfsort.methods.saving import load_model
-from selfsort.methods.trained import Scaling
-from selfsort.nets.backbones import Backbone, make_backbone
+from selfsort.methods.trained import Scaling, new_encoder
+from selfsort.nets.backbones import Backbone
 from selfsort.training.schedule import Optimizer, Plan
 from selfsort.training.session import Session
 
@@ -90,7 +90,7 @@ def take_encoder(run: str | Path, shape: tuple[int, ...]) -> Learned:
     if found != shape:
         raise DataError(f"{run} is of samples of shape {found}: got samples of {shape}. Give the same.")
     backbone, width = getattr(model, "_origin", (model.backbone, model.width))
-    encoder = make_backbone(backbone, shape, width)
+    encoder = new_encoder(backbone, shape, width)
     try:
         encoder.module.load_state_dict(model._encoder.state_dict())
     except RuntimeError as error:

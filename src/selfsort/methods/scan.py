@@ -25,8 +25,8 @@ from selfsort.methods.pairs import CHOICES, Pairs, fitting_views, steps_per_epoc
 from selfsort.methods.pretext import Contrast, contrast_plan, make_projector, mine, take_encoder
 from selfsort.methods.saving import ARRAYS, CONFIG
 from selfsort.methods.scan_stages import Consistency, Lesson, SelfLabels
-from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer, outputs
-from selfsort.nets.backbones import BACKBONES, make_backbone
+from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer, new_encoder, outputs
+from selfsort.nets.backbones import BACKBONES
 from selfsort.nets.heads import Heads
 from selfsort.training.batches import Batches, mixed
 from selfsort.training.guard import Guard
@@ -69,9 +69,9 @@ class SCAN(HeadClusterer):
         What heads learn first: the graph's groups, k-means of the features, or nothing, as published.
     pretext : path or None
         A run folder whose encoder is taken, such as one of `SimCLR`; None: one is learned.
-    backbone : {"auto", "vgg-f", "resnet18", "mlp", "none"}
-        Auto is "none" for features, which are clustered as they are, vgg-f for images of 8 x 8 pixels or more, mlp
-        otherwise. With a `pretext` its backbone and width count.
+    backbone : str
+        As for `SimCLR`, or "none", which "auto" is for features: they are clustered as they are. With a `pretext` its
+        backbone and width count.
     width : int
         Channels of the encoder's first layer.
     pretext_epochs : int
@@ -379,7 +379,7 @@ class SCAN(HeadClusterer):
 
     def _build_encoder(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         with random_state(seed):
-            self._encoder, self._n_features = make_backbone(self._origin[0], shape, self._origin[1])
+            self._encoder, self._n_features = new_encoder(self._origin[0], shape, self._origin[1])
         self._encoder.eval()
         self._scaling, self._sample_shape = scaling, shape
 

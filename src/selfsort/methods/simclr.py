@@ -14,8 +14,7 @@ from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.base import Work
 from selfsort.methods.coding import PairCoder
 from selfsort.methods.pretext import N_PROJECTED, Contrast, contrast_plan, make_projector
-from selfsort.methods.trained import Scaling, outputs
-from selfsort.nets.backbones import make_backbone
+from selfsort.methods.trained import Scaling, new_encoder, outputs
 from selfsort.training.schedule import Optimizer, Plan
 from selfsort.training.session import random_state
 
@@ -33,8 +32,9 @@ class SimCLR(PairCoder):
     init : {"graph", "kmeans", "random"}
         Where k-means of the features starts: at the means of the groups of their graph, at the best of 20 starts, or at
         features drawn at random.
-    backbone : {"auto", "vgg-f", "resnet18", "mlp"}
-        Auto is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
+    backbone : str
+        "vgg-f", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its weights of
+        ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
     width : int
         Channels of the encoder's first layer.
     n_projected : int
@@ -130,7 +130,7 @@ class SimCLR(PairCoder):
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         with random_state(seed):
-            self._encoder, n_features = make_backbone(self.backbone, shape, self.width)
+            self._encoder, n_features = new_encoder(self.backbone, shape, self.width)
             self._projector = make_projector(n_features, self.n_projected)
         self._scaling, self._sample_shape = scaling, shape
 

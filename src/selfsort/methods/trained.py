@@ -16,9 +16,12 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
 from selfsort.errors import DataError
+from selfsort.features.default_encoder import read_legacy_torch, weights_path
 from selfsort.features.kmeans import kmeans
 from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.base import SelfsortClusterer, Work, graph_start
+from selfsort.nets.backbones import Backbone, make_backbone
+from selfsort.nets.efficientnet import EfficientNetLite0
 from selfsort.training.session import Session, resolve_device, resolve_precision
 
 #: Raise when the same data and parameters would give other weights: checkpoints of before are then refused.
@@ -214,6 +217,19 @@ def outputs(module: Callable[[Tensor], Tensor], samples: npt.NDArray[Any], devic
     chunks = [torch.from_numpy(samples[start : start + _CHUNK]) for start in range(0, len(samples), _CHUNK)]
     values: FloatArray = torch.cat([module(chunk.to(device)).float().cpu() for chunk in chunks]).numpy()
     return values
+
+
+def new_encoder(name: str, shape: tuple[int, ...], width: int) -> Backbone:
+    """Return an encoder by `selfsort.nets.backbones.make_backbone`, EfficientNet-Lite0 with its weights of ImageNet.
+
+    All other weights are drawn from torch's random state.
+    """
+    made = make_backbone(name, shape, width)
+    if isinstance(made.module, EfficientNetLite0):
+        weights = read_legacy_torch(weights_path())
+        known = {key: torch.from_numpy(weights[key]) for key in made.module.state_dict() if key in weights}
+        made.module.load_state_dict(known, strict=False)  # the file has no counts of batches
+    return made
 
 
 def need_images(shape: tuple[int, ...], **settings: str | None) -> None:

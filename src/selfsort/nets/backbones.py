@@ -10,6 +10,8 @@ from typing import NamedTuple, TypeVar
 from torch import Tensor, nn
 
 from selfsort.errors import DataError
+from selfsort.nets.efficientnet import EfficientNetLite0
+from selfsort.nets.lite0 import HEAD
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
@@ -47,32 +49,46 @@ def vgg_f(shape: Sequence[int], width: int = 64) -> Backbone:
 
 
 def resnet18(shape: Sequence[int], width: int = 64) -> Backbone:
-    """Return a ResNet-18 for small images: a 3 x 3 stem without pooling, as is usual for CIFAR.
+    """Return a ResNet-18.
 
+    Images of up to 64 pixels meet a 3 x 3 convolution without pooling first, as is usual for CIFAR, larger ones the
+    published 7 x 7 convolution and a maximum.
     He et al., "Deep Residual Learning for Image Recognition", CVPR 2016.
     """
-    stem = [_started(nn.Conv2d(shape[0], width, 3, padding=1, bias=False)), nn.BatchNorm2d(width), nn.ReLU()]
+    return _resnet(shape, width, _Block, (2, 2, 2, 2))
+
+
+def resnet50(shape: Sequence[int], width: int = 64) -> Backbone:
+    """Return a ResNet-50, with the first layers of `resnet18`."""
+    return _resnet(shape, width, _Bottleneck, (3, 4, 6, 3))
+
+
+def _resnet(
+    shape: Sequence[int], width: int, block: type[_Block] | type[_Bottleneck], depths: Sequence[int]
+) -> Backbone:
+    if max(shape[1:]) <= 64:
+        stem = [_started(nn.Conv2d(shape[0], width, 3, padding=1, bias=False)), nn.BatchNorm2d(width), nn.ReLU()]
+    else:
+        stem = [_started(nn.Conv2d(shape[0], width, 7, 2, 3, bias=False)), nn.BatchNorm2d(width), nn.ReLU()]
+        stem.append(nn.MaxPool2d(3, 2, 1))
     blocks: list[nn.Module] = []
     n_in = width
-    for i in range(4):
-        n_out = width * 2**i
-        blocks += [_Block(n_in, n_out, stride=1 if i == 0 else 2), _Block(n_out, n_out)]
-        n_in = n_out
+    for i, depth in enumerate(depths):
+        n_out = width * 2**i * block.expansion
+        for j in range(depth):
+            blocks.append(block(n_in, n_out, stride=2 if i and not j else 1))
+            n_in = n_out
     return Backbone(nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten()), n_in)
 
 
-class _Block(nn.Module):
-    """Two 3 x 3 convolutions and a way around them."""
+class _Residual(nn.Module):
+    """Convolutions, and a way around them."""
 
-    def __init__(self, n_in: int, n_out: int, stride: int = 1) -> None:
+    expansion = 1
+
+    def __init__(self, n_in: int, n_out: int, stride: int, *layers: nn.Module) -> None:
         super().__init__()
-        self.way = nn.Sequential(
-            _started(nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False)),
-            nn.BatchNorm2d(n_out),
-            nn.ReLU(),
-            _started(nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False)),
-            nn.BatchNorm2d(n_out),
-        )
+        self.way = nn.Sequential(*layers)
         around: nn.Module = nn.Identity()
         if stride != 1 or n_in != n_out:
             around = nn.Sequential(_started(nn.Conv2d(n_in, n_out, 1, stride, bias=False)), nn.BatchNorm2d(n_out))
@@ -81,6 +97,81 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = (self.way(x) + self.around(x)).relu()
         return out
+
+
+class _Block(_Residual):
+    """Two 3 x 3 convolutions."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int = 1) -> None:
+        super().__init__(n_in, n_out, stride, *_conv(n_in, n_out, 3, stride), nn.ReLU(), *_conv(n_out, n_out, 3))
+
+
+class _Bottleneck(_Residual):
+    """A 3 x 3 convolution of a quarter of the channels."""
+
+    expansion = 4
+
+    def __init__(self, n_in: int, n_out: int, stride: int = 1) -> None:
+        n = n_out // self.expansion
+        layers = [*_conv(n_in, n, 1), nn.ReLU(), *_conv(n, n, 3, stride), nn.ReLU(), *_conv(n, n_out, 1)]
+        super().__init__(n_in, n_out, stride, *layers)
+
+
+def _conv(n_in: int, n_out: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    return [
+        _started(nn.Conv2d(n_in, n_out, kernel, stride, kernel // 2, bias=False)),
+        nn.BatchNorm2d(n_out),
+    ]
+
+
+def vgg16(shape: Sequence[int], width: int = 64) -> Backbone:
+    """Return a VGG-16 with batch normalization, and a mean in the place of its dense layers.
+
+    Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015.
+    """
+    layers: list[nn.Module] = []
+    n_in, side = shape[0], min(shape[1:])
+    for depth, n_out in ((2, width), (2, 2 * width), (3, 4 * width), (3, 8 * width), (3, 8 * width)):
+        for _ in range(depth):
+            layers += [*_conv(n_in, n_out, 3), nn.ReLU()]
+            n_in = n_out
+        if side >= 2:
+            layers.append(nn.MaxPool2d(2))
+            side //= 2
+    return Backbone(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), n_in)
+
+
+def alexnet(shape: Sequence[int], width: int = 96) -> Backbone:
+    """Return AlexNet with batch normalization in the place of local responses, as DeepCluster has it.
+
+    Images of up to 64 pixels meet a 3 x 3 convolution first, and 2 x 2 maxima. The published width is 96.
+    Krizhevsky, Sutskever & Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", NIPS 2012.
+    """
+    small = max(shape[1:]) <= 64
+    depths = [width, width * 8 // 3, 4 * width, 4 * width, width * 8 // 3]
+    kernels = [3 if small else 11, 5, 3, 3, 3]
+    layers: list[nn.Module] = []
+    n_in = shape[0]
+    for i, (n_out, kernel) in enumerate(zip(depths, kernels, strict=True)):
+        layers += [*_conv(n_in, n_out, kernel, 1 if small or i else 4), nn.ReLU()]
+        if i in (0, 1, 4):
+            layers.append(nn.MaxPool2d(2, ceil_mode=True) if small else nn.MaxPool2d(3, 2, ceil_mode=True))
+        n_in = n_out
+    n_dense = width * 128 // 3  # 4,096 as published
+    pooled = 4 if small else 6
+    dense = [nn.AdaptiveMaxPool2d(pooled), nn.Flatten()]
+    for n_out in (n_dense, n_dense):
+        n_before = n_in * pooled**2 if len(dense) == 2 else n_dense
+        dense += [nn.Dropout(0.5), _started(nn.Linear(n_before, n_out)), nn.ReLU()]
+    return Backbone(nn.Sequential(*layers, *dense), n_dense)
+
+
+def efficientnet_lite0(shape: Sequence[int], width: int = 32) -> Backbone:
+    """Return EfficientNet-Lite0, whose width is fixed, for images of 1 or 3 channels.
+
+    Liu & Tan, "EfficientNet-Lite", 2020.
+    """
+    return Backbone(EfficientNetLite0(), HEAD)
 
 
 def mlp(shape: Sequence[int], width: int = 64) -> Backbone:
@@ -98,7 +189,15 @@ def none(shape: Sequence[int], width: int = 64) -> Backbone:
 
 
 #: Encoders that learn, by name.
-BACKBONES: dict[str, Callable[[Sequence[int], int], Backbone]] = {"vgg-f": vgg_f, "resnet18": resnet18, "mlp": mlp}
+BACKBONES: dict[str, Callable[[Sequence[int], int], Backbone]] = {
+    "vgg-f": vgg_f,
+    "vgg16": vgg16,
+    "alexnet": alexnet,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+    "efficientnet-lite0": efficientnet_lite0,
+    "mlp": mlp,
+}
 
 
 def make_backbone(name: str, shape: Sequence[int], width: int = 64) -> Backbone:
@@ -106,8 +205,9 @@ def make_backbone(name: str, shape: Sequence[int], width: int = 64) -> Backbone:
 
     Parameters
     ----------
-    name : {"auto", "vgg-f", "resnet18", "mlp", "none"}
-        Auto is vgg-f for images of 8 x 8 pixels or more, mlp otherwise; "none" has no weights and returns the samples.
+    name : str
+        One of `BACKBONES`, "auto" or "none". Auto is vgg-f for images of 8 x 8 pixels or more, mlp otherwise; "none"
+        has no weights and returns the samples.
     shape : sequence of int
         Of one sample: (c, h, w) or (d,).
     width : int
@@ -116,7 +216,7 @@ def make_backbone(name: str, shape: Sequence[int], width: int = 64) -> Backbone:
     Raises
     ------
     DataError
-        If an encoder of images is to encode vectors.
+        If an encoder cannot encode such samples.
     """
     images = len(shape) == 3
     if name == "auto":
@@ -125,6 +225,8 @@ def make_backbone(name: str, shape: Sequence[int], width: int = 64) -> Backbone:
         return none(shape, width)
     if name != "mlp" and not images:
         raise DataError(f"backbone={name!r} needs images of shape (n, c, h, w): got features of shape (n, {shape[0]}).")
+    if name == "efficientnet-lite0" and shape[0] not in (1, 3):
+        raise DataError(f"backbone={name!r} needs images of 1 or 3 channels: got {shape[0]}. Pass another backbone.")
     return BACKBONES[name](shape, width)
 
 
