@@ -20,6 +20,7 @@ import torch
 from PIL import Image, ImageEnhance
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
 
 from record import record
 from selfsort.augment import simclr
@@ -76,18 +77,18 @@ class TwoViews(Dataset):
 
 def steps(n: int = 512, batch: int = 128, width: int = 64) -> None:
     images = load_dataset("cifar-10", "train").images[:n]
-    shape = images.shape[1:]
+    shape, device = images.shape[1:], Session().fabric.device
 
     def make() -> Contrast:
         encoder, n_features = make_backbone("resnet18", shape, width)
-        return Contrast(Scaling.of(images), encoder, make_projector(n_features), 0.1)
+        return Contrast(Scaling.of(images), encoder, make_projector(n_features), 0.1).to(device)
 
     def plain() -> None:
         net = make()
         optimizer = torch.optim.SGD(net.parameters(), 0.4, momentum=0.9, weight_decay=1e-4)
         for first, second in DataLoader(TwoViews(images), batch, shuffle=True, drop_last=True):
             optimizer.zero_grad()
-            projected = net.projector(net.encoder(torch.cat([first, second])))
+            projected = net.projector(net.encoder(torch.cat([first, second]).to(device)))
             nt_xent(*projected.chunk(2), 0.1)["loss"].backward()
             optimizer.step()
 
@@ -98,23 +99,30 @@ def steps(n: int = 512, batch: int = 128, width: int = 64) -> None:
 
     def bare() -> None:
         net: nn.Module = make().encoder.to(memory_format=torch.channels_last)
-        x = torch.rand(2 * batch, *shape).contiguous(memory_format=torch.channels_last)
+        x = torch.rand(2 * batch, *shape, device=device).contiguous(memory_format=torch.channels_last)
         for _ in range(n // batch):
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16):
                 loss = net(x).square().mean()
             loss.backward()
 
-    seconds: dict[str, list[float]] = {"plain": [], "bare": [], "ours": []}
-    view, x = simclr(shape[1:]), torch.rand(2 * batch, *shape)
+    def views_alone() -> None:
+        view, x = simclr(shape[1:]), torch.rand(2 * batch, *shape, device=device)
+        for _ in range(n // batch):
+            view(x)
+
+    loops = {"plain": plain, "bare": bare, "ours": engine, "views": views_alone}
+    seconds: dict[str, list[float]] = {label: [] for label in loops}
     for _ in range(ROUNDS):
-        for label, loop in (("plain", plain), ("bare", bare), ("ours", engine)):
+        for label, loop in loops.items():
             start = time.perf_counter()
             loop()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
             seconds[label].append(time.perf_counter() - start)
-    start = time.perf_counter()
-    for _ in range(n // batch):
-        view(x)
-    views_share = (time.perf_counter() - start) / float(np.median(seconds["ours"]))
+    views_share = float(np.median(np.array(seconds.pop("views")) / seconds["ours"]))
+    with FlopCounterMode(display=False) as counter:
+        make().encoder(torch.rand(2, *shape, device=device)).sum().backward()
+    flops = counter.get_total_flops() * n / float(np.median(seconds["ours"]))
     record(
         "training",
         what="SimCLR, images/s",
@@ -126,6 +134,7 @@ def steps(n: int = 512, batch: int = 128, width: int = 64) -> None:
         ratio=round(float(np.median(np.array(seconds["plain"]) / seconds["ours"])), 2),
         of_bare=round(float(np.median(np.array(seconds["bare"]) / seconds["ours"])), 2),
         views_share=round(views_share, 3),
+        teraflops=round(flops / 1e12, 3),
         precision=Session().fabric._precision.precision,
     )
 

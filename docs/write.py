@@ -84,7 +84,7 @@ def speed() -> str:
 def training() -> str:
     """Return the newest line of each figure of training."""
     newest = {(line["what"], line.get("net"), line["data"], line["protocol"]): line for line in _lines("training")}
-    facts = {"what", "net", "data", "protocol", "ratio", "of_bare", "views_share", "precision"}
+    facts = {"what", "net", "data", "protocol", "ratio", "of_bare", "views_share", "teraflops", "precision"}
     facts |= {"date", "commit", "machine"}
     rows = ["| what | data | protocol | the other | selfsort | times faster |", "|---" * 6 + "|"]
     compiled = []

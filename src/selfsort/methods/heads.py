@@ -10,9 +10,12 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from torch import nn
 
-from selfsort.features.project import FloatArray
+from selfsort.features.kmeans import kmeans
+from selfsort.features.neighbors import Neighbors
+from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.trained import TrainedClusterer, outputs
 from selfsort.nets.heads import Heads
+from selfsort.training.session import Session
 
 
 class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
@@ -27,6 +30,17 @@ class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCl
     best_head_: int
     _encoder: nn.Module
     _heads: Heads
+
+    def _start(
+        self, samples: npt.NDArray[Any], session: Session, neighbors: Neighbors | None = None
+    ) -> npt.NDArray[np.int64]:
+        """Return what heads learn first, and k where it is not given: groups of the samples, as `init` says."""
+        if self.init == "kmeans" and self.n_clusters is not None:
+            rows = unit_rows(samples.reshape(len(samples), -1))
+            return kmeans(rows, self.n_clusters, n_init=20, seed=session.seed).labels
+        if self.init == "random" and self.n_clusters is not None:
+            return np.zeros(len(samples), np.int64)
+        return self._graph_labels(samples, session, neighbors)
 
     def _encode(self, samples: npt.NDArray[Any]) -> FloatArray:
         """Return the encoder's features, shape (n, n_features)."""

@@ -16,8 +16,6 @@ from torch.nn.functional import cross_entropy
 
 from selfsort.errors import DataError
 from selfsort.features.bottleneck import grouped_information, paired_joint, split_and_merge
-from selfsort.features.kmeans import kmeans
-from selfsort.features.project import unit_rows
 from selfsort.losses.invariant import invariant_information
 from selfsort.methods.base import Work
 from selfsort.methods.heads import HeadClusterer
@@ -29,7 +27,7 @@ from selfsort.training.batches import mixed
 from selfsort.training.guard import Guard
 from selfsort.training.loop import train
 from selfsort.training.schedule import Plan
-from selfsort.training.session import Session, random_state
+from selfsort.training.session import random_state
 
 _N_JUDGED = 10_000  # samples that proposals are judged by
 _GAIN = 0.02  # nats by which a proposal must be better
@@ -234,15 +232,6 @@ class IIC(HeadClusterer):
             views = _two_views(lambda x: self._heads(self._encoder(x)).argmax(-1).mT[None], samples, pairs)
         first, second = views[self.best_head_]
         self.joint_ = paired_joint(first[0], second[0], self.n_clusters_)
-
-    def _start(self, samples: npt.NDArray[Any], session: Session) -> npt.NDArray[np.int64]:
-        """Return what heads learn first, and k where it is not given."""
-        if self.init == "kmeans" and self.n_clusters is not None:
-            rows = unit_rows(samples.reshape(len(samples), -1))
-            return kmeans(rows, self.n_clusters, n_init=20, seed=session.seed).labels
-        if self.init == "random" and self.n_clusters is not None:
-            return np.zeros(len(samples), np.int64)
-        return self._graph_labels(samples, session)
 
     def _fine_heads(self) -> Heads | None:
         n_fine = 5 * self.n_clusters_ if self.n_fine is None else self.n_fine

@@ -15,11 +15,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from selfsort.errors import DataError
-from selfsort.features.groups import default_n_neighbors
-from selfsort.features.kmeans import kmeans
-from selfsort.features.neighbors import Neighbors
 from selfsort.features.project import FloatArray, unit_rows
-from selfsort.methods.base import Work, graph_start
+from selfsort.methods.base import Work
 from selfsort.methods.heads import HeadClusterer
 from selfsort.methods.pairs import CHOICES, Pairs, fitting_views, steps_per_epoch
 from selfsort.methods.pretext import Contrast, contrast_plan, make_projector, mine, take_encoder
@@ -239,7 +236,7 @@ class SCAN(HeadClusterer):
         rows = unit_rows(self._mined_of(samples, projector))
         neighbors = mine(rows, n_neighbors, session)
         self.mined_neighbors_ = neighbors.indices[:, :n_neighbors]
-        start = self._start(rows, neighbors, session)
+        start = self._start(rows, session, neighbors)
         by_start = self.init != "random"
         self.n_clusters_ = self.n_clusters if self.n_clusters is not None else int(start.max()) + 1
         with random_state(mixed(session.seed, 1)):
@@ -304,21 +301,6 @@ class SCAN(HeadClusterer):
             raise DataError('There are no projections to mine neighbors of. Pass neighbors_of="features".')
         device = self._scaling.factor.device
         return outputs(lambda x: projector(self._encoder(self._scaling(x))), samples, device)
-
-    def _start(self, rows: FloatArray, neighbors: Neighbors, session: Session) -> npt.NDArray[np.int64]:
-        """Return what heads learn first, and k where it is not given."""
-        if self.init == "kmeans" and self.n_clusters is not None:
-            return kmeans(rows, self.n_clusters, n_init=20, seed=session.seed).labels
-        if self.init == "random" and self.n_clusters is not None:
-            return np.zeros(len(rows), np.int64)
-
-        def compute() -> dict[str, npt.NDArray[Any]]:
-            k = min(default_n_neighbors(len(rows)), neighbors.indices.shape[1])
-            known = Neighbors(neighbors.indices[:, :k], neighbors.similarities[:, :k], neighbors.recall)
-            return {"labels": graph_start(rows, self.n_clusters, neighbors=known, seed=session.seed).grouping.labels}
-
-        labels: npt.NDArray[np.int64] = session.keep("graph", compute)["labels"]
-        return labels
 
     def _learn_start(self, features: FloatArray, start: npt.NDArray[np.int64], session: Session) -> None:
         batches = self._batches(features, lambda x, rows: (x, rows), session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, ClassVar
@@ -17,7 +18,9 @@ from torch import Tensor, nn
 
 from selfsort.errors import DataError
 from selfsort.features.default_encoder import read_legacy_torch, weights_path
+from selfsort.features.groups import default_n_neighbors
 from selfsort.features.kmeans import kmeans
+from selfsort.features.neighbors import Neighbors
 from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.base import SelfsortClusterer, Work, graph_start
 from selfsort.nets.backbones import Backbone, make_backbone
@@ -26,7 +29,7 @@ from selfsort.training.session import Session, resolve_device, resolve_precision
 
 #: Raise when the same data and parameters would give other weights: checkpoints of before are then refused.
 _VERSION = 5
-_CHUNK = 2048
+_CHUNK, _CHUNK_VALUES = 2048, 2048 * 3 * 32 * 32  # samples that pass a network at a time, and numbers in them
 #: Largest learning rate at which a network learns the graph's groups: with 0.001 they stay half learnt.
 GRAPH_RATE = 3e-3
 
@@ -166,12 +169,21 @@ class TrainedClusterer(SelfsortClusterer):
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         """Make the modules for samples of this shape, and store them, the scaling and the shape."""
 
-    def _graph_labels(self, samples: npt.NDArray[Any], session: Session) -> npt.NDArray[np.int64]:
-        """Return the graph's groups of the samples as they are given, as many as wanted or found."""
+    def _graph_labels(
+        self, samples: npt.NDArray[Any], session: Session, neighbors: Neighbors | None = None
+    ) -> npt.NDArray[np.int64]:
+        """Return the graph's groups of the samples as they are given, as many as wanted or found.
+
+        Of `neighbors`, where they are known, as many are used as the graph needs.
+        """
 
         def compute() -> dict[str, npt.NDArray[Any]]:
             rows = unit_rows(samples.reshape(len(samples), -1))
-            start = graph_start(rows, self.n_clusters, seed=session.seed, progress=session.progress)
+            known = None
+            if neighbors is not None:
+                k = min(default_n_neighbors(len(rows)), neighbors.indices.shape[1])
+                known = Neighbors(neighbors.indices[:, :k], neighbors.similarities[:, :k], neighbors.recall)
+            start = graph_start(rows, self.n_clusters, neighbors=known, seed=session.seed, progress=session.progress)
             return {"labels": start.grouping.labels}
 
         labels: npt.NDArray[np.int64] = session.keep("graph", compute)["labels"]
@@ -214,7 +226,8 @@ def outputs(module: Callable[[Tensor], Tensor], samples: npt.NDArray[Any], devic
     -------
     ndarray of float32, shape (n, ...)
     """
-    chunks = [torch.from_numpy(samples[start : start + _CHUNK]) for start in range(0, len(samples), _CHUNK)]
+    step = max(16, min(_CHUNK, _CHUNK_VALUES // max(1, math.prod(samples.shape[1:]))))
+    chunks = [torch.from_numpy(samples[start : start + step]) for start in range(0, len(samples), step)]
     values: FloatArray = torch.cat([module(chunk.to(device)).float().cpu() for chunk in chunks]).numpy()
     return values
 
