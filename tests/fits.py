@@ -11,6 +11,7 @@ FEW = {"n_clusters": 10, "width": 4, "n_heads": 2, "start_steps": 50, "n_epochs"
 CODES = {"n_clusters": 10, "width": 4, "n_codes": 4, "units": 32, "n_epochs": 1, "batch_size": 128}
 FEATURES = {"n_clusters": 10, "width": 4, "n_projected": 8, "n_epochs": 1, "batch_size": 128}
 NEIGHBORLY = {"n_clusters": 10, "width": 4, "pretext_epochs": 1, "n_epochs": 2, "label_epochs": 1, "batch_size": 128}
+TEACHING = {"n_clusters": 10, "n_heads": 2, "hidden": 32, "n_codes": 16, "n_epochs": 2, "batch_size": 128}
 METHODS = {
     "kmeans": {"n_clusters": 10},
     "graph": {},
@@ -21,6 +22,7 @@ METHODS = {
     "mine": CODES,
     "simclr": FEATURES,
     "scan": NEIGHBORLY,
+    "temi": TEACHING,
 }
 ARRAYS = ("labels", "levels", "confidence", "neighbors", "map", "embedding")
 

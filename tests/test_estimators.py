@@ -26,6 +26,7 @@ from selfsort.methods.mine import MINE
 from selfsort.methods.pretrain import AutoencoderClusterer
 from selfsort.methods.scan import SCAN
 from selfsort.methods.simclr import SimCLR
+from selfsort.methods.temi import TEMI
 
 SMALL = {"hidden": (16,), "n_codes": 4, "n_epochs": 15, "batch_size": 64, "learning_rate": 0.01}
 SHORT = {"max_steps": 40, "graph_steps": 45, "update_interval": 10}
@@ -39,6 +40,7 @@ ESTIMATORS = [
     MINE(width=2, n_codes=4, units=32, n_epochs=2, learning_rate=0.01),
     SimCLR(width=2, n_projected=8, n_epochs=1),
     SCAN(width=2, pretext_epochs=1, n_heads=2, n_epochs=2, label_epochs=1),
+    TEMI(n_heads=2, hidden=16, n_codes=8, n_epochs=2),
 ]
 TRAINED = (
     AEKMeans,

@@ -64,3 +64,35 @@ def target_divergence(log_assignment: Tensor, target: Tensor) -> Tensor:
         Rows of probabilities.
     """
     return (torch.xlogy(target, target) - target * log_assignment).sum(1).mean()
+
+
+def temi_loss(
+    student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], log_prior: Tensor, beta: float = 0.6
+) -> Tensor:
+    """Return TEMI's loss: a weighted pointwise mutual information between the clusters of a sample and a neighbor.
+
+    L_h = -mean_i w_i log sum_c (p_c(x) q_c(x'))^beta / pi_c, in both directions;  w_i = mean_h sum_c q_c(x) q_c(x')
+
+    Parameters
+    ----------
+    student, teacher : pair of Tensors, shape (n_heads, batch, n_clusters), float
+        Logits of samples and of a neighbor of each. No gradient goes to the teacher's.
+    log_prior : Tensor, shape (n_heads, n_clusters)
+        Logarithm of the mean of the teacher's probabilities, of many batches.
+    beta : float
+        Below 1, clusters stay of about equal size.
+
+    Returns
+    -------
+    Tensor, shape (n_heads,), in nats
+
+    References
+    ----------
+    Adaloglou et al., "Exploring the Limits of Deep Image Clustering using Pretrained Models", BMVC 2023,
+    arXiv:2303.17896, equations 6 to 8.
+    """
+    log_p = [logits.float().log_softmax(-1) for logits in student]
+    log_q = [logits.detach().float().log_softmax(-1) for logits in teacher]
+    weight = (log_q[0] + log_q[1]).logsumexp(-1).exp().mean(0)
+    pointwise = [(beta * (p + q) - log_prior[:, None]).logsumexp(-1) for p, q in zip(log_p, log_q[::-1], strict=True)]
+    return -(weight * (pointwise[0] + pointwise[1]) / 2).mean(-1)

@@ -15,4 +15,5 @@ METHODS: dict[str, str] = {
     "mine": "selfsort.methods.mine:MINE",
     "simclr": "selfsort.methods.simclr:SimCLR",
     "scan": "selfsort.methods.scan:SCAN",
+    "temi": "selfsort.methods.temi:TEMI",
 }

@@ -6,16 +6,35 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from selfsort.features.kmeans import kmeans
 from selfsort.features.neighbors import Neighbors
 from selfsort.features.project import FloatArray, unit_rows
+from selfsort.methods.pairs import steps_per_epoch
 from selfsort.methods.trained import TrainedClusterer, outputs
-from selfsort.nets.heads import Heads
+from selfsort.training.guard import Guard
+from selfsort.training.loop import train
+from selfsort.training.schedule import Plan
 from selfsort.training.session import Session
+
+
+class Lesson(nn.Module):
+    """Cross-entropy of all heads with groups that are known."""
+
+    def __init__(self, heads: nn.Module, groups: npt.NDArray[np.int64]) -> None:
+        super().__init__()
+        self.heads = heads
+        self.register_buffer("groups", torch.from_numpy(groups))
+
+    def forward(self, features: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """Return the loss of features; `rows` are the samples' numbers."""
+        target = self.groups[rows].repeat(self.heads.n_heads)
+        return {"loss": cross_entropy(self.heads(features).flatten(0, 1), target)}
 
 
 class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
@@ -28,8 +47,10 @@ class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCl
     """
 
     best_head_: int
+    start_steps: int
+    batch_size: int
     _encoder: nn.Module
-    _heads: Heads
+    _heads: Any  # of `selfsort.nets.heads`
 
     def _start(
         self, samples: npt.NDArray[Any], session: Session, neighbors: Neighbors | None = None
@@ -41,6 +62,25 @@ class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCl
         if self.init == "random" and self.n_clusters is not None:
             return np.zeros(len(samples), np.int64)
         return self._graph_labels(samples, session, neighbors)
+
+    def _learn_start(
+        self, features: FloatArray, groups: npt.NDArray[np.int64], session: Session, learning_rate: float
+    ) -> None:
+        """Let heads learn groups of the samples by the features that they will see."""
+        size = min(self.batch_size, len(features))
+        batches = session.batches(
+            features, size, lambda x, rows: (x, rows), stream=1, steps_per_epoch=steps_per_epoch(len(features), size)
+        )
+        plan = Plan(-(-self.start_steps // len(batches)), learning_rate, schedule="one-cycle")
+        train(session, "start", Lesson(self._heads, groups), batches, plan)
+
+    def _choose_head(self, history: list[dict[str, Any]], stage: str, guard: Guard) -> None:
+        """Take the head of the least loss in the last pass of a stage, among those that are healthy if any is."""
+        self.history_ = history
+        last = [row for row in history if row["stage"] == stage][-1]
+        self.head_loss_ = np.array([last[f"head_{i + 1}"] for i in range(self._heads.n_heads)])
+        healthy = guard.n_bad.cpu().numpy() == 0
+        self.best_head_ = int(np.where(healthy | ~healthy.any(), self.head_loss_, np.inf).argmin())
 
     def _encode(self, samples: npt.NDArray[Any]) -> FloatArray:
         """Return the encoder's features, shape (n, n_features)."""
@@ -82,7 +122,7 @@ class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCl
 
     @property
     def _n_features_out(self) -> int:
-        return self._heads.linear.in_features
+        return int(self._heads.n_features)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

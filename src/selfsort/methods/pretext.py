@@ -99,6 +99,16 @@ def take_encoder(run: str | Path, shape: tuple[int, ...]) -> Learned:
     return Learned(backbone, width, model._scaling, encoder, getattr(model, "_projector", None))
 
 
+def count_neighbors(name: str, wanted: int | None, usual: int, n: int) -> int:
+    """Return how many neighbors are mined of n samples: as many as are wanted, or as usual where there are so many."""
+    if wanted is not None and wanted >= n:
+        raise DataError(
+            f"{name} needs more samples than neighbors: got {n} samples and n_neighbors={wanted}. "
+            f"Pass n_neighbors={max(1, n - 1)} or less, or leave it out."
+        )
+    return wanted or max(1, min(usual, n - 1))
+
+
 def mine(rows: FloatArray, n_neighbors: int, session: Session) -> Neighbors:
     """Return the nearest others of each sample, as many as are wanted and the graph needs; of a single one, itself."""
     n = len(rows)

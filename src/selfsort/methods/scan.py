@@ -19,9 +19,9 @@ from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.base import Work
 from selfsort.methods.heads import HeadClusterer
 from selfsort.methods.pairs import CHOICES, Pairs, fitting_views, steps_per_epoch
-from selfsort.methods.pretext import Contrast, contrast_plan, make_projector, mine, take_encoder
+from selfsort.methods.pretext import Contrast, contrast_plan, count_neighbors, make_projector, mine, take_encoder
 from selfsort.methods.saving import ARRAYS, CONFIG
-from selfsort.methods.scan_stages import Consistency, Lesson, SelfLabels
+from selfsort.methods.scan_stages import Consistency, SelfLabels
 from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer, new_encoder, outputs
 from selfsort.nets.backbones import BACKBONES
 from selfsort.nets.heads import Heads
@@ -231,7 +231,7 @@ class SCAN(HeadClusterer):
         whole = self._session(work, samples)
         names = [name for name in self.get_params() if name not in _OF_LABELS]
         session = whole.shared(self._fingerprint(work.seed, samples, "scan", names))
-        n_neighbors = self._count_neighbors(len(samples))
+        n_neighbors = count_neighbors("SCAN", self.n_neighbors, _N_NEIGHBORS, len(samples))
         projector = self._start_encoder(samples, session)
         rows = unit_rows(self._mined_of(samples, projector))
         neighbors = mine(rows, n_neighbors, session)
@@ -242,15 +242,11 @@ class SCAN(HeadClusterer):
         with random_state(mixed(session.seed, 1)):
             self._heads = Heads(self._n_features, self.n_heads, self.n_clusters_)
         if by_start and self.start_steps:
-            self._learn_start(self._encode(samples), start, session)
+            self._learn_start(self._encode(samples), start, session, GRAPH_RATE)
         guard = self._cluster(samples, start if by_start and self.prior == "start" else None, session)
         if self.label_epochs:
             self._label(samples, whole)
-        self.history_ = session.history
-        last = [row for row in self.history_ if row["stage"] == "scan"][-1]
-        self.head_loss_ = np.array([last[f"head_{i + 1}"] for i in range(self.n_heads)])
-        healthy = guard.n_bad.cpu().numpy() == 0
-        self.best_head_ = int(np.where(healthy | ~healthy.any(), self.head_loss_, np.inf).argmin())
+        self._choose_head(session.history, "scan", guard)
         soft = self._soft(samples)[:, self.best_head_]
         self.labels_ = soft.argmax(1)
         self._set_prototypes(soft, self._encode(samples))
@@ -261,14 +257,6 @@ class SCAN(HeadClusterer):
             raise DataError(
                 f"pretext={str(self.pretext)!r} holds no model. Give a run folder of `selfsort fit simclr`."
             )
-
-    def _count_neighbors(self, n: int) -> int:
-        if self.n_neighbors is not None and self.n_neighbors >= n:
-            raise DataError(
-                f"SCAN needs more samples than neighbors: got {n} samples and n_neighbors={self.n_neighbors}. "
-                f"Pass n_neighbors={max(1, n - 1)} or less, or leave it out."
-            )
-        return self.n_neighbors or max(1, min(_N_NEIGHBORS, n - 1))
 
     def _start_encoder(self, samples: npt.NDArray[Any], session: Session) -> nn.Module | None:
         """Make the encoder, and learn it or take a learned one; return what projects its features, if anything does."""
@@ -301,11 +289,6 @@ class SCAN(HeadClusterer):
             raise DataError('There are no projections to mine neighbors of. Pass neighbors_of="features".')
         device = self._scaling.factor.device
         return outputs(lambda x: projector(self._encoder(self._scaling(x))), samples, device)
-
-    def _learn_start(self, features: FloatArray, start: npt.NDArray[np.int64], session: Session) -> None:
-        batches = self._batches(features, lambda x, rows: (x, rows), session)
-        plan = Plan(-(-self.start_steps // len(batches)), GRAPH_RATE, schedule="one-cycle")
-        train(session, "start", Lesson(self._heads, start), batches, plan)
 
     def _cluster(self, samples: npt.NDArray[Any], sized_as: npt.NDArray[np.int64] | None, session: Session) -> Guard:
         log_prior = None

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import copy
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from selfsort.losses.consistency import confident_cross_entropy, scan_loss
 from selfsort.nets.heads import Heads
@@ -16,20 +13,6 @@ from selfsort.training.guard import Guard
 
 _ADVICE = "Pass a larger entropy_weight, larger batches, or rescue=True."
 _RESCUED = "Training goes back to where heads were healthy and asks for twice the entropy."
-
-
-class Lesson(nn.Module):
-    """Cross-entropy of all heads with groups that are known."""
-
-    def __init__(self, heads: Heads, groups: npt.NDArray[np.int64]) -> None:
-        super().__init__()
-        self.heads = heads
-        self.register_buffer("groups", torch.from_numpy(groups))
-
-    def forward(self, features: Tensor, rows: Tensor) -> dict[str, Tensor]:
-        """Return the loss of features; `rows` are the samples' numbers."""
-        target = self.groups[rows].repeat(self.heads.n_heads)
-        return {"loss": cross_entropy(self.heads(features).flatten(0, 1), target)}
 
 
 class _Clusters(nn.Module):
