@@ -66,7 +66,7 @@ def test_gradient_goes_to_the_student_and_is_finite_at_the_extremes():
 
 def test_the_teacher_is_a_running_average():
     heads = DeepHeads(5, 2, 3, hidden=8, n_codes=4, temperature=0.1)
-    objective = _Pointwise(heads, 0.6, 0.9, 0.9)
+    objective = _Pointwise(torch.nn.Identity(), heads, 0.6, 0.9, 0.9)
     before = {name: value.clone() for name, value in objective.teacher.state_dict().items()}
     with torch.no_grad():
         for weight in objective.student.parameters():

@@ -260,13 +260,13 @@ class SCAN(HeadClusterer):
 
     def _start_encoder(self, samples: npt.NDArray[Any], session: Session) -> nn.Module | None:
         """Make the encoder, and learn it or take a learned one; return what projects its features, if anything does."""
-        shape = samples.shape[1:]
+        shape, device = samples.shape[1:], session.fabric.device
         if self.pretext is not None:
             learned = take_encoder(self.pretext, shape)
             self._origin = learned.backbone, learned.width
-            self._encoder, self._n_features = learned.encoder
-            self._scaling, self._sample_shape = learned.scaling, shape
-            return learned.projector
+            self._encoder, self._n_features = learned.encoder.module.to(device), learned.encoder.n_features
+            self._scaling, self._sample_shape = learned.scaling.to(device), shape
+            return None if learned.projector is None else learned.projector.to(device)
         backbone = "none" if self.backbone == "auto" and len(shape) == 1 else self.backbone
         self._origin = backbone, self.width
         self._build_encoder(shape, Scaling.of(samples), session.seed)

@@ -34,8 +34,9 @@ _ADVICE = "Pass a smaller beta, or larger batches."
 class _Pointwise(nn.Module):
     """TEMI's loss of a student, whose teacher is its running average."""
 
-    def __init__(self, heads: DeepHeads, beta: float, decay: float, prior_decay: float) -> None:
+    def __init__(self, scaling: nn.Module, heads: DeepHeads, beta: float, decay: float, prior_decay: float) -> None:
         super().__init__()
+        self.scaling = scaling  # of the views, so it goes where they are made
         self.student, self.teacher = heads, copy.deepcopy(heads).requires_grad_(False)
         self.beta, self.decay, self.prior_decay = beta, decay, prior_decay
         self.register_buffer("prior", torch.full((heads.n_heads, heads.n_clusters), 1 / heads.n_clusters))
@@ -181,7 +182,7 @@ class TEMI(HeadClusterer):
         self._build(samples.shape[1:], Scaling.of(samples), mixed(session.seed, 1))
         if self.init != "random" and self.start_steps:
             self._learn_start(self._encode(samples), start, session, GRAPH_RATE)
-        objective = _Pointwise(self._heads, self.beta, self.decay, _PRIOR_DECAY)
+        objective = _Pointwise(self._scaling, self._heads, self.beta, self.decay, _PRIOR_DECAY)
         pairs = Pairs("neighbors", samples, self._scaling, session, neighbors=self.mined_neighbors_)
 
         def flat(x: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
