@@ -22,7 +22,15 @@ from selfsort.methods.pairs import CHOICES, Pairs, fitting_views, steps_per_epoc
 from selfsort.methods.pretext import Contrast, contrast_plan, count_neighbors, make_projector, mine, take_encoder
 from selfsort.methods.saving import ARRAYS, CONFIG
 from selfsort.methods.scan_stages import Consistency, SelfLabels
-from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer, new_encoder, outputs
+from selfsort.methods.trained import (
+    GRAPH_RATE,
+    INIT,
+    Scaling,
+    TrainedClusterer,
+    need_images,
+    new_encoder,
+    outputs,
+)
 from selfsort.nets.backbones import BACKBONES
 from selfsort.nets.heads import Heads
 from selfsort.training.batches import Batches, mixed
@@ -232,6 +240,7 @@ class SCAN(HeadClusterer):
         names = [name for name in self.get_params() if name not in _OF_LABELS]
         session = whole.shared(self._fingerprint(work.seed, samples, "scan", names))
         n_neighbors = count_neighbors("SCAN", self.n_neighbors, _N_NEIGHBORS, len(samples))
+        self._views(samples.shape[1:])  # said before work starts, if it cannot work
         projector = self._start_encoder(samples, session)
         rows = unit_rows(self._mined_of(samples, projector))
         neighbors = mine(rows, n_neighbors, session)
@@ -316,11 +325,15 @@ class SCAN(HeadClusterer):
         return not self.train_encoder or self._origin[0] == "none"
 
     def _pairs(self, samples: npt.NDArray[Any], session: Session, **options: Any) -> Pairs:
-        views = self.views
-        if views == "auto":
-            views = fitting_views(samples.shape[1:])
-            views = "strong" if views == "simclr" else views
-        return Pairs(views, samples, self._scaling, session, **options)
+        return Pairs(self._views(samples.shape[1:]), samples, self._scaling, session, **options)
+
+    def _views(self, shape: tuple[int, ...]) -> str:
+        """Return how samples of this shape are changed in the stages with clusters."""
+        if self.views == "auto":
+            views = fitting_views(shape)
+            return "strong" if views == "simclr" else views
+        need_images(shape, views=None if self.views == "neighbors" else self.views)
+        return self.views
 
     def _batches(self, samples: npt.NDArray[Any], view: View, session: Session) -> Batches:
         n_steps = steps_per_epoch(len(samples), self.batch_size)
