@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from selfsort.choosing import SCORES
 from selfsort.cli import main
 from selfsort.methods import METHODS
 from selfsort.reproduce import RECIPES
@@ -134,6 +135,31 @@ def collapse() -> str:
     return "\n".join([*rows, "", f"{'; '.join(notes)}."])
 
 
+def choosing() -> str:
+    """Return how well scores without labels rank clusterings."""
+    newest = {line["data"]: line for line in _lines("choosing")}
+    if not newest:
+        return "No figures yet."
+    head = [
+        "data",
+        "score",
+        "rank correlation with ACC",
+        "with AMI",
+        "ACC of its choice",
+        "AMI",
+        "best ACC",
+        "best AMI",
+    ]
+    rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for line in newest.values():
+        for name in SCORES:
+            figures = [f"{value:.2f}" for value in line[name].values()]
+            figures += [f"{line['best'][key]:.2f}" for key in ("acc", "ami")]
+            rows.append(f"| {line['data']} | {name} | " + " | ".join(figures) + " |")
+    notes = "; ".join(f"{line['data']}: {line['protocol']}" for line in newest.values())
+    return "\n".join([*rows, "", f"{notes}."])
+
+
 def _compared(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_mean_std(item, 0 if key == 'seconds' else 3)}" for key, item in value.items())
@@ -227,7 +253,7 @@ def _shown(value: Any) -> str:
 def filled(text: str) -> str:
     """Put the tables between their marks."""
     tables = {"quality": quality(short=False), "quality-short": quality(short=True), "speed": speed()}
-    tables |= {"training": training(), "reproduce": reproduced(), "collapse": collapse()}
+    tables |= {"training": training(), "reproduce": reproduced(), "collapse": collapse(), "choosing": choosing()}
     methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)
     tables |= {f"reproduce {method}": reproduced(method) for method in methods}
     for name, table in tables.items():

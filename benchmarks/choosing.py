@@ -1,0 +1,106 @@
+"""How well scores that need no label rank clusterings.
+
+    SELFSORT_DATA=... python benchmarks/choosing.py
+
+On each labeled set, clusterings of many kinds (k-means and the graph with k from half to three times the number of
+classes, the graph at several granularities, SCAN with five settings) are ranked by each score, and by their accuracy
+and AMI; the figure is Spearman's rank correlation. Labels are seen by that comparison alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from record import record
+from selfsort.choosing import SCORES, label_free_scores, neighbor_graph
+from selfsort.datasets import load_dataset
+from selfsort.features.project import prepare
+from selfsort.learn.samples import encode_samples, read_samples
+from selfsort.methods.base import Encoded, encode_pictures
+from selfsort.methods.graph import GraphClusterer
+from selfsort.methods.kmeans import KMeans
+from selfsort.methods.scan import SCAN
+from selfsort.metrics import score_all
+
+FACTORS = (0.5, 0.7, 0.85, 1, 1.2, 1.5, 2, 3)
+GRANULARITIES = (0.3, 0.5, 0.7, 1, 1.5, 2)
+SCANS: tuple[dict[str, Any], ...] = (
+    {"learning_rate": 1e-3, "prior": "equal", "init": "random"},
+    {"learning_rate": 1e-3, "prior": "equal"},
+    {"learning_rate": 3e-4},
+    {"learning_rate": 1e-2, "prior": "equal"},
+    {"learning_rate": 1e-2},
+)
+
+
+def sets() -> Iterator[tuple[str, Any, np.ndarray, np.ndarray]]:
+    """Yield name, input, the vectors that samples are compared by, and labels, empty where a sample is not scored."""
+    data = Path(os.environ["SELFSORT_DATA"])
+    for name, archive, table, column in (
+        ("photo library", "photos/f1_library.tar", "photos/f1_library_labels.csv", "file"),
+        ("Caltech-101", "caltech101/caltech101_160.tar", "caltech101/labels.csv", "path"),
+    ):
+        encoded, paths = encode_pictures(data / archive)
+        with open(data / table, encoding="utf-8") as file:
+            rows = {row[column]: row["label"] for row in csv.DictReader(file) if row.get("eval", "1") == "1"}
+        labels = np.array([rows.get(path, "") for path in paths])
+        yield name, Encoded(encoded, paths), prepare(encoded)(encoded), labels
+    digits = load_dataset("digits")
+    flat = digits.images.reshape(len(digits.images), -1).astype(np.float32)
+    yield "digits, pixels", flat, flat, digits.labels.astype(str)
+    samples = read_samples("cifar-10", "test")
+    encoded = encode_samples(samples)
+    yield "CIFAR-10 test", encoded, prepare(encoded.features)(encoded.features), np.asarray(samples.labels)
+
+
+def clusterings(X: Any, k: int) -> Iterator[np.ndarray]:
+    """Yield the labels of many clusterings."""
+    for n_clusters in sorted({max(2, round(factor * k)) for factor in FACTORS}):
+        for seed in (0, 1):
+            yield KMeans(n_clusters, n_init=1, random_state=seed).fit(X).labels_
+        yield GraphClusterer(n_clusters, random_state=0).fit(X).labels_
+    for granularity in GRANULARITIES:
+        yield GraphClusterer(granularity=granularity, random_state=0).fit(X).labels_
+    for params in SCANS:
+        yield SCAN(k, n_heads=2, n_epochs=4, label_epochs=2, random_state=0, **params).fit(X).labels_
+
+
+def main() -> None:
+    """Record one line per set."""
+    for name, X, vectors, labels in sets():
+        scored = labels != ""
+        graph = neighbor_graph(vectors)
+        rows, free = [], []
+        for found in clusterings(X, len(set(labels[scored]))):
+            rows.append(score_all(labels[scored], found[scored]))
+            free.append(label_free_scores(vectors, found, graph=graph))
+        figures = {}
+        for score in SCORES:
+            values = [row[score] for row in free]
+            best = rows[int(np.argmax(values))]
+            figures[score] = {
+                **{
+                    f"rank correlation, {key}": round(float(spearmanr(values, [r[key] for r in rows])[0]), 3)
+                    for key in ("acc", "ami")
+                },
+                **{f"chosen, {key}": round(float(best[key]), 3) for key in ("acc", "ami")},
+            }
+        record(
+            "choosing",
+            what="scores without labels",
+            data=name,
+            protocol=f"{len(rows)} clusterings, fitted and scored on the same {int(scored.sum()):,} samples",
+            best={key: round(max(float(row[key]) for row in rows), 3) for key in ("acc", "ami")},
+            **figures,
+        )
+
+
+if __name__ == "__main__":
+    main()

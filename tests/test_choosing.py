@@ -1,0 +1,82 @@
+"""Scores that need no label."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.datasets import make_blobs
+from sklearn.metrics import silhouette_score
+
+from selfsort.choosing import SCORES, label_free_scores, neighbor_graph
+from selfsort.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def groups():
+    X, y = make_blobs(400, 12, centers=5, cluster_std=1.0, random_state=0)
+    return X.astype(np.float32), y
+
+
+def test_what_is_there_scores_higher_than_what_is_not(groups):
+    X, y = groups
+    rng = np.random.default_rng(0)
+    truth = label_free_scores(X, y)
+    joined, divided = np.minimum(y, 3), np.where(y == 0, 5 + rng.integers(0, 2, len(y)), y)
+    for other in (joined, divided, rng.integers(0, 5, len(y)), np.where(rng.random(len(y)) < 0.2, (y + 1) % 5, y)):
+        worse = label_free_scores(X, other)
+        assert worse["modularity"] < truth["modularity"]
+        assert worse["silhouette"] < truth["silhouette"]
+        assert worse["learnable"] < truth["learnable"] or truth["learnable"] == pytest.approx(1)
+        assert worse["stable"] < truth["stable"] or truth["stable"] == pytest.approx(1)
+    assert set(truth) == set(SCORES)
+    assert truth["learnable"] == pytest.approx(1)
+
+
+def test_chance_scores_nothing(groups):
+    X, y = groups
+    scores = label_free_scores(X, np.random.default_rng(1).integers(0, 5, len(y)))
+    assert all(abs(scores[name]) < 0.1 for name in ("learnable", "modularity", "stable"))
+
+
+def test_modularity_is_newmans(groups):
+    X, y = groups
+    graph = neighbor_graph(X)
+    dense, labels = graph.toarray(), y % 3
+    degree, total = dense.sum(1), dense.sum()
+    wanted = ((dense - np.outer(degree, degree) / total) * (labels[:, None] == labels)).sum() / total
+    assert label_free_scores(X, labels, graph=graph)["modularity"] == pytest.approx(wanted)
+
+
+def test_names_of_clusters_and_unclustered_samples_do_not_matter(groups):
+    X, y = groups
+    graph = neighbor_graph(X)
+    first = label_free_scores(X, y, graph=graph)
+    assert label_free_scores(X, 7 * (4 - y), graph=graph)["modularity"] == pytest.approx(first["modularity"])
+    without = np.where(np.arange(len(y)) < 40, -1, y)
+    rest = slice(40, None)
+    left = label_free_scores(X, without, graph=graph)
+    assert left == pytest.approx(label_free_scores(X[rest], y[rest], graph=graph[rest][:, rest]))
+
+
+def test_the_silhouette_is_near_the_usual_one(groups):
+    X, y = groups
+    assert label_free_scores(X, y)["silhouette"] == pytest.approx(silhouette_score(X, y), abs=0.1)
+
+
+@pytest.mark.parametrize("labels", [np.zeros(30, np.int64), np.full(30, -1), np.arange(30)])
+def test_one_cluster_none_and_one_per_sample(labels):
+    X = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    scores = label_free_scores(X, labels)
+    assert all(np.isfinite(value) and value <= 1 for value in scores.values())
+    if len(set(labels)) == 1:
+        assert not any(scores.values())
+
+
+def test_a_graph_without_links():
+    X = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    scores = label_free_scores(X, np.arange(30) % 3, graph=sparse.csr_matrix((30, 30)))
+    assert scores["modularity"] == scores["stable"] == 0
+
+
+def test_lengths_that_differ(groups):
+    with pytest.raises(DataError, match="got 400 vectors and 3 labels"):
+        label_free_scores(groups[0], np.zeros(3, np.int64))
