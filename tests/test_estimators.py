@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
@@ -124,11 +125,13 @@ def test_random_states_of_the_caller_stay_and_nothing_is_printed(estimator, capf
     X = blobs()[0]
     for seed in (0, None):
         before = np.random.get_state()[1].copy(), np.random.get_state()[2], random.getstate()  # noqa: NPY002
+        of_torch = torch.get_rng_state()
         model = fresh(estimator, random_state=seed).fit(X)
         model.predict(X)
         after = np.random.get_state()[1], np.random.get_state()[2], random.getstate()  # noqa: NPY002
         assert np.array_equal(before[0], after[0])
         assert before[1:] == after[1:]
+        assert torch.equal(torch.get_rng_state(), of_torch)
     assert capfd.readouterr() == ("", "")
 
 

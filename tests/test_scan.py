@@ -12,8 +12,13 @@ from selfsort.errors import CollapseWarning, DataError
 
 torch = pytest.importorskip("torch")
 
+from selfsort.methods.base import Encoded  # noqa: E402
+from selfsort.methods.saving import save_model  # noqa: E402
 from selfsort.methods.scan import SCAN  # noqa: E402
+from selfsort.methods.scan_stages import Consistency  # noqa: E402
+from selfsort.methods.simclr import SimCLR  # noqa: E402
 from selfsort.metrics import neighbor_purity, score_all  # noqa: E402
+from selfsort.nets.heads import Heads  # noqa: E402
 
 FAST = {"n_heads": 2, "n_epochs": 2, "label_epochs": 1, "batch_size": 128, "random_state": 0}
 ENCODER = {"width": 4, "pretext_epochs": 1, **FAST}
@@ -72,7 +77,7 @@ def test_neighbors_are_mined_without_the_sample_itself(groups):
 
 def test_clusters_are_as_large_as_the_groups_they_start_from_or_asked_to_be_equal():
     X, y = make_blobs([400, 150, 50], 16, centers=None, cluster_std=1.0, random_state=3)
-    of_start, equal = (SCAN(3, prior=prior, **FAST | {"n_epochs": 10}).fit(X) for prior in ("start", "equal"))
+    of_start, equal = (SCAN(3, prior=prior, learning_rate=1e-3, **FAST | {"n_epochs": 10}).fit(X) for prior in ("start", "equal"))
     assert score_all(y, of_start.labels_)["ari"] == 1
     assert score_all(y, equal.labels_)["ari"] < 0.95
     assert equal.history_[-1]["usage"] > of_start.history_[-1]["usage"]
@@ -171,3 +176,52 @@ def test_runs_that_are_no_pretext(features, tmp_path):
     selfsort.fit("mine", blobs(), tmp_path / "mine", params=few)
     with pytest.raises(DataError, match="has more than one part"):
         SCAN(3, pretext=tmp_path / "mine").fit(blobs())
+
+
+def test_a_pretext_of_other_samples_is_refused_and_one_of_pictures_brings_its_axes(digits, features, tmp_path):
+    with pytest.raises(DataError, match="another range"):
+        SCAN(10, pretext=features, **FAST).fit(digits.astype(np.float32) / digits.max())
+    rng = np.random.default_rng(0)
+    pictures = [Encoded(rng.random((n, 40), np.float32), [str(i) for i in range(n)]) for n in (60, 50)]
+    model = SimCLR(2, width=2, n_epochs=1, random_state=0).fit(pictures[0])
+    (tmp_path / "run").mkdir()
+    save_model(model, tmp_path / "run")
+    scan = SCAN(2, pretext=tmp_path / "run", train_encoder=False, **FAST).fit(pictures[1])
+    own = scan.transform(pictures[1])
+    own /= np.linalg.norm(own, axis=1, keepdims=True)
+    np.testing.assert_allclose(own, model.transform(pictures[1]), atol=1e-5)
+    with pytest.raises(DataError, match="was fitted on pictures, this is an array"):
+        SCAN(2, pretext=tmp_path / "run", **FAST).fit(rng.random((50, 39)))
+
+
+def test_one_image(digits):
+    assert SCAN(1, **ENCODER).fit(digits[:1]).labels_.tolist() == [0]
+
+
+def test_the_callers_random_state_stays(digits, features, groups, tmp_path):
+    before = torch.get_rng_state()
+    SCAN(10, pretext=features, **FAST).fit(digits)
+    selfsort.fit("scan", groups[0], tmp_path / "run", params={"n_clusters": 4, "n_epochs": 1, "label_epochs": 0})
+    selfsort.load_model(tmp_path / "run")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_k_means_may_start_with_as_many_as_the_graph_finds(groups):
+    X, _ = groups
+    by_means, by_graph = (SCAN(init=init, **FAST).fit(X) for init in ("kmeans", "graph"))
+    assert by_means.n_clusters_ == by_graph.n_clusters_ == 4
+    assert not np.array_equal(by_means.predict_proba(X), by_graph.predict_proba(X))
+
+
+def test_a_collapse_in_the_last_pass_is_undone_too():
+    scaling, heads = torch.nn.Identity(), Heads(3, 2, 4)
+    objective = Consistency(scaling, torch.nn.Identity(), heads, True, 1.0, None, True)
+    healthy = heads.linear.weight.detach().clone()
+    objective.look(0)
+    with torch.no_grad():
+        heads.linear.weight.mul_(0)
+    objective.guard.n_bad[1] = 2
+    objective.look(3)
+    assert torch.equal(heads.linear.weight, healthy)
+    assert (objective.n_rescues, objective.entropy_weight) == (1, 2)
+    assert not objective.guard.alarm()

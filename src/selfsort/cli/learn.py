@@ -131,8 +131,6 @@ def fit(
     short = {"device": device, "pretext": pretext}
     pairs = [*settings, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     params = parse(method_class(method), method, pairs)
-    if params.get("pretext") is not None:
-        params["pretext"] = str(Path(params["pretext"]).absolute())  # for resume, wherever that is called
     name = known_set(data)
     parts = [name or stem(Path(data)), *([split] if split and name else []), method]
     target = output or Path(f"{'-'.join(parts)}.selfsort")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from selfsort.methods.base import SelfsortClusterer
 
 #: Raise when the same model would give another record: runs are then made anew.
-_VERSION = 1
+_VERSION = 2
 _JOB_VERSION = 1
 _PACKAGES = ("numpy", "scikit-learn", "scikit-network", "faiss-cpu")
 _TRAINING_PACKAGES = ("torch", "lightning-fabric")
@@ -93,6 +93,7 @@ def fit(
     """
     seed = _whole("The seed", seed)
     pixels = Preprocessing(_whole("The number of pixels", pixels)).size if pixels is not None else None
+    params = _absolute(method, params)
     model = _make_model(method, params, seed)
     target = None
     if output is not None:
@@ -110,8 +111,8 @@ def fit(
         if labels is not None:
             read_labels(labels, _nothing_yet(samples))  # before work starts: do they belong to these pictures at all?
         facts = _facts(model, method, seed, samples)
-        given = [samples.fingerprint(), *map(_digest_of_file, model._inputs())]
-        fit_digest = _digest(_VERSION, method, facts["params"] | {"device": None}, seed, *given)
+        given = facts["params"] | {"device": None}
+        fit_digest = _digest(_VERSION, method, given, seed, samples.fingerprint(), *model._inputs())
         facts["fingerprint"] = _digest(fit_digest, digest_of_labels(labels))
         if target is not None and (same := unchanged(target, facts["fingerprint"])) is not None:
             return same
@@ -198,6 +199,16 @@ def _make_model(method: str, params: Mapping[str, Any] | None, seed: int) -> Sel
     return model
 
 
+def _absolute(method: str, params: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the parameters with absolute paths, for a resume from wherever it is called."""
+    constraints = method_class(method)._parameter_constraints
+    paths = {name for name, allowed in constraints.items() if Path in allowed}
+    return {
+        name: os.path.abspath(value) if name in paths and value is not None else value  # noqa: PTH100
+        for name, value in (params or {}).items()
+    }
+
+
 def _whole(name: str, value: Any) -> int:
     try:
         return operator.index(value)
@@ -246,12 +257,6 @@ def _digest(*facts: Any) -> str:
     import xxhash
 
     return xxhash.xxh3_128_hexdigest(json.dumps(facts, sort_keys=True, default=str).encode())
-
-
-def _digest_of_file(path: Path) -> str:
-    import xxhash
-
-    return xxhash.xxh3_128_hexdigest(path.read_bytes())
 
 
 def _nothing_yet(samples: Samples) -> Clusters:

@@ -56,7 +56,9 @@ def build_clusters(
     position = layout(graph, _first_axes(vectors), seed=facts["seed"], progress=progress)
     clock("map")
     shown = [group for group in groups if group["level"] == grouping.default]
-    mined = getattr(model, "mined_neighbors_", neighbors.indices)  # those that the method went by, where it had any
+    mined, recall = neighbors.indices, neighbors.recall
+    if hasattr(model, "mined_neighbors_") and len(vectors) > 1:  # those that the method went by
+        mined, recall = model.mined_neighbors_, model.mined_recall_
     figures = _figures(model, samples.X, order, shown)
     if samples.thumbnails is not None and mined.size:
         anchors = np.array(_round_robin((group["prototypes"] for group in shown), MAX_ANCHORS), np.int64)
@@ -74,7 +76,7 @@ def build_clusters(
         "n_groups": int(grouping.labels.max()) + 1,
         "n_nowhere": 0,
         "clusters": order.tolist(),
-        "neighbor_recall": neighbors.recall,
+        "neighbor_recall": recall,
     } | ({} if scale == 1 else {"embedding_scale": scale})
 
     def spread(values: npt.NDArray[Any], missing: float, dtype: Any) -> npt.NDArray[Any]:

@@ -103,7 +103,7 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
         self._preparation: Preparation | None = None
         if _are_pictures(X):
             encoded, self.paths_ = X if isinstance(X, Encoded) else encode_pictures(X)
-            self._preparation = prepare(encoded)
+            self._preparation = self._prepare(encoded)
             X = self._preparation(encoded)
         elif (shape := np.shape(X) if hasattr(X, "shape") else ()) and len(shape) > 2:
             self.image_shape_ = shape[1:]
@@ -145,8 +145,12 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
             raise DataError(str(error)) from error
         return rows
 
-    def _inputs(self) -> list[Path]:
-        """Return the files beside the samples that a fit depends on."""
+    def _prepare(self, features: FloatArray) -> Preparation:
+        """Return how the encoder's features of pictures are prepared."""
+        return prepare(features)
+
+    def _inputs(self) -> list[str]:
+        """Return hashes of the files beside the samples that a fit depends on."""
         return []
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:

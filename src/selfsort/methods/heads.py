@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,8 @@ class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCl
         `labels_` and `predict` are its.
     """
 
+    #: Names of what a method learns beside its modules and is an array.
+    _kept: ClassVar[tuple[str, ...]] = ()
     best_head_: int
     start_steps: int
     batch_size: int
@@ -56,12 +58,15 @@ class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCl
         self, samples: npt.NDArray[Any], session: Session, neighbors: Neighbors | None = None
     ) -> npt.NDArray[np.int64]:
         """Return what heads learn first, and k where it is not given: groups of the samples, as `init` says."""
-        if self.init == "kmeans" and self.n_clusters is not None:
-            rows = unit_rows(samples.reshape(len(samples), -1))
-            return kmeans(rows, self.n_clusters, n_init=20, seed=session.seed).labels
         if self.init == "random" and self.n_clusters is not None:
             return np.zeros(len(samples), np.int64)
-        return self._graph_labels(samples, session, neighbors)
+        k = self.n_clusters
+        if self.init != "kmeans" or k is None:
+            groups = self._graph_labels(samples, session, neighbors)
+            k = int(groups.max()) + 1
+        if self.init != "kmeans":
+            return groups
+        return kmeans(unit_rows(samples.reshape(len(samples), -1)), k, n_init=20, seed=session.seed).labels
 
     def _learn_start(
         self, features: FloatArray, groups: npt.NDArray[np.int64], session: Session, learning_rate: float
@@ -88,8 +93,11 @@ class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCl
 
     def _soft(self, samples: npt.NDArray[Any]) -> FloatArray:
         """Return the soft assignment of each head, shape (n, n_heads, n_clusters_)."""
-        device = self._scaling.factor.device
-        return outputs(lambda x: self._heads.predict_proba(self._encoder(self._scaling(x))), samples, device)
+        return self._soft_of(self._encode(samples))
+
+    def _soft_of(self, features: FloatArray) -> FloatArray:
+        """Return the soft assignment of each head by the encoder's features, shape (n, n_heads, n_clusters_)."""
+        return outputs(self._heads.predict_proba, features, self._scaling.factor.device)
 
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
         """Return the likeliest cluster of each sample by the best head, shape (n,)."""
@@ -113,12 +121,15 @@ class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCl
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         arrays, facts = super()._state()
+        arrays |= {name: getattr(self, name) for name in self._kept}
         return arrays, facts | {"best_head_": self.best_head_}
 
     def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
         self.n_clusters_ = facts["n_clusters_"]  # of which the heads are built
         super()._set_state(arrays, facts)
         self.best_head_ = facts["best_head_"]
+        for name in self._kept:
+            setattr(self, name, arrays[name])
 
     @property
     def _n_features_out(self) -> int:

@@ -153,6 +153,8 @@ class IIC(HeadClusterer):
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
     }
 
+    _kept = ("head_information_", "joint_")
+
     def __init__(
         self,
         n_clusters: int | None = None,
@@ -282,12 +284,10 @@ class IIC(HeadClusterer):
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         arrays, facts = super()._state()
-        arrays |= {"head_information_": self.head_information_, "joint_": self.joint_}
         return arrays, facts | {"n_regroupings_": self.n_regroupings_}
 
     def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
         super()._set_state(arrays, facts)
-        self.head_information_, self.joint_ = arrays["head_information_"], arrays["joint_"]
         self.n_regroupings_ = facts["n_regroupings_"]
 
 

@@ -19,7 +19,7 @@ from selfsort.methods.saving import load_model
 from selfsort.methods.trained import Scaling, new_encoder
 from selfsort.nets.backbones import Backbone
 from selfsort.training.schedule import Optimizer, Plan
-from selfsort.training.session import Session
+from selfsort.training.session import Session, random_state
 
 #: Length of a projection for small images, by SimCLR and by SCAN.
 N_PROJECTED = 128
@@ -75,22 +75,42 @@ def contrast_plan(optimizer: Optimizer, learning_rate: float, n_epochs: int) -> 
     )
 
 
-def take_encoder(run: str | Path, shape: tuple[int, ...]) -> Learned:
-    """Read the encoder of a run folder, for samples of this shape.
+def take_encoder(run: str | Path, shape: tuple[int, ...], scaling: Scaling, pictures: bool) -> Learned:
+    """Read the encoder of a run folder.
+
+    Parameters
+    ----------
+    run : path
+    shape : tuple of int
+        Of the samples that it is to encode.
+    scaling : Scaling
+        Their own, which tells their range.
+    pictures : bool
+        Whether they are the built-in encoder's features of pictures.
 
     Raises
     ------
     DataError, ModelError
-        If there is none, or it is of other samples, or a method made it of more than one part.
+        If there is none, it learned from another kind of samples, or a method made it of more than one part.
     """
     model: Any = load_model(run)
     found = tuple(getattr(model, "_sample_shape", ()))
     if not hasattr(model, "_encoder") or not hasattr(model, "backbone"):
         raise DataError(f"{run} holds a {type(model).__name__}, not an encoder. Give a SimCLR run.")
+    if (model._preparation is not None) != pictures:
+        kinds = ("an array", "pictures") if pictures else ("pictures", "an array")
+        raise DataError(f"{run} was fitted on {kinds[0]}, this is {kinds[1]}. Give the same kind.")
     if found != shape:
         raise DataError(f"{run} is of samples of shape {found}: got samples of {shape}. Give the same.")
+    ratio = float(scaling.factor / model._scaling.factor)
+    if not 0.1 < ratio < 10:
+        raise DataError(
+            f"{run} was fitted on samples of another range: theirs is about {ratio:.3g} times that of these. Scale "
+            "these as those."
+        )
     backbone, width = getattr(model, "_origin", (model.backbone, model.width))
-    encoder = new_encoder(backbone, shape, width)
+    with random_state(0):  # which is the caller's
+        encoder = new_encoder(backbone, shape, width)
     try:
         encoder.module.load_state_dict(model._encoder.state_dict())
     except RuntimeError as error:
@@ -104,7 +124,7 @@ def count_neighbors(name: str, wanted: int | None, usual: int, n: int) -> int:
     if wanted is not None and wanted >= n:
         raise DataError(
             f"{name} needs more samples than neighbors: got {n} samples and n_neighbors={wanted}. "
-            f"Pass n_neighbors={max(1, n - 1)} or less, or leave it out."
+            f"{f'Pass n_neighbors={n - 1} or less, or leave' if n > 1 else 'Leave'} it out."
         )
     return wanted or max(1, min(usual, n - 1))
 

@@ -15,12 +15,19 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from selfsort.errors import DataError
-from selfsort.features.project import FloatArray, unit_rows
+from selfsort.features.project import FloatArray, Preparation, unit_rows
 from selfsort.methods.base import Work
 from selfsort.methods.heads import HeadClusterer
 from selfsort.methods.pairs import CHOICES, Pairs, fitting_views, steps_per_epoch
-from selfsort.methods.pretext import Contrast, contrast_plan, count_neighbors, make_projector, mine, take_encoder
-from selfsort.methods.saving import ARRAYS, CONFIG
+from selfsort.methods.pretext import (
+    Contrast,
+    contrast_plan,
+    count_neighbors,
+    make_projector,
+    mine,
+    take_encoder,
+)
+from selfsort.methods.saving import ARRAYS, CONFIG, load_model
 from selfsort.methods.scan_stages import Consistency, SelfLabels
 from selfsort.methods.trained import (
     GRAPH_RATE,
@@ -51,10 +58,11 @@ _PRETEXT = (
     "pretext_learning_rate",
     "temperature",
     "batch_size",
+    "precision",
 )
-#: What self-labeling alone depends on: with other values of these, a fit in the same folder goes on from SCAN's stage.
+#: What self-labeling alone depends on: with other values of these, and without its checkpoint, a fit in the same folder
+#: goes on from SCAN's stage.
 _OF_LABELS = ("label_epochs", "threshold", "ema")
-_KEPT = ("head_loss_", "mined_neighbors_", "prototypes_", "prototype_confidence_")
 _SUREST = 0.1  # share of a cluster that its prototype is the middle of
 
 
@@ -85,6 +93,7 @@ class SCAN(HeadClusterer):
     pretext_learning_rate : float
         See `SimCLR`, whose other defaults are used.
     temperature : float
+        Of that stage: what similarities are divided by.
     n_neighbors : int or None
         That are mined for each sample; None: 20, or all others of fewer.
     neighbors_of : {"features", "projections"}
@@ -95,10 +104,12 @@ class SCAN(HeadClusterer):
     train_encoder : bool
         Whether the encoder is trained with the heads, or frozen.
     n_heads : int
+        Linear layers on the same features, trained together.
     prior : {"start", "equal"}
-        How large clusters are asked to be: as what heads learned first (where they did), or equally, as published.
+        How large clusters are asked to be: as the groups that `init` names (equally where it names none), or equally,
+        as published.
     entropy_weight : float
-        How strongly; 0 lets every sample fall into one cluster.
+        Of the divergence from those sizes; 0 lets every sample fall into one cluster.
     start_steps : int
         Steps, rounded up to whole passes, in which heads learn what they start from.
     n_epochs : int
@@ -114,7 +125,8 @@ class SCAN(HeadClusterer):
     learning_rate : float
         The largest, of Adam with a one-cycle schedule.
     rescue : bool
-        Whether training goes back to where heads were last healthy, with twice the entropy weight, if one collapses.
+        Whether training goes back to where heads were last healthy, with twice the entropy weight (or 1, if that is
+        more), if one collapses.
     device : str
         "auto", "cpu", "cuda", "cuda:1" or "mps".
     precision : {"auto", "32-true", "bf16-mixed", "16-mixed"}
@@ -123,9 +135,9 @@ class SCAN(HeadClusterer):
     Attributes
     ----------
     head_loss_ : ndarray of float64, shape (n_heads,)
-        SCAN's loss of each head in the last pass; below 0 where it is healthy.
+        SCAN's loss of each head in the last pass; with equal sizes, below 0 where it is healthy.
     best_head_ : int
-        That of the least loss; `labels_` and `predict` are its.
+        That of the least loss among those that are not collapsed; `labels_` and `predict` are its.
     mined_neighbors_ : ndarray of int32, shape (n, n_neighbors)
         Of each sample, the nearest first.
     prototypes_ : ndarray of int64, shape (n_clusters_,)
@@ -175,6 +187,8 @@ class SCAN(HeadClusterer):
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "rescue": ["boolean"],
     }
+
+    _kept = ("head_loss_", "mined_neighbors_", "prototypes_", "prototype_confidence_")
 
     def __init__(
         self,
@@ -242,23 +256,25 @@ class SCAN(HeadClusterer):
         n_neighbors = count_neighbors("SCAN", self.n_neighbors, _N_NEIGHBORS, len(samples))
         self._views(samples.shape[1:])  # said before work starts, if it cannot work
         projector = self._start_encoder(samples, session)
-        rows = unit_rows(self._mined_of(samples, projector))
+        features = self._encode(samples)
+        rows = unit_rows(self._mined_of(features, projector))
         neighbors = mine(rows, n_neighbors, session)
-        self.mined_neighbors_ = neighbors.indices[:, :n_neighbors]
+        self.mined_neighbors_, self.mined_recall_ = neighbors.indices[:, :n_neighbors], neighbors.recall
         start = self._start(rows, session, neighbors)
         by_start = self.init != "random"
         self.n_clusters_ = self.n_clusters if self.n_clusters is not None else int(start.max()) + 1
         with random_state(mixed(session.seed, 1)):
             self._heads = Heads(self._n_features, self.n_heads, self.n_clusters_)
         if by_start and self.start_steps:
-            self._learn_start(self._encode(samples), start, session, GRAPH_RATE)
+            self._learn_start(features, start, session, GRAPH_RATE)
         guard = self._cluster(samples, start if by_start and self.prior == "start" else None, session)
-        if self.label_epochs:
+        if self.label_epochs and len(samples) > 1:  # of one, batch normalization has nothing to go by
             self._label(samples, whole)
         self._choose_head(session.history, "scan", guard)
-        soft = self._soft(samples)[:, self.best_head_]
+        features = self._encode(samples)
+        soft = self._soft_of(features)[:, self.best_head_]
         self.labels_ = soft.argmax(1)
-        self._set_prototypes(soft, self._encode(samples))
+        self._set_prototypes(soft, features)
 
     def _validate_params(self) -> None:
         super()._validate_params()
@@ -271,14 +287,15 @@ class SCAN(HeadClusterer):
         """Make the encoder, and learn it or take a learned one; return what projects its features, if anything does."""
         shape, device = samples.shape[1:], session.fabric.device
         if self.pretext is not None:
-            learned = take_encoder(self.pretext, shape)
+            learned = take_encoder(self.pretext, shape, Scaling.of(samples), self._preparation is not None)
             self._origin = learned.backbone, learned.width
             self._encoder, self._n_features = learned.encoder.module.to(device), learned.encoder.n_features
             self._scaling, self._sample_shape = learned.scaling.to(device), shape
             return None if learned.projector is None else learned.projector.to(device)
         backbone = "none" if self.backbone == "auto" and len(shape) == 1 else self.backbone
         self._origin = backbone, self.width
-        self._build_encoder(shape, Scaling.of(samples), session.seed)
+        self._build_encoder(shape, Scaling.of(samples).to(device), session.seed)
+        self._encoder.to(device)
         if backbone == "none" or not self.pretext_epochs:
             return None
         with random_state(mixed(session.seed, 2)):
@@ -290,14 +307,18 @@ class SCAN(HeadClusterer):
         train(stage, "pretext", Contrast(self._scaling, self._encoder, projector, self.temperature), batches, plan)
         return projector
 
-    def _mined_of(self, samples: npt.NDArray[Any], projector: nn.Module | None) -> FloatArray:
+    def _prepare(self, features: FloatArray) -> Preparation:
+        if self.pretext is not None and (known := load_model(self.pretext)._preparation) is not None:
+            return known
+        return super()._prepare(features)
+
+    def _mined_of(self, features: FloatArray, projector: nn.Module | None) -> FloatArray:
         """Return what neighbors are searched by."""
         if self.neighbors_of == "features":
-            return self._encode(samples)
+            return features
         if projector is None:
             raise DataError('There are no projections to mine neighbors of. Pass neighbors_of="features".')
-        device = self._scaling.factor.device
-        return outputs(lambda x: projector(self._encoder(self._scaling(x))), samples, device)
+        return outputs(projector, features, self._scaling.factor.device)
 
     def _cluster(self, samples: npt.NDArray[Any], sized_as: npt.NDArray[np.int64] | None, session: Session) -> Guard:
         log_prior = None
@@ -310,12 +331,14 @@ class SCAN(HeadClusterer):
         pairs = self._pairs(samples, session, both_changed=True, neighbors=self.mined_neighbors_)
         batches = self._batches(samples, pairs, session)
         train(session, "scan", objective, batches, self._plan(self.n_epochs), before_epoch=objective.look)
+        objective.look(self.n_epochs)
         self.n_rescues_ = int(objective.n_rescues)
         return objective.guard
 
     def _label(self, samples: npt.NDArray[Any], session: Session) -> None:
         objective = SelfLabels(self._scaling, self._encoder, self._heads, self._frozen, self.threshold)
-        neighbors = self.mined_neighbors_ if samples.ndim == 2 else None  # which are the only other view of features
+        mined = self._views(samples.shape[1:]) == "neighbors"  # then they are the only other view
+        neighbors = self.mined_neighbors_ if mined else None
         pairs = self._pairs(samples, session, both_changed=False, neighbors=neighbors)
         batches = self._batches(samples, pairs, session)
         train(session, "label", objective, batches, replace(self._plan(self.label_epochs), ema=self.ema))
@@ -363,20 +386,20 @@ class SCAN(HeadClusterer):
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         self._build_encoder(shape, scaling, seed)
-        self._heads = Heads(self._n_features, self.n_heads, self.n_clusters_)
+        with random_state(seed):
+            self._heads = Heads(self._n_features, self.n_heads, self.n_clusters_)
 
-    def _inputs(self) -> list[Path]:
-        return [] if self.pretext is None else [Path(self.pretext) / ARRAYS]
+    def _inputs(self) -> list[str]:
+        import xxhash
+
+        return [] if self.pretext is None else [xxhash.xxh3_128_hexdigest((Path(self.pretext) / ARRAYS).read_bytes())]
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         arrays, facts = super()._state()
-        arrays |= {name: getattr(self, name) for name in _KEPT}
         return arrays, facts | {"origin": list(self._origin), "n_rescues_": self.n_rescues_}
 
     def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
         backbone, width = facts["origin"]
         self._origin = backbone, width
         super()._set_state(arrays, facts)
-        for name in _KEPT:
-            setattr(self, name, arrays[name])
         self.n_rescues_ = facts["n_rescues_"]

@@ -12,7 +12,8 @@ from selfsort.nets.heads import Heads
 from selfsort.training.guard import Guard
 
 _ADVICE = "Pass a larger entropy_weight, larger batches, or rescue=True."
-_RESCUED = "Training goes back to where heads were healthy and asks for twice the entropy."
+_RESCUED = "Training goes back to where heads were healthy, and asks for twice the entropy if it goes on."
+_OF_LABELS = "Pass fewer label_epochs, or a lower threshold."
 
 
 class _Clusters(nn.Module):
@@ -82,7 +83,7 @@ class SelfLabels(_Clusters):
     """Cross-entropy of changed samples with the clusters that the unchanged ones are sure of."""
 
     def __init__(self, scaling: nn.Module, encoder: nn.Module, heads: Heads, frozen: bool, threshold: float) -> None:
-        super().__init__(scaling, encoder, heads, frozen)
+        super().__init__(scaling, encoder, heads, frozen, _OF_LABELS)
         self.threshold = threshold
 
     def forward(self, weak: Tensor, strong: Tensor) -> dict[str, Tensor]:

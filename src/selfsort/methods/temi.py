@@ -134,6 +134,8 @@ class TEMI(HeadClusterer):
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
     }
 
+    _kept = ("head_loss_", "mined_neighbors_")
+
     def __init__(
         self,
         n_clusters: int | None = None,
@@ -176,7 +178,7 @@ class TEMI(HeadClusterer):
         n_neighbors = count_neighbors("TEMI", self.n_neighbors, _N_NEIGHBORS, len(samples))
         rows = unit_rows(samples.reshape(len(samples), -1))
         neighbors = mine(rows, n_neighbors, session)
-        self.mined_neighbors_ = neighbors.indices[:, :n_neighbors]
+        self.mined_neighbors_, self.mined_recall_ = neighbors.indices[:, :n_neighbors], neighbors.recall
         start = self._start(rows, session, neighbors)
         self.n_clusters_ = self.n_clusters if self.n_clusters is not None else int(start.max()) + 1
         self._build(samples.shape[1:], Scaling.of(samples), mixed(session.seed, 1))
@@ -195,14 +197,6 @@ class TEMI(HeadClusterer):
         self._heads = objective.teacher
         self._choose_head(session.history, "pairs", objective.guard)
         self.labels_ = self._soft(samples)[:, self.best_head_].argmax(1)
-
-    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-        arrays, facts = super()._state()
-        return arrays | {"head_loss_": self.head_loss_}, facts
-
-    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
-        super()._set_state(arrays, facts)
-        self.head_loss_ = arrays["head_loss_"]
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         self._encoder, self._scaling, self._sample_shape = nn.Flatten(), scaling, shape

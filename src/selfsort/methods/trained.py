@@ -28,7 +28,7 @@ from selfsort.nets.efficientnet import EfficientNetLite0
 from selfsort.training.session import Session, resolve_device, resolve_precision
 
 #: Raise when the same data and parameters would give other weights: checkpoints of before are then refused.
-_VERSION = 5
+_VERSION = 6
 _CHUNK, _CHUNK_VALUES = 2048, 2048 * 3 * 32 * 32  # samples that pass a network at a time, and numbers in them
 #: Largest learning rate at which a network learns the graph's groups: with 0.001 they stay half learnt.
 GRAPH_RATE = 3e-3
@@ -142,7 +142,7 @@ class TrainedClusterer(SelfsortClusterer):
 
         params = self.get_params()
         params = {name: params[name] for name in names or params if name not in ("random_state", "device")}
-        facts = [_VERSION, what, params, seed, samples.shape, str(samples.dtype)]
+        facts = [_VERSION, what, params, seed, samples.shape, str(samples.dtype), *self._inputs()]
         digest = hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=16)
         digest.update(xxhash.xxh3_128_digest(np.ascontiguousarray(samples).data))
         return digest.hexdigest()

@@ -144,10 +144,10 @@ def vgg16(shape: Sequence[int], width: int = 64) -> Backbone:
 def alexnet(shape: Sequence[int], width: int = 96) -> Backbone:
     """Return AlexNet with batch normalization in the place of local responses, as DeepCluster has it.
 
-    Images of up to 64 pixels meet a 3 x 3 convolution first, and 2 x 2 maxima. The published width is 96.
+    Images with a side of up to 64 pixels meet a 3 x 3 convolution first, and 2 x 2 maxima. The published width is 96.
     Krizhevsky, Sutskever & Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", NIPS 2012.
     """
-    small = max(shape[1:]) <= 64
+    small = min(shape[1:]) <= 64
     depths = [width, width * 8 // 3, 4 * width, 4 * width, width * 8 // 3]
     kernels = [3 if small else 11, 5, 3, 3, 3]
     layers: list[nn.Module] = []

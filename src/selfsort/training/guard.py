@@ -13,6 +13,8 @@ from selfsort.metrics import MAX_SHARE, MIN_ENTROPY
 
 #: Epochs in a row in which a head is collapsed before there is an alarm: one may pass, as the first ones often do.
 PATIENCE = 2
+#: Samples per cluster that tell whether a cluster has none.
+ENOUGH = 10
 
 
 class Guard(nn.Module):
@@ -40,8 +42,7 @@ class Guard(nn.Module):
         self.register_buffer("total", torch.zeros(n_heads, n_clusters))
         self.register_buffer("counts", torch.zeros(n_heads, n_clusters))
         self.register_buffer("sure", torch.zeros(n_heads))
-        self.register_buffer("largest", torch.zeros(n_heads))  # share, and below the number of used clusters
-        self.register_buffer("n_used", torch.zeros(n_heads))  # of the last whole epoch
+        self.register_buffer("alarms", torch.zeros(n_heads, 3))  # the last: epoch, clusters used, largest share
         self.register_buffer("n_bad", torch.zeros(n_heads, dtype=torch.int64))
 
     @torch.no_grad()
@@ -53,9 +54,16 @@ class Guard(nn.Module):
         self.sure += surest.sum(1)
         self.counts.scatter_add_(1, cluster, torch.ones_like(surest))
 
+    def reset(self) -> None:
+        """Forget everything: another stage begins."""
+        for buffer in self.buffers():
+            buffer.zero_()
+
     @torch.no_grad()
-    def close(self) -> dict[str, float]:
-        """End an epoch.
+    def close(self, epoch: int) -> dict[str, float]:
+        """End epoch number `epoch`, counted from 1.
+
+        Heads are judged by `ENOUGH` samples per cluster or more; those of fewer are carried on to the next epoch.
 
         Returns
         -------
@@ -64,38 +72,45 @@ class Guard(nn.Module):
             ``largest_share`` of all samples in one cluster, ``n_used`` clusters; and the mean ``confidence`` of all
             heads.
         """
-        n = self.counts.sum(1, keepdim=True).clamp_min(1)
-        mean = self.total / n
+        n = self.counts.sum(1, keepdim=True)
+        mean = self.total / n.clamp_min(1)
         usage = -(mean * mean.clamp_min(1e-30).log()).sum(1) / math.log(max(2, self.n_clusters))
-        self.largest.copy_((self.counts / n).amax(1))
-        self.n_used.copy_((self.counts > 0).sum(1))
-        bad = (self.n_used < self.n_clusters) | (self.largest > MAX_SHARE) | (usage < MIN_ENTROPY)
-        self.n_bad.copy_(torch.where(bad & (self.n_clusters > 1), self.n_bad + 1, 0))
+        largest, used = (self.counts / n.clamp_min(1)).amax(1), (self.counts > 0).sum(1)
         row = {
             "usage": float(usage.min()),
-            "largest_share": float(self.largest.max()),
-            "n_used": float(self.n_used.min()),
-            "confidence": float((self.sure / n[:, 0]).mean()),
+            "largest_share": float(largest.max()),
+            "n_used": float(used.min()),
+            "confidence": float((self.sure / n[:, 0].clamp_min(1)).mean()),
         }
-        for sums in (self.total, self.counts, self.sure):
-            sums.zero_()
+        if float(n.min()) >= ENOUGH * self.n_clusters:
+            bad = (used < self.n_clusters) | (largest > MAX_SHARE) | (usage < MIN_ENTROPY)
+            self.n_bad.copy_(torch.where(bad & (self.n_clusters > 1), self.n_bad + 1, 0))
+            now = torch.stack([torch.full_like(largest, epoch), used.to(largest), largest], 1)
+            self.alarms.copy_(torch.where((self.n_bad == PATIENCE)[:, None], now, self.alarms))
+            for sums in (self.total, self.counts, self.sure):
+                sums.zero_()
         return row
 
     def alarm(self) -> bool:
         """Tell whether a head has been collapsed for `PATIENCE` epochs."""
         return bool((self.n_bad >= PATIENCE).any())
 
-    def warn(self, stage: str, epoch: int) -> None:
-        """Warn, after `epoch` epochs of a stage, of the heads that have been collapsed for exactly `PATIENCE`."""
-        heads = (self.n_bad == PATIENCE).nonzero()[:, 0].tolist()
-        if heads:
-            which = "Head " if len(heads) == 1 else "Heads "
-            which += ", ".join(str(head + 1) for head in heads)
-            worst = min(heads, key=lambda head: float(self.n_used[head] - self.largest[head]))
-            warnings.warn(
-                f"{which} of {len(self.n_bad)} collapsed in passes {epoch - PATIENCE + 1} to {epoch} of {stage!r}: of "
-                f"{self.n_clusters} clusters {int(self.n_used[worst])} are used, and the largest holds "
-                f"{float(self.largest[worst]):.0%} of the samples. {self.advice}",
-                CollapseWarning,
-                stacklevel=3,
-            )
+    def warn(self, stage: str, epoch: int | None = None) -> None:
+        """Warn of the alarms of one epoch of a stage; of the last of each head if none is given, as after a resume."""
+        epochs = self.alarms[:, 0].unique().int().tolist() if epoch is None else [epoch]
+        for last in epochs:
+            heads = (self.alarms[:, 0] == last).nonzero()[:, 0].tolist()
+            if heads and last:
+                self._warn(stage, last, heads)
+
+    def _warn(self, stage: str, epoch: int, heads: list[int]) -> None:
+        which = "Head " if len(heads) == 1 else "Heads "
+        which += ", ".join(str(head + 1) for head in heads)
+        used, largest = min((float(used), -float(share)) for _, used, share in self.alarms[heads])
+        warnings.warn(
+            f"{which} of {len(self.n_bad)} collapsed in passes {epoch - PATIENCE + 1} to {epoch} of {stage!r}: of "
+            f"{self.n_clusters} clusters {int(used)} are used, and the largest holds {-largest:.0%} of the samples. "
+            f"{self.advice}",
+            CollapseWarning,
+            stacklevel=4,
+        )

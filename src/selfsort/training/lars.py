@@ -33,12 +33,17 @@ class LARS(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "trust": trust, "weight_decay": 0.0})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:
-        """Take a step along the gradients that there are."""
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take a step along the gradients that there are, or that a closure makes, whose loss is returned."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
             for weight in weights:
                 self._move(weight, group)
+        return loss
 
     def _move(self, weight: Tensor, group: dict[str, Any]) -> None:
         gradient = weight.grad

@@ -83,6 +83,7 @@ class _Run:
         if self.channels_last:
             objective.to(memory_format=torch.channels_last)
         optimizer = plan.build(objective)
+        self.guards = [module for module in objective.modules() if isinstance(module, Guard)]
         self.average = Average(objective, plan.ema) if plan.ema is not None else None
         self.module, self.optimizer = session.fabric.setup(
             torch.compile(objective) if plan.compile else objective, optimizer
@@ -153,10 +154,9 @@ class _Run:
         row: dict[str, Any] = {"stage": self.stage, "epoch": self.epoch, "step": self.step}
         row["lr"] = self.optimizer.param_groups[0]["lr"]
         row |= {name: float(value) / len(self.batches) for name, value in self.sums.items()}
-        for module in self.objective.modules():
-            if isinstance(module, Guard):
-                row |= module.close()
-                module.warn(self.stage, self.epoch)
+        for guard in self.guards:
+            row |= guard.close(self.epoch)
+            guard.warn(self.stage, self.epoch)
         row["seconds"] = round(self._elapsed(), 3)
         self.sums, self.seconds, self._started = {}, 0.0, time.monotonic()
         self.rows.append(row)
@@ -209,10 +209,14 @@ class _Run:
         """Take up the last checkpoint, if there is one; return whether the stage is done already."""
         state = self.session.load(self.stage)
         if state is None:
+            for guard in self.guards:
+                guard.reset()
             return False
         self.objective.load_state_dict(state["objective"])
         self.rows = state["rows"]
         self.session.log(self.rows)
+        for guard in self.guards:
+            guard.warn(self.stage)
         if state["done"]:
             self.objective.eval()
             return True
