@@ -213,7 +213,8 @@ def _beside(lines: list[dict[str, Any]]) -> str:
         )
         cells = [", ".join(part for part in (f"`{line['recipe']}`", line["row"], line["variant"]) if part)]
         cells += [line["data"], short, published or "–"]
-        cells += [f"{line['mean'][key]:.3f} ± {line['std'][key]:.3f}" for key in shown]
+        alone = len(line["seeds"]) == 1
+        cells += [f"{line['mean'][key]:.3f}" + ("" if alone else f" ± {line['std'][key]:.3f}") for key in shown]
         cells += [
             f"{line['worst'][shown[0]]:.3f}",
             str(len(line["seeds"])),
