@@ -8,7 +8,7 @@ RECIPE = Recipe(
     data="cifar-10",
     rows=(Row("pooled", {"acc_many_to_one": 0.1}),),
     source="Keras example 'Semantic Image Clustering', whose page shows all 60,000 images in cluster 18",
-    params={"n_clusters": 20, "n_neighbors": 5, "backbone": "resnet18"},
+    params={"n_clusters": 20, "n_neighbors": 5, "backbone": "resnet18", "prior": "equal"},
     full=Variant(
         minutes=10, params={"width": 64, "pretext_epochs": 50, "temperature": 0.1, "batch_size": 512, "n_epochs": 50}
     ),
