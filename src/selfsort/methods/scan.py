@@ -63,6 +63,7 @@ _PRETEXT = (
 #: What self-labeling alone depends on: with other values of these, and without its checkpoint, a fit in the same folder
 #: goes on from SCAN's stage.
 _OF_LABELS = ("label_epochs", "threshold", "ema")
+_LEAST = 0.2  # of the mean size is added to each that clusters are asked to have, so that no small one is given up
 _SUREST = 0.1  # share of a cluster that its prototype is the middle of
 
 
@@ -323,7 +324,8 @@ class SCAN(HeadClusterer):
     def _cluster(self, samples: npt.NDArray[Any], sized_as: npt.NDArray[np.int64] | None, session: Session) -> Guard:
         log_prior = None
         if sized_as is not None:
-            sizes = torch.from_numpy(np.bincount(sized_as, minlength=self.n_clusters_) + 1.0)
+            least = _LEAST * len(sized_as) / self.n_clusters_
+            sizes = torch.from_numpy(np.bincount(sized_as, minlength=self.n_clusters_) + least)
             log_prior = (sizes / sizes.sum()).log().float()
         objective = Consistency(
             self._scaling, self._encoder, self._heads, self._frozen, self.entropy_weight, log_prior, self.rescue
