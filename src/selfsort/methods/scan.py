@@ -106,9 +106,9 @@ class SCAN(HeadClusterer):
         Whether the encoder is trained with the heads, or frozen.
     n_heads : int
         Linear layers on the same features, trained together.
-    prior : {"start", "equal"}
+    prior : {"auto", "start", "equal"}
         How large clusters are asked to be: as the groups that `init` names (equally where it names none), or equally,
-        as published.
+        as published. Auto is "start" for features and "equal" for images, of which the first groups are uncertain.
     entropy_weight : float
         Of the divergence from those sizes; 0 lets every sample fall into one cluster.
     start_steps : int
@@ -177,7 +177,7 @@ class SCAN(HeadClusterer):
         "views": [CHOICES],
         "train_encoder": ["boolean"],
         "n_heads": [Interval(Integral, 1, None, closed="left")],
-        "prior": [StrOptions({"equal", "start"})],
+        "prior": [StrOptions({"auto", "equal", "start"})],
         "entropy_weight": [Interval(Real, 0, None, closed="left")],
         "start_steps": [Interval(Integral, 0, None, closed="left")],
         "n_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -208,7 +208,7 @@ class SCAN(HeadClusterer):
         views: str = "auto",
         train_encoder: bool = True,
         n_heads: int = 5,
-        prior: str = "start",
+        prior: str = "auto",
         entropy_weight: float = 5.0,
         start_steps: int = 240,
         n_epochs: int = 10,
@@ -268,7 +268,8 @@ class SCAN(HeadClusterer):
             self._heads = Heads(self._n_features, self.n_heads, self.n_clusters_)
         if by_start and self.start_steps:
             self._learn_start(features, start, session, GRAPH_RATE)
-        guard = self._cluster(samples, start if by_start and self.prior == "start" else None, session)
+        prior = self.prior if self.prior != "auto" else ("start" if samples.ndim == 2 else "equal")
+        guard = self._cluster(samples, start if by_start and prior == "start" else None, session)
         if self.label_epochs and len(samples) > 1:  # of one, batch normalization has nothing to go by
             self._label(samples, whole)
         self._choose_head(session.history, "scan", guard)
