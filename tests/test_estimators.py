@@ -51,6 +51,7 @@ TRAINED = (
     MINE,
     SimCLR,
     SCAN,
+    TEMI,
 )  # they move samples, so clusters may merge, and see images as images
 TRANSDUCTIVE = (GraphClusterer,)  # they predict by a vote and state how well that agrees with labels_
 

@@ -344,7 +344,10 @@ class SCAN(HeadClusterer):
         neighbors = self.mined_neighbors_ if mined else None
         pairs = self._pairs(samples, session, both_changed=False, neighbors=neighbors)
         batches = self._batches(samples, pairs, session)
-        train(session, "label", objective, batches, replace(self._plan(self.label_epochs), ema=self.ema))
+        plan = replace(self._plan(self.label_epochs), ema=self.ema)
+        train(session, "label", objective, batches, plan, before_epoch=objective.look)
+        if objective.ended or objective.look(self.label_epochs):
+            objective.go_back()  # also from an average of what came after
 
     @property
     def _frozen(self) -> bool:

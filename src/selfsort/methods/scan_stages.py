@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,22 @@ class _Clusters(nn.Module):
         super().__init__()
         self.scaling, self.encoder, self.heads, self.frozen = scaling, encoder, heads, frozen
         self.guard = Guard(heads.n_heads, heads.n_clusters, advice)
+        self.healthy: nn.Module | None = None
         encoder.requires_grad_(not frozen)
+
+    @property
+    def _live(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"heads": self.heads} if self.frozen else {"encoder": self.encoder, "heads": self.heads})
+
+    def _remember(self) -> None:
+        assert self.healthy is not None
+        self.healthy.load_state_dict(self._live.state_dict())
+
+    def go_back(self) -> None:
+        """Become what was remembered last."""
+        assert self.healthy is not None
+        self._live.load_state_dict(self.healthy.state_dict())
+        self.guard.n_bad.zero_()
 
     def train(self, mode: bool = True) -> _Clusters:
         super().train(mode)
@@ -51,11 +67,8 @@ class Consistency(_Clusters):
         self.register_buffer("entropy_weight", torch.tensor(float(entropy_weight)))
         self.register_buffer("log_prior", log_prior)
         self.register_buffer("n_rescues", torch.zeros((), dtype=torch.int64))
-        self.healthy = copy.deepcopy(self._live).requires_grad_(False) if rescue else None
-
-    @property
-    def _live(self) -> nn.ModuleDict:
-        return nn.ModuleDict({"heads": self.heads} if self.frozen else {"encoder": self.encoder, "heads": self.heads})
+        if rescue:
+            self.healthy = copy.deepcopy(self._live).requires_grad_(False)
 
     def forward(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
         """Return the loss of samples and a neighbor of each, its terms, and the loss of each head."""
@@ -71,12 +84,11 @@ class Consistency(_Clusters):
         if self.healthy is None:
             return
         if self.guard.alarm():
-            self._live.load_state_dict(self.healthy.state_dict())
+            self.go_back()
             self.entropy_weight.copy_(2 * self.entropy_weight.clamp_min(0.5))
             self.n_rescues += 1
-            self.guard.n_bad.zero_()
         elif not self.guard.n_bad.any():
-            self.healthy.load_state_dict(self._live.state_dict())
+            self._remember()
 
 
 class SelfLabels(_Clusters):
@@ -85,6 +97,8 @@ class SelfLabels(_Clusters):
     def __init__(self, scaling: nn.Module, encoder: nn.Module, heads: Heads, frozen: bool, threshold: float) -> None:
         super().__init__(scaling, encoder, heads, frozen, _OF_LABELS)
         self.threshold = threshold
+        self.healthy = copy.deepcopy(self._live).requires_grad_(False)
+        self.register_buffer("ended", torch.zeros((), dtype=torch.int64))  # after so many passes, where it was ended
 
     def forward(self, weak: Tensor, strong: Tensor) -> dict[str, Tensor]:
         """Return the loss of changed samples, and the share of those that are sure."""
@@ -93,3 +107,21 @@ class SelfLabels(_Clusters):
         self.guard(known)
         parts = confident_cross_entropy(known, self.heads(self.encoder(strong)), self.threshold)
         return {name: value.mean() for name, value in parts.items()}
+
+    def look(self, epoch: int) -> bool:
+        """Between epochs: remember heads that use all clusters; where one is given up, go back and end.
+
+        A cluster that no head is sure of is taught by nobody, and its samples go to others.
+        """
+        if self.guard.n_bad.any():
+            self.go_back()
+            self.ended.fill_(epoch - 1)
+            warnings.warn(
+                f"Self-labeling ended after {epoch - 1} passes: in the next one a head gave up a cluster. Train longer "
+                "before it, or pass a lower threshold.",
+                UserWarning,
+                stacklevel=3,
+            )
+            return True
+        self._remember()
+        return False

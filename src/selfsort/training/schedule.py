@@ -133,4 +133,9 @@ class Average:
 
 
 def _floats(module: torch.nn.Module) -> Iterable[tuple[str, torch.Tensor]]:
-    return ((name, value) for name, value in module.state_dict(keep_vars=True).items() if value.is_floating_point())
+    """Yield the weights that are trained, and the statistics that go with them."""
+    for name, part in module.named_modules():
+        own = dict(part.named_parameters(recurse=False))
+        yield from ((f"{name}.{key}", value) for key, value in own.items() if value.requires_grad)
+        if isinstance(part, torch.nn.modules.batchnorm._NormBase) and all(w.requires_grad for w in own.values()):
+            yield from ((f"{name}.{key}", v) for key, v in part.named_buffers() if v.is_floating_point())
