@@ -44,7 +44,7 @@ def test_the_run_is_whole_and_says_what_was_done(fitted, digits):
     assert set(run["seconds"]) == {"data", "fit", "neighbors", "map", "report"}
     assert fitted.items["path"][42].as_py() == "digits/00042"
     assert fitted.levels.shape[1] == (4 if run["method"] == "graph" else 1)
-    assert fitted.neighbors.shape == (1797, 20)
+    assert fitted.neighbors.shape == (1797, 50 if fitted.run["method"] == "temi" else 20)
     assert np.isfinite(fitted.map).all()
     assert 0.5 < fitted.confidence.mean() <= 1
     sizes = np.bincount(fitted.labels)

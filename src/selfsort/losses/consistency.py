@@ -38,6 +38,7 @@ def scan_loss(
 
     Examples
     --------
+    >>> import torch
     >>> sure = 50.0 * torch.eye(4)  # four images, four clusters, no doubt
     >>> parts = scan_loss(sure, sure)
     >>> bool(parts["consistency"] < 1e-6), round(parts["entropy"].item(), 4)  # log 4
@@ -75,6 +76,7 @@ def confident_cross_entropy(weak: Tensor, strong: Tensor, threshold: float = 0.9
 
     Examples
     --------
+    >>> import torch
     >>> weak = torch.tensor([[9.0, 0.0], [0.0, 9.0], [0.1, 0.0]])
     >>> parts = confident_cross_entropy(weak, torch.zeros(3, 2))
     >>> round(parts["loss"].item(), 4), round(parts["sure"].item(), 4)  # log 2, two of three
