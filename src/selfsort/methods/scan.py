@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
@@ -346,8 +347,14 @@ class SCAN(HeadClusterer):
         batches = self._batches(samples, pairs, session)
         plan = replace(self._plan(self.label_epochs), ema=self.ema)
         train(session, "label", objective, batches, plan, before_epoch=objective.look)
-        if objective.ended or objective.look(self.label_epochs):
+        if objective.ended >= 0 or objective.look(self.label_epochs):
             objective.go_back()  # also from an average of what came after
+            warnings.warn(
+                f"Self-labeling ended after {int(objective.ended)} passes: in the next one a head gave up a cluster. "
+                "Train longer before it, or pass a lower threshold.",
+                UserWarning,
+                stacklevel=4,
+            )
 
     @property
     def _frozen(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 
 import torch
 from torch import Tensor, nn
@@ -98,7 +97,7 @@ class SelfLabels(_Clusters):
         super().__init__(scaling, encoder, heads, frozen, _OF_LABELS)
         self.threshold = threshold
         self.healthy = copy.deepcopy(self._live).requires_grad_(False)
-        self.register_buffer("ended", torch.zeros((), dtype=torch.int64))  # after so many passes, where it was ended
+        self.register_buffer("ended", torch.tensor(-1))  # after so many passes, where it was ended
 
     def forward(self, weak: Tensor, strong: Tensor) -> dict[str, Tensor]:
         """Return the loss of changed samples, and the share of those that are sure."""
@@ -116,12 +115,6 @@ class SelfLabels(_Clusters):
         if self.guard.n_bad.any():
             self.go_back()
             self.ended.fill_(epoch - 1)
-            warnings.warn(
-                f"Self-labeling ended after {epoch - 1} passes: in the next one a head gave up a cluster. Train longer "
-                "before it, or pass a lower threshold.",
-                UserWarning,
-                stacklevel=3,
-            )
             return True
         self._remember()
         return False
