@@ -20,6 +20,7 @@ from selfsort.methods import METHODS
 from selfsort.methods.ae_kmeans import AEKMeans
 from selfsort.methods.base import encode_pictures
 from selfsort.methods.dec import DEC, IDEC
+from selfsort.methods.deepcluster import DeepCluster
 from selfsort.methods.graph import GraphClusterer
 from selfsort.methods.iic import IIC
 from selfsort.methods.kmeans import KMeans
@@ -40,6 +41,7 @@ ESTIMATORS = [
     IIC(width=2, n_heads=2, n_epochs=2, start_steps=50, learning_rate=0.01),
     MINE(width=2, n_codes=4, units=32, n_epochs=2, learning_rate=0.01),
     SimCLR(width=2, n_projected=8, n_epochs=1),
+    DeepCluster(width=4, n_epochs=2),
     SCAN(width=2, pretext_epochs=1, n_heads=2, n_epochs=2, label_epochs=1),
     TEMI(n_heads=2, hidden=16, n_codes=8, n_epochs=2),
 ]
@@ -50,6 +52,7 @@ TRAINED = (
     IIC,
     MINE,
     SimCLR,
+    DeepCluster,
     SCAN,
     TEMI,
 )  # they move samples, so clusters may merge, and see images as images

@@ -74,7 +74,7 @@ def test_scores_come_with_their_protocol_and_labels_steer_nothing(fitted, digits
 
 def test_a_trained_run_shows_its_training(fitted):
     trained = fitted.run["method"] not in ("kmeans", "graph")
-    own = {"iic": ["joint-distribution"], "mine": [], "simclr": [], "scan": [], "temi": []}
+    own = {"iic": ["joint-distribution"], "mine": [], "simclr": [], "scan": [], "temi": [], "deepcluster": []}
     drawn = ["learning-curves", *own.get(fitted.run["method"], ["reconstructions"])] if trained else []
     assert [figure.name for figure in fitted.figures] == [*drawn, "neighbors"]
     assert bool(fitted.metrics) == trained == ("torch" in fitted.run["versions"])

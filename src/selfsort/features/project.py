@@ -60,6 +60,27 @@ def _leading(symmetric: npt.NDArray[np.float64], n: int) -> tuple[npt.NDArray[np
     return values[::-1], vectors[:, ::-1]
 
 
+def whitened(X: npt.ArrayLike, n_components: int = N_COMPONENTS) -> FloatArray:
+    """Return the rows' principal components, each divided by its deviation, scaled to length 1.
+
+    Parameters
+    ----------
+    X : array-like, shape (n, d)
+    n_components : int
+        Fewer where n - 1 or d is smaller, but at least 1; directions in which nothing varies become 0.
+
+    References
+    ----------
+    Caron et al., "Deep Clustering for Unsupervised Learning of Visual Features", ECCV 2018, section 3.3.
+    """
+    X = np.asarray(X, dtype=np.float32)
+    mean, axes = principal_axes(X, max(1, min(n_components, X.shape[1], len(X) - 1)))
+    rows = (X - mean) @ axes
+    deviation = rows.std(0, dtype=np.float64)
+    rows /= np.where(deviation > _VARIES * deviation.max(initial=0), np.maximum(deviation, _TINY), np.inf)
+    return unit_rows(rows)
+
+
 class Preparation(NamedTuple):
     """Maps encoder features to unit vectors whose inner product is a good similarity of images; call it.
 

@@ -11,6 +11,7 @@ METHODS: dict[str, str] = {
     "ae-kmeans": "selfsort.methods.ae_kmeans:AEKMeans",
     "dec": "selfsort.methods.dec:DEC",
     "idec": "selfsort.methods.dec:IDEC",
+    "deepcluster": "selfsort.methods.deepcluster:DeepCluster",
     "iic": "selfsort.methods.iic:IIC",
     "mine": "selfsort.methods.mine:MINE",
     "simclr": "selfsort.methods.simclr:SimCLR",

@@ -1,4 +1,4 @@
-"""What the methods share that learn codes from pairs of views, and cluster the codes afterwards."""
+"""What the methods share that learn codes first and cluster them afterwards."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
+import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import nn
+from torch import Tensor, nn
 
 from selfsort.features.kmeans import kmeans, nearest_center
 from selfsort.features.project import FloatArray
 from selfsort.methods.base import Work
 from selfsort.methods.pairs import CHOICES, Pairs, steps_per_epoch
 from selfsort.methods.trained import INIT, Scaling, TrainedClusterer, outputs
-from selfsort.nets.backbones import BACKBONES
+from selfsort.nets.backbones import BACKBONES, layer_outputs
 from selfsort.training.loop import train
 from selfsort.training.schedule import Plan
-from selfsort.training.session import random_state
+from selfsort.training.session import Session, random_state
 
 
-class PairCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
-    """Base of the methods that learn codes from pairs of views, and then cluster the codes by k-means.
+class Coder(TrainedClusterer):
+    """Base of the methods that learn codes, and then cluster the codes by k-means.
 
     Parameters
     ----------
@@ -56,6 +55,7 @@ class PairCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCluste
     cluster_centers_ : ndarray of float32, shape (n_clusters_, length of a code)
     """
 
+    _kept: ClassVar[tuple[str, ...]] = ("cluster_centers_",)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = TrainedClusterer._parameter_constraints | {
         "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
         "init": [INIT],
@@ -66,8 +66,6 @@ class PairCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCluste
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
     }
-    _encoder: nn.Module
-    _both_changed: ClassVar[bool] = False  # or is the first view the sample as it is
 
     def __init__(
         self,
@@ -98,6 +96,48 @@ class PairCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCluste
 
     def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
         session = self._session(work, samples)
+        self._learn_codes(samples, session)
+        self.history_ = session.history
+        codes = self._encode(samples)
+        centers = self._start_centers(codes, codes, session)
+        self.n_clusters_ = len(centers)
+        self.cluster_centers_, self.labels_, *_ = kmeans(codes, len(centers), initial_centers=centers, seed=work.seed)
+
+    @abstractmethod
+    def _learn_codes(self, samples: npt.NDArray[Any], session: Session) -> None:
+        """Build and train the encoder."""
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """Return the nearest center of each sample's code, shape (n,)."""
+        return nearest_center(self.transform(X), self.cluster_centers_)[0]
+
+    def layers(self, X: Any) -> list[FloatArray]:
+        """Return what each layer of the encoder says of samples, the first first, shape (n, n_i) each, float32.
+
+        Pooled by means to about 1,024 values, see `selfsort.nets.backbones.layer_outputs`; for linear probes.
+        """
+        samples = self._read_fitted(X)
+        lengths: list[int] = []
+
+        def joined(x: Tensor) -> Tensor:
+            found = layer_outputs(self._encoder, self._scaling(x))
+            lengths[:] = [values.shape[1] for values in found]
+            return torch.cat(found, 1)
+
+        joint = outputs(joined, samples, self._scaling.factor.device)
+        return np.split(joint, np.cumsum(lengths)[:-1], axis=1)
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.cluster_centers_.shape[1])
+
+
+class PairCoder(Coder):
+    """Base of the methods that learn codes from pairs of views of a sample; parameters are `Coder`'s."""
+
+    _both_changed: ClassVar[bool] = False  # or is the first view the sample as it is
+
+    def _learn_codes(self, samples: npt.NDArray[Any], session: Session) -> None:
         pairs = Pairs(self.views, samples, Scaling.of(samples), session, both_changed=self._both_changed)
         self._build(samples.shape[1:], pairs.scaling, session.seed)
         with random_state(session.seed):
@@ -106,11 +146,6 @@ class PairCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCluste
             samples, self.batch_size, pairs, steps_per_epoch=steps_per_epoch(len(samples), self.batch_size)
         )
         train(session, "pairs", objective, batches, self._plan())
-        self.history_ = session.history
-        codes = self._encode(samples)
-        centers = self._start_centers(codes, codes, session)
-        self.n_clusters_ = len(centers)
-        self.cluster_centers_, self.labels_, *_ = kmeans(codes, len(centers), initial_centers=centers, seed=work.seed)
 
     @abstractmethod
     def _objective(self) -> nn.Module:
@@ -118,35 +153,3 @@ class PairCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCluste
 
     def _plan(self) -> Plan:
         return Plan(self.n_epochs, self.learning_rate, schedule="one-cycle")
-
-    def _encode(self, samples: npt.NDArray[Any]) -> FloatArray:
-        return outputs(lambda x: self._encoder(self._scaling(x)), samples, self._scaling.factor.device)
-
-    def transform(self, X: Any) -> FloatArray:
-        """Return the codes of samples, shape (n, length of a code), float32."""
-        return self._encode(self._read_fitted(X))
-
-    def embed(self, X: Any) -> FloatArray:
-        """Return the codes of samples, shape (n, length of a code), float32."""
-        return self.transform(X)
-
-    def predict(self, X: Any) -> npt.NDArray[np.int64]:
-        """Return the nearest center of each sample's code, shape (n,)."""
-        return nearest_center(self.transform(X), self.cluster_centers_)[0]
-
-    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-        arrays, facts = super()._state()
-        return arrays | {"cluster_centers_": self.cluster_centers_}, facts
-
-    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
-        super()._set_state(arrays, facts)
-        self.cluster_centers_ = arrays["cluster_centers_"]
-
-    @property
-    def _n_features_out(self) -> int:
-        return int(self.cluster_centers_.shape[1])
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags

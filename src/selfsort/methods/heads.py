@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -37,7 +35,7 @@ class Lesson(nn.Module):
         return {"loss": cross_entropy(self.heads(features).flatten(0, 1), target)}
 
 
-class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
+class HeadClusterer(TrainedClusterer):
     """Base of the methods with several cluster heads on one encoder.
 
     Attributes
@@ -46,12 +44,9 @@ class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCl
         `labels_` and `predict` are its.
     """
 
-    #: Names of what a method learns beside its modules and is an array.
-    _kept: ClassVar[tuple[str, ...]] = ()
     best_head_: int
     start_steps: int
     batch_size: int
-    _encoder: nn.Module
     _heads: Any  # of `selfsort.nets.heads`
 
     def _start(
@@ -87,10 +82,6 @@ class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCl
         healthy = guard.n_bad.cpu().numpy() == 0
         self.best_head_ = int(np.where(healthy | ~healthy.any(), self.head_loss_, np.inf).argmin())
 
-    def _encode(self, samples: npt.NDArray[Any]) -> FloatArray:
-        """Return the encoder's features, shape (n, n_features)."""
-        return outputs(lambda x: self._encoder(self._scaling(x)), samples, self._scaling.factor.device)
-
     def _soft(self, samples: npt.NDArray[Any]) -> FloatArray:
         """Return the soft assignment of each head, shape (n, n_heads, n_clusters_)."""
         return self._soft_of(self._encode(samples))
@@ -111,31 +102,15 @@ class HeadClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedCl
         """Return the likeliest cluster of each sample by every head, shape (n_heads, n)."""
         return self._soft(self._read_fitted(X)).argmax(2).T
 
-    def transform(self, X: Any) -> FloatArray:
-        """Return the encoder's features, shape (n, n_features), float32."""
-        return self._encode(self._read_fitted(X))
-
-    def embed(self, X: Any) -> FloatArray:
-        """Return the encoder's features, shape (n, n_features), float32."""
-        return self.transform(X)
-
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         arrays, facts = super()._state()
-        arrays |= {name: getattr(self, name) for name in self._kept}
         return arrays, facts | {"best_head_": self.best_head_}
 
     def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
         self.n_clusters_ = facts["n_clusters_"]  # of which the heads are built
         super()._set_state(arrays, facts)
         self.best_head_ = facts["best_head_"]
-        for name in self._kept:
-            setattr(self, name, arrays[name])
 
     @property
     def _n_features_out(self) -> int:
         return int(self._heads.n_features)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags

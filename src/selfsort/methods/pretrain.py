@@ -9,8 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
@@ -93,7 +91,7 @@ class Assignment(nn.Module):
         return {"loss": loss, "divergence": divergence, "reconstruction": error}
 
 
-class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedClusterer):
+class AutoencoderClusterer(TrainedClusterer):
     """Base of the methods that cluster the codes of an autoencoder.
 
     Parameters
@@ -135,6 +133,7 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
     cluster_centers_ : ndarray of float32, shape (n_clusters_, n_codes)
     """
 
+    _kept = ("cluster_centers_",)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = TrainedClusterer._parameter_constraints | {
         "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
         "init": [INIT],
@@ -232,10 +231,6 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
         device = self._scaling.factor.device
         return outputs(lambda x: self._net.encoder(self._scaling(x)), samples, device)
 
-    def transform(self, X: Any) -> FloatArray:
-        """Return the codes of samples, shape (n, n_codes), float32."""
-        return self._encode(self._read_fitted(X))
-
     def reconstruct(self, X: Any) -> FloatArray:
         """Return what the decoder makes of samples' codes, in the samples' own shape and range, float32."""
         samples = self._read_fitted(X)
@@ -246,23 +241,6 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Tr
 
         return outputs(back, samples, self._scaling.factor.device)
 
-    def embed(self, X: Any) -> FloatArray:
-        """Return the codes of samples, shape (n, n_codes), float32."""
-        return self.transform(X)
-
-    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-        arrays, facts = super()._state()
-        return arrays | {"cluster_centers_": self.cluster_centers_}, facts
-
-    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
-        super()._set_state(arrays, facts)
-        self.cluster_centers_ = arrays["cluster_centers_"]
-
     @property
     def _n_features_out(self) -> int:
         return self.n_codes
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags

@@ -78,16 +78,18 @@ class Consistency(_Clusters):
         terms = {name: value.mean() for name, value in parts.items()}
         return terms | {f"head_{i + 1}": value.detach() for i, value in enumerate(parts["loss"])}
 
-    def look(self, epoch: int) -> None:
+    def look(self, epoch: int) -> nn.Module | None:
         """Between epochs: remember heads that are healthy, and go back to them when others are not."""
         if self.healthy is None:
-            return
+            return None
         if self.guard.alarm():
             self.go_back()
             self.entropy_weight.copy_(2 * self.entropy_weight.clamp_min(0.5))
             self.n_rescues += 1
-        elif not self.guard.n_bad.any():
+            return self._live
+        if not self.guard.n_bad.any():
             self._remember()
+        return None
 
 
 class SelfLabels(_Clusters):

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
@@ -70,8 +72,8 @@ class Scaling(nn.Module):
         return (samples.float() - self.shift) * self.factor
 
 
-class TrainedClusterer(SelfsortClusterer):
-    """Base of the methods that train a network.
+class TrainedClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SelfsortClusterer):
+    """Base of the methods that train a network, which turns samples into codes.
 
     Attributes
     ----------
@@ -81,9 +83,12 @@ class TrainedClusterer(SelfsortClusterer):
         What training used.
     """
 
+    #: Names of what a method learns beside its modules and is an array.
+    _kept: ClassVar[tuple[str, ...]] = ()
     device: str
     precision: str
     init: str
+    _encoder: nn.Module
     _sample_shape: tuple[int, ...]
     _scaling: Scaling
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -151,6 +156,7 @@ class TrainedClusterer(SelfsortClusterer):
         arrays, facts = super()._state()
         for name, module in self._modules().items():
             arrays |= {f"{name}.{key}": value.cpu().numpy() for key, value in module.state_dict().items()}
+        arrays |= {name: getattr(self, name) for name in self._kept}
         return arrays, facts | {"sample_shape": list(self._sample_shape), "history_": self.history_}
 
     def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
@@ -161,6 +167,8 @@ class TrainedClusterer(SelfsortClusterer):
             own = {key: torch.from_numpy(value) for key, value in _inside(arrays, name)}
             module.load_state_dict(own)
             module.eval()
+        for name in self._kept:
+            setattr(self, name, arrays[name])
 
     def _modules(self) -> dict[str, nn.Module]:
         return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
@@ -168,6 +176,28 @@ class TrainedClusterer(SelfsortClusterer):
     @abstractmethod
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         """Make the modules for samples of this shape, and store them, the scaling and the shape."""
+
+    def _encode(self, samples: npt.NDArray[Any]) -> FloatArray:
+        """Return the codes of samples, shape (n, length of a code)."""
+        return outputs(lambda x: self._encoder(self._scaling(x)), samples, self._scaling.factor.device)
+
+    def transform(self, X: Any) -> FloatArray:
+        """Return the codes of samples, what the network makes of them, shape (n, length of a code), float32."""
+        return self._encode(self._read_fitted(X))
+
+    def embed(self, X: Any) -> FloatArray:
+        """Return the codes of samples, as `transform`."""
+        return self.transform(X)
+
+    @property
+    @abstractmethod
+    def _n_features_out(self) -> int:
+        """Length of a code."""
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
 
     def _graph_labels(
         self, samples: npt.NDArray[Any], session: Session, neighbors: Neighbors | None = None

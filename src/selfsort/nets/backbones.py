@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from torch import Tensor, nn
@@ -228,6 +228,40 @@ def make_backbone(name: str, shape: Sequence[int], width: int = 64) -> Backbone:
     if name == "efficientnet-lite0" and shape[0] not in (1, 3):
         raise DataError(f"backbone={name!r} needs images of 1 or 3 channels: got {shape[0]}. Pass another backbone.")
     return BACKBONES[name](shape, width)
+
+
+def layer_outputs(module: nn.Module, x: Tensor, n_values: int = 1024) -> list[Tensor]:
+    """Return what an encoder's layers say of samples, each pooled by means to few values, as linear probes take them.
+
+    Parameters
+    ----------
+    module : nn.Module
+        An encoder of `make_backbone`, or a Sequential that ends in one.
+    x : Tensor, shape (batch, *shape)
+    n_values : int
+        About how many values of a layer are kept per sample.
+
+    Returns
+    -------
+    list of Tensor, shape (batch, n_i)
+        After each convolution's or residual block's ReLU, from the first to the last, then the encoder's features.
+    """
+    found = []
+    for layer in _layers(module):
+        x = layer(x)
+        if x.ndim == 4 and isinstance(layer, nn.ReLU | _Residual):
+            side = max(1, math.isqrt(n_values // x.shape[1]))
+            pooled = nn.functional.adaptive_avg_pool2d(x, (min(side, x.shape[2]), min(side, x.shape[3])))
+            found.append(pooled.flatten(1))
+    return [*found, x]
+
+
+def _layers(module: nn.Module) -> Iterator[nn.Module]:
+    if not isinstance(module, nn.Sequential):
+        yield module
+        return
+    for child in module:
+        yield from _layers(child)
 
 
 def _started(layer: Layer) -> Layer:

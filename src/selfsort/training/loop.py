@@ -28,7 +28,7 @@ def train(
     batches: Batches,
     plan: Plan,
     *,
-    before_epoch: Callable[[int], bool | None] | None = None,
+    before_epoch: Callable[[int], bool | nn.Module | None] | None = None,
 ) -> None:
     """Minimise ``objective(*batch)["loss"]``; the rows of mean terms per epoch go to ``session.history``.
 
@@ -46,7 +46,8 @@ def train(
     plan : Plan
     before_epoch : callable, optional
         Called as ``before_epoch(epoch)``; may change the objective's buffers (new targets), and ends the training by
-        returning True. It must depend on nothing but the objective and the epoch.
+        returning True. It may also give weights other values, and returns the module that has them: the optimizer then
+        forgets how they moved. It must depend on nothing but the objective and the epoch.
 
     Raises
     ------
@@ -62,7 +63,10 @@ def train(
     with random_state(session.seed), _interrupt_between_steps() as interrupted:
         while run.epoch < plan.n_epochs:
             if run.step % len(batches) == 0 and not run.refreshed:
-                if before_epoch is not None and before_epoch(run.epoch):
+                changed = before_epoch(run.epoch) if before_epoch is not None else None
+                if isinstance(changed, nn.Module):
+                    run.forget(changed)
+                elif changed:
                     break
                 run.refreshed = True
             objective.train()
@@ -120,6 +124,13 @@ class _Run:
         if self.step % len(self.batches) == 0:
             self._end_epoch()
         self._look_up()
+
+    def forget(self, changed: nn.Module) -> None:
+        """Let the optimizer begin anew with the weights of a module."""
+        for weight in changed.parameters():
+            for value in self.optimizer.state.get(weight, {}).values():
+                if isinstance(value, Tensor):
+                    value.zero_()
 
     @property
     def gradient_used(self) -> bool:
