@@ -1,16 +1,20 @@
-"""How well scores that need no label rank clusterings.
+"""How well scores that need no label rank clusterings, and the number of clusters is found.
 
-    SELFSORT_DATA=... python benchmarks/choosing.py
+    SELFSORT_DATA=... python benchmarks/choosing.py [scores] [k] [only=SET]
 
-On each labeled set, clusterings of many kinds (k-means and the graph with k from half to three times the number of
-classes, the graph at several granularities, SCAN with five settings) are ranked by each score, and by their accuracy
-and AMI; the figure is Spearman's rank correlation. Labels are seen by that comparison alone.
+scores: on each labeled set, clusterings of many kinds (k-means and the graph with k from half to three times the number
+of classes, the graph at several granularities, SCAN with five settings) are ranked by each score, and by their
+accuracy and AMI; the figure is Spearman's rank correlation.
+k: `selfsort.choose_k` beside the number of classes, over seeds.
+Labels are seen by these comparisons alone.
 """
 
 from __future__ import annotations
 
 import csv
 import os
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +23,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from record import record
-from selfsort.choosing import SCORES, label_free_scores, neighbor_graph
+from selfsort.choosing import SCORES, choose_k, label_free_scores, neighbor_graph
 from selfsort.datasets import load_dataset
 from selfsort.features.project import prepare
 from selfsort.learn.samples import encode_samples, read_samples
@@ -28,8 +32,10 @@ from selfsort.methods.graph import GraphClusterer
 from selfsort.methods.kmeans import KMeans
 from selfsort.methods.scan import SCAN
 from selfsort.metrics import score_all
+from selfsort.runtime import n_threads
 
 FACTORS = (0.5, 0.7, 0.85, 1, 1.2, 1.5, 2, 3)
+N_SEEDS = 5
 GRANULARITIES = (0.3, 0.5, 0.7, 1, 1.5, 2)
 SCANS: tuple[dict[str, Any], ...] = (
     {"learning_rate": 1e-3, "prior": "equal", "init": "random"},
@@ -55,6 +61,10 @@ def sets() -> Iterator[tuple[str, Any, np.ndarray, np.ndarray]]:
     digits = load_dataset("digits")
     flat = digits.images.reshape(len(digits.images), -1).astype(np.float32)
     yield "digits, pixels", flat, flat, digits.labels.astype(str)
+    for name in ("MNIST", "Fashion-MNIST"):
+        test = load_dataset(name.lower(), "test")
+        flat = test.images.reshape(len(test.images), -1).astype(np.float32)
+        yield f"{name} test, pixels", flat, flat, test.labels.astype(str)
     samples = read_samples("cifar-10", "test")
     encoded = encode_samples(samples)
     yield "CIFAR-10 test", encoded, prepare(encoded.features)(encoded.features), np.asarray(samples.labels)
@@ -72,35 +82,65 @@ def clusterings(X: Any, k: int) -> Iterator[np.ndarray]:
         yield SCAN(k, n_heads=2, n_epochs=4, label_epochs=2, random_state=0, **params).fit(X).labels_
 
 
-def main() -> None:
-    """Record one line per set."""
+def main(*parts: str) -> None:
+    """Record one line per set and part."""
+    only = [part.removeprefix("only=") for part in parts if part.startswith("only=")]
     for name, X, vectors, labels in sets():
-        scored = labels != ""
-        graph = neighbor_graph(vectors)
-        rows, free = [], []
-        for found in clusterings(X, len(set(labels[scored]))):
-            rows.append(score_all(labels[scored], found[scored]))
-            free.append(label_free_scores(vectors, found, graph=graph))
-        figures = {}
-        for score in SCORES:
-            values = [row[score] for row in free]
-            best = rows[int(np.argmax(values))]
-            figures[score] = {
-                **{
-                    f"rank correlation, {key}": round(float(spearmanr(values, [r[key] for r in rows])[0]), 3)
-                    for key in ("acc", "ami")
-                },
-                **{f"chosen, {key}": round(float(best[key]), 3) for key in ("acc", "ami")},
-            }
-        record(
-            "choosing",
-            what="scores without labels",
-            data=name,
-            protocol=f"{len(rows)} clusterings, fitted and scored on the same {int(scored.sum()):,} samples",
-            best={key: round(max(float(row[key]) for row in rows), 3) for key in ("acc", "ami")},
-            **figures,
-        )
+        if only and not any(name.startswith(part) for part in only):
+            continue
+        if "scores" in parts:
+            scores(name, X, vectors, labels)
+        if "k" in parts:
+            number(name, vectors, labels)
+
+
+def number(name: str, vectors: np.ndarray, labels: np.ndarray) -> None:
+    """Record the number of clusters that is found."""
+    found, seconds = [], []
+    for seed in range(N_SEEDS):
+        start = time.perf_counter()
+        found.append(choose_k(vectors, seed=seed))
+        seconds.append(time.perf_counter() - start)
+    record(
+        "choosing_k",
+        data=name,
+        protocol=f"{len(vectors):,} samples, seeds 0-{N_SEEDS - 1}, {n_threads()} threads",
+        classes=len(set(labels[labels != ""])),
+        k=[each.k for each in found],
+        interval=[list(each.interval) for each in found],
+        stability=[round(float(each.stability.max()), 3) for each in found],
+        seconds=round(float(np.mean(seconds)), 1),
+    )
+
+
+def scores(name: str, X: Any, vectors: np.ndarray, labels: np.ndarray) -> None:
+    """Record how well scores rank clusterings of one set."""
+    scored = labels != ""
+    graph = neighbor_graph(vectors)
+    rows, free = [], []
+    for found in clusterings(X, len(set(labels[scored]))):
+        rows.append(score_all(labels[scored], found[scored]))
+        free.append(label_free_scores(vectors, found, graph=graph))
+    figures = {}
+    for score in SCORES:
+        values = [row[score] for row in free]
+        best = rows[int(np.argmax(values))]
+        figures[score] = {
+            **{
+                f"rank correlation, {key}": round(float(spearmanr(values, [r[key] for r in rows])[0]), 3)
+                for key in ("acc", "ami")
+            },
+            **{f"chosen, {key}": round(float(best[key]), 3) for key in ("acc", "ami")},
+        }
+    record(
+        "choosing",
+        what="scores without labels",
+        data=name,
+        protocol=f"{len(rows)} clusterings, fitted and scored on the same {int(scored.sum()):,} samples",
+        best={key: round(max(float(row[key]) for row in rows), 3) for key in ("acc", "ami")},
+        **figures,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:] or ("scores", "k"))

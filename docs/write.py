@@ -135,6 +135,21 @@ def collapse() -> str:
     return "\n".join([*rows, "", f"{'; '.join(notes)}."])
 
 
+def how_many() -> str:
+    """Return the numbers of clusters that are found."""
+    newest = {line["data"]: line for line in _lines("choosing_k")}
+    if not newest:
+        return "No figures yet."
+    rows = ["| data | classes | recommended | interval | stability | seconds |", "|---" * 6 + "|"]
+    for line in newest.values():
+        ks = ", ".join("none" if k is None else str(k) for k in line["k"])
+        intervals = ", ".join(f"{low}–{high}" for low, high in line["interval"])
+        stable = f"{min(line['stability']):.2f}–{max(line['stability']):.2f}"
+        rows.append(f"| {line['data']} | {line['classes']} | {ks} | {intervals} | {stable} | {line['seconds']:.1f} |")
+    notes = "; ".join(f"{line['data']}: {line['protocol']}, {line['machine']}" for line in newest.values())
+    return "\n".join([*rows, "", f"One value per seed. {notes}."])
+
+
 def choosing() -> str:
     """Return how well scores without labels rank clusterings."""
     newest = {line["data"]: line for line in _lines("choosing")}
@@ -254,7 +269,13 @@ def _shown(value: Any) -> str:
 def filled(text: str) -> str:
     """Put the tables between their marks."""
     tables = {"quality": quality(short=False), "quality-short": quality(short=True), "speed": speed()}
-    tables |= {"training": training(), "reproduce": reproduced(), "collapse": collapse(), "choosing": choosing()}
+    tables |= {
+        "training": training(),
+        "reproduce": reproduced(),
+        "collapse": collapse(),
+        "choosing": choosing(),
+        "choosing_k": how_many(),
+    }
     methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)
     tables |= {f"reproduce {method}": reproduced(method) for method in methods}
     for name, table in tables.items():

@@ -6,7 +6,7 @@ from scipy import sparse
 from sklearn.datasets import make_blobs
 from sklearn.metrics import silhouette_score
 
-from selfsort.choosing import SCORES, label_free_scores, neighbor_graph
+from selfsort.choosing import SCORES, choose_k, label_free_scores, neighbor_graph
 from selfsort.errors import DataError
 
 
@@ -80,3 +80,62 @@ def test_a_graph_without_links():
 def test_lengths_that_differ(groups):
     with pytest.raises(DataError, match="got 400 vectors and 3 labels"):
         label_free_scores(groups[0], np.zeros(3, np.int64))
+
+
+def test_as_many_are_recommended_as_there_are(groups):
+    X, y = groups
+    found = choose_k(X)
+    assert found.k == found.best == len(set(y))
+    assert found.interval == (5, 5)
+    assert found.reason == ""
+    assert found.ks.tolist() == [*range(2, 21), 21, 22, 23, 24, 26, 28, 30]
+    at = found.ks.tolist().index(5)
+    assert found.stability.argmax() == found.modularity.argmax() == at
+    assert found.stability[at] > 0.99
+    assert (found.low <= found.stability).all()
+    assert (found.stability <= found.high).all()
+    again = choose_k(X)
+    assert np.array_equal(again.stability, found.stability)
+
+
+def test_noise_and_an_even_surface_have_no_clear_answer():
+    rng = np.random.default_rng(0)
+    noise = choose_k(rng.normal(size=(600, 20)))
+    assert noise.k is None
+    assert "agree at no number" in noise.reason
+    surface = choose_k(np.column_stack([rng.uniform(-1, 1, (1500, 2)), np.ones(1500)]))
+    assert surface.k is None
+    assert "hardly less so" in surface.reason
+
+
+def test_classes_in_pairs_have_an_answer_at_the_level_that_is_looked_at():
+    rng = np.random.default_rng(0)
+    places = np.repeat(np.eye(6) * 10, 2, axis=0) + np.tile([[0.0] * 6, [3.0] * 6], (6, 1))
+    X = np.repeat(places, 60, axis=0) + rng.normal(size=(720, 6)) * 0.5
+    assert choose_k(X, range(2, 25)).k == 12
+
+
+@pytest.mark.parametrize(
+    ("n", "ks", "options", "message"),
+    [
+        (10, None, {}, "20 samples or more"),
+        (100, [3], {}, "from 2 to 20: got 1 from 3 to 3"),
+        (100, [1, 2, 3], {}, "got 3 from 1 to 3"),
+        (100, [2, 30], {}, "got 2 from 2 to 30"),
+        (100, None, {"n_resamples": 2}, "n_resamples=2"),
+    ],
+)
+def test_numbers_that_cannot_be_tried(n, ks, options, message):
+    with pytest.raises(DataError, match=message):
+        choose_k(np.random.default_rng(0).normal(size=(n, 4)), ks, **options)
+
+
+def test_vectors_that_are_not_finite():
+    with pytest.raises(DataError, match="finite"):
+        choose_k(np.full((50, 3), np.nan))
+
+
+def test_few_samples_and_copies():
+    rng = np.random.default_rng(0)
+    assert choose_k(np.repeat(np.eye(2), 12, axis=0) + rng.normal(size=(24, 2)) * 0.05).ks.tolist() == [2, 3, 4]
+    assert choose_k(np.repeat(np.eye(3), 20, axis=0)).k == 3

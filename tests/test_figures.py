@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from selfsort import figures
+from selfsort import curves, figures
+from selfsort.curves import learning_curves_png
 from selfsort.errors import DataError
-from selfsort.figures import DPI, joint_png, learning_curves_png, reconstructions_png
+from selfsort.figures import DPI, joint_png, reconstructions_png
 
 
 def rows(stage, n, **terms):
@@ -29,8 +30,8 @@ STAGES = [
 def drawn(monkeypatch, metrics):
     """Return the axes of the learning curves, and the texts outside of them."""
     kept = []
-    png = figures._png
-    monkeypatch.setattr(figures, "_png", lambda figure: kept.append(figure) or png(figure))
+    png = curves.as_png
+    monkeypatch.setattr(curves, "as_png", lambda figure: kept.append(figure) or png(figure))
     assert read(learning_curves_png(metrics)).shape[2] == 3
     return kept[0].axes, [text.get_text().replace("\xa0", " ") for text in kept[0].texts]
 
@@ -142,8 +143,8 @@ def test_a_joint_distribution_is_drawn_with_its_information(monkeypatch, k):
     joint[0, 0] += 1
     joint /= joint.sum()
     kept = []
-    png = figures._png
-    monkeypatch.setattr(figures, "_png", lambda figure: kept.append(figure) or png(figure))
+    png = figures.as_png
+    monkeypatch.setattr(figures, "as_png", lambda figure: kept.append(figure) or png(figure))
     assert read(joint_png(joint)).shape[2] == 3
     texts = [text.get_text() for text in kept[0].texts]
     size = joint.sum(1)

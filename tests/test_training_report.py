@@ -15,8 +15,9 @@ from sklearn.decomposition import PCA
 
 from selfsort.cli import main
 from selfsort.clusters import SCHEMA_VERSION, Clusters, Figure, items_table
+from selfsort.curves import learning_curves_png
 from selfsort.errors import DataError
-from selfsort.figures import learning_curves_png, reconstructions_png
+from selfsort.figures import reconstructions_png
 from selfsort.photos.export import export
 from selfsort.publish import check_target
 from selfsort.report import write_report

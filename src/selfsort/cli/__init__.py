@@ -26,6 +26,7 @@ _COMMANDS = {
     "fit": ("selfsort.cli.learn", "fit"),
     "resume": ("selfsort.cli.learn", "resume"),
     "predict": ("selfsort.cli.learn", "predict"),
+    "choose-k": ("selfsort.cli.choosing", "choose_k"),
     "mi": ("selfsort.cli.information", "mi"),
     "reproduce": ("selfsort.cli.reproduce", "reproduce"),
 }

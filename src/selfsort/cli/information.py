@@ -176,7 +176,7 @@ def _text(facts: dict[str, Any]) -> str:
 
 
 def _draw(path: Path, found: list[MutualInformation], exact: float | None) -> None:
-    from selfsort.figures import learning_curves_png
+    from selfsort.curves import learning_curves_png
 
     rows = [
         {"stage": estimate.estimator, "epoch": int(step), "bound on samples not trained on, nats": max(0.0, value)}

@@ -14,6 +14,7 @@ from scipy import sparse
 from selfsort.features.graph import (
     RESOLUTION,
     IntArray,
+    MergeTree,
     by_size,
     communities,
     merge_down,
@@ -56,6 +57,43 @@ class Grouping:
         return self.levels[:, self.default]
 
 
+@dataclass(frozen=True)
+class Divisions:
+    """A graph's groups at any number of them.
+
+    Attributes
+    ----------
+    graph : csr_matrix, shape (n, n)
+    features : ndarray of float32, shape (n, d)
+    tree : MergeTree
+    n_found : int
+        The number at which no two groups are connected well enough to be one.
+    seed : int
+    """
+
+    graph: sparse.csr_matrix
+    features: npt.NDArray[np.float32]
+    tree: MergeTree
+    n_found: int
+    seed: int
+
+    def at(self, n_groups: int) -> IntArray:
+        """Return the labels of `n_groups` groups, from 1 to n, shape (n,)."""
+        if n_groups > self.tree.n_leaves:
+            return split(self.graph, self.tree.leaves, self.features, n_groups, self.seed)
+        labels = self.tree.cut(max(n_groups, self.n_found))
+        return merge_down(self.graph, labels, n_groups) if n_groups < self.n_found else labels
+
+
+def divide(
+    graph: sparse.csr_matrix, features: npt.NDArray[np.float32], *, granularity: float = 1.0, seed: int = 0
+) -> Divisions:
+    """Cut a graph into many small groups and find how they merge; parameters are those of `find_groups`."""
+    leaves = communities(graph, RESOLUTION * granularity, seed)
+    tree = merge_tree(graph, leaves)
+    return Divisions(graph, features, tree, tree.n_groups(merge_threshold(len(leaves)) * granularity), seed)
+
+
 def find_groups(
     graph: sparse.csr_matrix,
     features: npt.NDArray[np.float32],
@@ -86,16 +124,9 @@ def find_groups(
     -------
     Grouping
     """
-    leaves = communities(graph, RESOLUTION * granularity, seed)
-    tree = merge_tree(graph, leaves)
-    n_found = tree.n_groups(merge_threshold(len(leaves)) * granularity)
-    n_default = n_groups or n_found
-    if n_default > tree.n_leaves:
-        default = split(graph, leaves, features, n_default, seed)
-    else:
-        default = tree.cut(max(n_default, n_found))
-        if n_default < n_found:
-            default = merge_down(graph, default, n_default)
+    divisions = divide(graph, features, granularity=granularity, seed=seed)
+    n_default = n_groups or divisions.n_found
+    default = divisions.at(n_default)
     nowhere = np.zeros(len(default), bool)
     if outliers or (outliers is None and n_groups is None):
         default, nowhere = _settle(graph, default)

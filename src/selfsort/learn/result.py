@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.clusters import Clusters, Figure, items_table
+from selfsort.curves import learning_curves_png
 from selfsort.features.graph import shared_neighbor_graph
 from selfsort.features.groups import Grouping, default_n_neighbors, describe_groups
 from selfsort.features.layout import layout
 from selfsort.features.neighbors import Neighbors, nearest_neighbors
 from selfsort.features.project import FloatArray, principal_axes, unit_rows
-from selfsort.figures import MAX_PAIRS, joint_png, learning_curves_png, reconstructions_png
+from selfsort.figures import MAX_PAIRS, joint_png, reconstructions_png
 from selfsort.learn.samples import Samples
 from selfsort.runtime import Clock, Progress
 from selfsort.sheets import MAX_ANCHORS, neighbors_png

@@ -71,7 +71,7 @@ def label_free_scores(
     rng = np.random.default_rng(seed)
     return {
         "learnable": _learnable(vectors, codes, rng),
-        "modularity": _modularity(graph, codes),
+        "modularity": modularity(graph, codes),
         "silhouette": _silhouette(vectors, codes),
         "stable": _stable(graph, codes, rng),
     }
@@ -98,7 +98,8 @@ def _learnable(vectors: FloatArray, codes: npt.NDArray[np.int64], rng: np.random
     return float(adjusted_mutual_info_score(codes, said))
 
 
-def _modularity(graph: sparse.csr_matrix, codes: npt.NDArray[np.int64]) -> float:
+def modularity(graph: sparse.csr_matrix, codes: npt.NDArray[np.int64]) -> float:
+    """Return how many more links stay inside clusters, 0 to k - 1, than chance has it, as a share of all (Newman)."""
     member = sparse.csr_matrix((np.ones(len(codes)), (np.arange(len(codes)), codes)))
     between = (member.T @ graph @ member).toarray()
     total = between.sum()

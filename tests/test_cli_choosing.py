@@ -1,0 +1,55 @@
+"""The command ``choose-k``: output, exit codes, and what does not work."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import selfsort
+from test_cli import call, error, ok
+
+
+def test_digits(tmp_path):
+    text = ok("choose-k", "digits", "--k", "2-16,20", "-o", tmp_path / "curve.png")
+    lines = text.splitlines()
+    assert lines[0] == "digits, 1,797 samples"
+    assert [int(line.split()[0]) for line in lines[2:-2]] == [*range(2, 17), 20]
+    best = [line for line in lines if line.endswith("<")]
+    assert len(best) == 1
+    assert lines[-2].startswith(f"{best[0].split()[0]} clusters; ")
+    assert 9 <= int(best[0].split()[0]) <= 13
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.format == "PNG"
+        assert np.asarray(picture.convert("L")).std() > 5
+    facts = json.loads(ok("choose-k", "digits", "--k", "2-16,20", "--json"))
+    assert facts["k"] == int(best[0].split()[0])
+    assert len(facts["ks"]) == len(facts["stability"]) == len(facts["modularity"]) == 16
+
+
+def test_a_run_is_compared_by_its_own_features(tmp_path):
+    run = tmp_path / "run"
+    selfsort.fit("kmeans", "digits", run, params={"n_clusters": 10})
+    facts = json.loads(ok("choose-k", run, "--k", "5-15", "--json"))
+    pixels = json.loads(ok("choose-k", "digits", "--k", "5-15", "--json"))
+    assert facts["data"] == "run, features"
+    np.testing.assert_allclose(facts["stability"], pixels["stability"], atol=0.02)
+    assert "leave out --split" in error("choose-k", run, "--split", "test")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["digits", "--k", "2-x"], "such as 2-40"),
+        (["digits", "--k", "7"], "two or more"),
+        (["digits", "--k", "2-1000"], "from 2 to 359"),
+        (["no-such-thing"], "neither a data set"),
+        (["digits", "--k", "2-5", "-o", "/no/such/place/x.png"], "cannot be written"),
+    ],
+)
+def test_what_does_not_work(options, message):
+    assert message in error("choose-k", *options)
+
+
+def test_help_names_what_is_needed():
+    assert "run folder" in call("choose-k", "--help").output
