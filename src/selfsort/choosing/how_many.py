@@ -23,6 +23,8 @@ N_RESAMPLES = 12
 _SHARE = 0.8  # of the samples in each resample
 _SPARE = 2  # times as many neighbors as the graph needs are found once, of which those in a resample are kept
 _FEWEST = 20
+#: Numbers whose stability is behind by more than this are not about as stable, however uncertain it is.
+_NEAR = 0.1
 #: An interval of more than this factor is no answer, nor is a stability below this: noise has less.
 WIDEST, LEAST = 3.0, 0.5
 #: Nor one after which larger numbers are hardly less stable, as where samples lie evenly on a surface.
@@ -192,7 +194,7 @@ def _choose(ks: IntArray, agreement: npt.NDArray[np.float64], found: npt.NDArray
     stability = of_each.mean(1)
     best = int(stability.argmax())
     behind = of_each[best] - of_each
-    near = behind.mean(1) <= _error(behind)
+    near = behind.mean(1) <= np.minimum(_error(behind), _NEAR)
     interval = int(ks[near].min()), int(ks[near].max())
     reason = ""
     if stability[best] < LEAST:
