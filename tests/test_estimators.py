@@ -29,6 +29,7 @@ from selfsort.methods.pretrain import AutoencoderClusterer
 from selfsort.methods.scan import SCAN
 from selfsort.methods.simclr import SimCLR
 from selfsort.methods.temi import TEMI
+from selfsort.methods.turtle import TURTLE
 
 SMALL = {"hidden": (16,), "n_codes": 4, "n_epochs": 15, "batch_size": 64, "learning_rate": 0.01}
 SHORT = {"max_steps": 40, "graph_steps": 45, "update_interval": 10}
@@ -44,6 +45,7 @@ ESTIMATORS = [
     DeepCluster(width=4, n_epochs=2),
     SCAN(width=2, pretext_epochs=1, n_heads=2, n_epochs=2, label_epochs=1),
     TEMI(n_heads=2, hidden=16, n_codes=8, n_epochs=2),
+    TURTLE(n_epochs=2),
 ]
 TRAINED = (
     AEKMeans,
@@ -55,6 +57,7 @@ TRAINED = (
     DeepCluster,
     SCAN,
     TEMI,
+    TURTLE,
 )  # they move samples, so clusters may merge, and see images as images
 TRANSDUCTIVE = (GraphClusterer,)  # they predict by a vote and state how well that agrees with labels_
 

@@ -81,7 +81,7 @@ def test_one_cluster_is_no_collapse():
     assert not guard.alarm()
 
 
-@pytest.mark.parametrize("method", ["ae-kmeans", "dec", "idec", "iic", "scan", "temi"])
+@pytest.mark.parametrize("method", ["ae-kmeans", "dec", "idec", "iic", "scan", "temi", "turtle"])
 def test_every_method_with_clusters_in_its_training_is_watched(method):
     X = np.repeat(np.eye(3, 6) * 10, 100, axis=0) + np.random.default_rng(0).normal(size=(300, 6))
     model = method_class(method)(**PARAMS[method] | {"n_clusters": 3}, random_state=0).fit(X)

@@ -74,14 +74,14 @@ def test_scores_come_with_their_protocol_and_labels_steer_nothing(fitted, digits
 
 def test_a_trained_run_shows_its_training(fitted):
     trained = fitted.run["method"] not in ("kmeans", "graph")
-    own = {"iic": ["joint-distribution"], "mine": [], "simclr": [], "scan": [], "temi": [], "deepcluster": []}
-    drawn = ["learning-curves", *own.get(fitted.run["method"], ["reconstructions"])] if trained else []
+    own = {"iic": "joint-distribution"} | dict.fromkeys(("ae-kmeans", "dec", "idec"), "reconstructions")
+    drawn = (["learning-curves"] if trained else []) + [own[name] for name in own if name == fitted.run["method"]]
     assert [figure.name for figure in fitted.figures] == [*drawn, "neighbors"]
     assert bool(fitted.metrics) == trained == ("torch" in fitted.run["versions"])
     if trained:
         assert fitted.run["device"] == "cpu"
         assert fitted.run["precision"] in ("32-true", "bf16-mixed")
-    soft = fitted.run["method"] in ("dec", "idec", "iic", "scan", "temi")
+    soft = fitted.run["method"] in ("dec", "idec", "iic", "scan", "temi", "turtle")
     assert (fitted.probabilities is not None) == soft
     if soft:
         assert np.array_equal(fitted.probabilities.argmax(1), fitted.labels)

@@ -16,5 +16,6 @@ METHODS: dict[str, str] = {
     "mine": "selfsort.methods.mine:MINE",
     "simclr": "selfsort.methods.simclr:SimCLR",
     "scan": "selfsort.methods.scan:SCAN",
+    "turtle": "selfsort.methods.turtle:TURTLE",
     "temi": "selfsort.methods.temi:TEMI",
 }

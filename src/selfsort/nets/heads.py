@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, normalize
+from torch.nn.functional import gelu, linear, normalize
 
 
 class Heads(nn.Module):
@@ -70,4 +73,47 @@ class DeepHeads(nn.Module):
     @torch.no_grad()
     def predict_proba(self, features: Tensor) -> Tensor:
         """Return soft assignments, shape (batch, n_heads, n_clusters)."""
+        return self(features).softmax(-1).transpose(0, 1)
+
+
+class SpaceHead(nn.Module):
+    """One linear head on the features of several encoders, each with its own weights; TURTLE's.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        How many features each encoder has; they stand side by side.
+    n_clusters : int
+    """
+
+    n_heads = 1
+
+    def __init__(self, widths: Sequence[int], n_clusters: int) -> None:
+        super().__init__()
+        self.widths, self.n_features, self.n_clusters = list(widths), sum(widths), n_clusters
+        self.directions = nn.ParameterList(torch.randn(n_clusters, width) * width**-0.5 for width in widths)
+        self.lengths = nn.ParameterList(torch.ones(n_clusters, 1) for _ in widths)
+        self.offsets = nn.ParameterList(torch.zeros(n_clusters) for _ in widths)
+
+    def split(self, features: Tensor) -> list[Tensor]:
+        """Return the features of each encoder."""
+        return list(features.split(self.widths, dim=1))
+
+    def log_assignments(self, spaces: Sequence[Tensor]) -> list[Tensor]:
+        """Return the logarithm of the soft assignment by each encoder's features, shape (batch, n_clusters)."""
+        weights = (length * normalize(w, dim=1) for w, length in zip(self.directions, self.lengths, strict=True))
+        return [
+            linear(z.float(), weight, offset).log_softmax(1)
+            for z, weight, offset in zip(spaces, weights, self.offsets, strict=True)
+        ]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logarithm of the mean assignment as logits, shape (1, batch, n_clusters), float32."""
+        parts = torch.stack(self.log_assignments(self.split(features)))
+        mean: Tensor = parts.float().logsumexp(0) - math.log(len(parts))
+        return mean[None]
+
+    @torch.no_grad()
+    def predict_proba(self, features: Tensor) -> Tensor:
+        """Return the soft assignment, shape (batch, 1, n_clusters)."""
         return self(features).softmax(-1).transpose(0, 1)

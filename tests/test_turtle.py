@@ -1,0 +1,80 @@
+"""TURTLE beyond the contract of all methods."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_blobs
+
+torch = pytest.importorskip("torch")
+
+from selfsort.errors import DataError  # noqa: E402
+from selfsort.methods.turtle import TURTLE, _Margin  # noqa: E402
+from selfsort.metrics import score_all  # noqa: E402
+from selfsort.nets.heads import SpaceHead  # noqa: E402
+
+FAST = {"n_epochs": 4, "batch_size": 200, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return make_blobs(400, 8, centers=4, cluster_std=1.0, random_state=1)
+
+
+@pytest.mark.parametrize("init", ["graph", "kmeans", "random"])
+def test_clusters_that_are_there_are_found(blobs, init):
+    X, y = blobs
+    model = TURTLE(4, init=init, **FAST | {"n_epochs": 12}).fit(X)
+    assert score_all(y, model.labels_)["acc"] > 0.95
+    if init == "random":
+        margin = [row["error"] for row in model.history_ if row["stage"] == "margin"]
+        assert margin[-1] < margin[0]
+
+
+def test_the_inner_classifiers_are_those_of_adam():
+    torch.manual_seed(0)
+    z, target = torch.randn(50, 6), torch.randn(50, 3).softmax(1)
+    margin = _Margin(SpaceHead([6], 3), n_inner=7, inner_rate=0.02, entropy_weight=10.0)
+    torch.manual_seed(5)
+    found = margin._error(z, target)
+    torch.manual_seed(5)
+    weight = torch.empty(6, 3).uniform_(-(6**-0.5), 6**-0.5).requires_grad_()
+    adam = torch.optim.Adam([weight], 0.02)
+    for _ in range(7):
+        adam.zero_grad()
+        torch.nn.functional.cross_entropy(z @ weight, target).backward()
+        adam.step()
+    torch.testing.assert_close(found, torch.nn.functional.cross_entropy(z @ weight, target).detach())
+
+
+def test_the_gradient_goes_to_the_assignment_alone_and_is_finite():
+    torch.manual_seed(0)
+    head = SpaceHead([4, 2], 3)
+    parts = _Margin(head, 5, 0.01, 10.0)(1e3 * torch.randn(20, 6))
+    parts["loss"].backward()
+    gradients = [weight.grad for weight in head.parameters()]
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    assert any((gradient != 0).any() for gradient in gradients)
+    torch.testing.assert_close(parts["loss"], parts["error"] - 10 * 2 * parts["entropy"])  # of two spaces
+
+
+def test_features_of_several_encoders_have_heads_of_their_own(blobs):
+    X, y = blobs
+    rng = np.random.default_rng(0)
+    both = np.concatenate([X[:, :5], 100 * rng.normal(size=(400, 30))], axis=1)  # the second knows nothing, loudly
+    model = TURTLE(4, spaces=[5, 30], **FAST).fit(both)
+    assert model.transform(both).shape == (400, 35)
+    assert model.predict_proba(both).shape == (400, 4)
+    alone, together = TURTLE(4, **FAST).fit(both), score_all(y, model.labels_)["acc"]
+    assert together > score_all(y, alone.labels_)["acc"] + 0.2
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"spaces": [3, 4]}, r"spaces=\[3, 4\] must sum to the number of features: got 8"),
+        ({"spaces": [8, 0]}, "must sum"),
+        ({"inner_rate": 0}, "inner_rate"),
+    ],
+)
+def test_wrong_parameters(blobs, params, message):
+    with pytest.raises(DataError, match=message):
+        TURTLE(4, **params).fit(blobs[0])
