@@ -135,6 +135,38 @@ def collapse() -> str:
     return "\n".join([*rows, "", f"{'; '.join(notes)}."])
 
 
+def deepcluster() -> str:
+    """Return what DeepCluster's layers hold beside those of others."""
+    newest = {line["what"]: line for line in _lines("deepcluster")}
+    if not newest:
+        return "No figures yet."
+    first = next(iter(newest.values()))
+    head = ["features", "passes", "seconds", *(f"layer {i + 1}" for i in range(len(first["layers"]) - 1)), "features"]
+    rows = ["| " + " | ".join([*head, "kNN", "ACC of 10 clusters", "agreement"]) + " |", "|---" * (len(head) + 3) + "|"]
+    for line in newest.values():
+        cells = [line["what"], str(line["passes"]), f"{line['seconds']:,}"]
+        cells += [f"{value:.3f}" for value in (*line["layers"], line["knn"], line["acc"])]
+        course = line["agreement"]
+        rows.append("| " + " | ".join([*cells, f"{course[0]:.2f} to {course[-1]:.2f}" if course else "–"]) + " |")
+    notes = dict.fromkeys(f"{line['net']}, {line['data']}; {line['protocol']}" for line in newest.values())
+    return "\n".join([*rows, "", f"{'; '.join(notes)}. {first['machine']}."])
+
+
+def frozen() -> str:
+    """Return how methods on the built-in encoder's features compare."""
+    newest = {(line["data"], line["method"]): line for line in _lines("frozen")}
+    if not newest:
+        return "No figures yet."
+    keys = ("acc", "nmi", "ami", "ari", "modularity", "learnable")
+    rows = ["| data | method | ACC | NMI | AMI | ARI | modularity | learnable | k | seconds |", "|---" * 10 + "|"]
+    for (data, method), line in newest.items():
+        cells = [_mean_std(line[key]) if line[key][1] else f"{line[key][0]:.3f}" for key in keys]
+        k = f"{line['k'][0]:.0f}" if "k" in line else "10"
+        rows.append("| " + " | ".join([data, method, *cells, k, f"{line['seconds'][0]:.0f}"]) + " |")
+    notes = dict.fromkeys(f"{line['data']}: {line['protocol']}, {line['machine']}" for line in newest.values())
+    return "\n".join([*rows, "", f"{'; '.join(notes)}."])
+
+
 def how_many() -> str:
     """Return the numbers of clusters that are found."""
     newest = {line["data"]: line for line in _lines("choosing_k")}

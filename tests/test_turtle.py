@@ -7,9 +7,9 @@ from sklearn.datasets import make_blobs
 torch = pytest.importorskip("torch")
 
 from selfsort.errors import DataError  # noqa: E402
-from selfsort.methods.turtle import TURTLE, _Margin  # noqa: E402
+from selfsort.methods.turtle import TURTLE, _Margin, _shares  # noqa: E402
 from selfsort.metrics import score_all  # noqa: E402
-from selfsort.nets.heads import SpaceHead  # noqa: E402
+from selfsort.nets.heads import SpaceHeads  # noqa: E402
 
 FAST = {"n_epochs": 4, "batch_size": 200, "random_state": 0}
 
@@ -31,29 +31,51 @@ def test_clusters_that_are_there_are_found(blobs, init):
 
 def test_the_inner_classifiers_are_those_of_adam():
     torch.manual_seed(0)
-    z, target = torch.randn(50, 6), torch.randn(50, 3).softmax(1)
-    margin = _Margin(SpaceHead([6], 3), n_inner=7, inner_rate=0.02, entropy_weight=10.0)
+    z, target = torch.randn(50, 6), torch.randn(50, 2, 3).softmax(-1)
+    margin = _Margin(SpaceHeads([6], 2, 3), n_inner=7, inner_rate=0.02, entropy_weight=10.0)
     torch.manual_seed(5)
     found = margin._error(z, target)
     torch.manual_seed(5)
-    weight = torch.empty(6, 3).uniform_(-(6**-0.5), 6**-0.5).requires_grad_()
-    adam = torch.optim.Adam([weight], 0.02)
-    for _ in range(7):
-        adam.zero_grad()
-        torch.nn.functional.cross_entropy(z @ weight, target).backward()
-        adam.step()
-    torch.testing.assert_close(found, torch.nn.functional.cross_entropy(z @ weight, target).detach())
+    start = torch.empty(6, 6).uniform_(-(6**-0.5), 6**-0.5)
+    for head in range(2):  # as if each were alone
+        weight, wanted = start[:, 3 * head : 3 * head + 3].clone().requires_grad_(), target[:, head]
+        adam = torch.optim.Adam([weight], 0.02)
+        for _ in range(7):
+            adam.zero_grad()
+            torch.nn.functional.cross_entropy(z @ weight, wanted).backward()
+            adam.step()
+        torch.testing.assert_close(found[head], torch.nn.functional.cross_entropy(z @ weight, wanted).detach())
 
 
 def test_the_gradient_goes_to_the_assignment_alone_and_is_finite():
     torch.manual_seed(0)
-    head = SpaceHead([4, 2], 3)
-    parts = _Margin(head, 5, 0.01, 10.0)(1e3 * torch.randn(20, 6))
+    heads = SpaceHeads([4, 2], 3, 3)
+    parts = _Margin(heads, 5, 0.01, 10.0)(1e3 * torch.randn(20, 6))
     parts["loss"].backward()
-    gradients = [weight.grad for weight in head.parameters()]
+    gradients = [weight.grad for weight in heads.parameters()]
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
     assert any((gradient != 0).any() for gradient in gradients)
     torch.testing.assert_close(parts["loss"], parts["error"] - 10 * 2 * parts["entropy"])  # of two spaces
+    torch.testing.assert_close(parts["loss"], torch.stack([parts[f"head_{i}"] for i in (1, 2, 3)]).mean())
+
+
+def test_heads_that_differ_are_joined_by_what_they_share():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 600)
+    soft = np.zeros((600, 9, 3), np.float32)
+    for head in range(9):  # each gives clusters other names, and is wrong about a fifth of the samples
+        said = np.where(rng.random(600) < 0.2, rng.integers(0, 3, 600), y)
+        soft[np.arange(600), head, rng.permutation(3)[said]] = 1
+    shares = _shares(soft, 0)
+    np.testing.assert_allclose(shares.sum(2), 1, rtol=1e-5)
+    joined = np.einsum("nhc,hck->nk", soft, shares) / 9
+    assert score_all(y, joined.argmax(1))["acc"] > 0.99
+    assert np.array_equal(_shares(soft[:, :1], 0), np.eye(3)[None])
+
+
+def test_one_head_is_its_own_answer(blobs):
+    model = TURTLE(4, n_heads=1, init="random", **FAST).fit(blobs[0])
+    assert np.array_equal(model.predict_heads(blobs[0])[0], model.labels_)
 
 
 def test_features_of_several_encoders_have_heads_of_their_own(blobs):

@@ -76,44 +76,47 @@ class DeepHeads(nn.Module):
         return self(features).softmax(-1).transpose(0, 1)
 
 
-class SpaceHead(nn.Module):
-    """One linear head on the features of several encoders, each with its own weights; TURTLE's.
+class SpaceHeads(nn.Module):
+    """Several linear heads on the features of several encoders, each with its own weights; TURTLE's.
+
+    What a head says is the mean of what it says by each encoder's features.
 
     Parameters
     ----------
     widths : sequence of int
         How many features each encoder has; they stand side by side.
-    n_clusters : int
+    n_heads, n_clusters : int
     """
 
-    n_heads = 1
-
-    def __init__(self, widths: Sequence[int], n_clusters: int) -> None:
+    def __init__(self, widths: Sequence[int], n_heads: int, n_clusters: int) -> None:
         super().__init__()
-        self.widths, self.n_features, self.n_clusters = list(widths), sum(widths), n_clusters
-        self.directions = nn.ParameterList(torch.randn(n_clusters, width) * width**-0.5 for width in widths)
-        self.lengths = nn.ParameterList(torch.ones(n_clusters, 1) for _ in widths)
-        self.offsets = nn.ParameterList(torch.zeros(n_clusters) for _ in widths)
+        self.widths, self.n_features = list(widths), sum(widths)
+        self.n_heads, self.n_clusters = n_heads, n_clusters
+        n = n_heads * n_clusters
+        # directions of length 1: of longer ones, Adam's steps would hardly turn them
+        self.directions = nn.ParameterList(torch.randn(n, width) * width**-0.5 for width in widths)
+        self.lengths = nn.ParameterList(torch.ones(n, 1) for _ in widths)
+        self.offsets = nn.ParameterList(torch.zeros(n) for _ in widths)
 
     def split(self, features: Tensor) -> list[Tensor]:
         """Return the features of each encoder."""
         return list(features.split(self.widths, dim=1))
 
     def log_assignments(self, spaces: Sequence[Tensor]) -> list[Tensor]:
-        """Return the logarithm of the soft assignment by each encoder's features, shape (batch, n_clusters)."""
+        """Return the logarithm of the assignment by each encoder's features, shape (batch, n_heads, n_clusters)."""
         weights = (length * normalize(w, dim=1) for w, length in zip(self.directions, self.lengths, strict=True))
         return [
-            linear(z.float(), weight, offset).log_softmax(1)
+            linear(z.float(), weight, offset).unflatten(1, (self.n_heads, self.n_clusters)).log_softmax(-1)
             for z, weight, offset in zip(spaces, weights, self.offsets, strict=True)
         ]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the logarithm of the mean assignment as logits, shape (1, batch, n_clusters), float32."""
+        """Return the logarithm of the mean assignment as logits, shape (n_heads, batch, n_clusters), float32."""
         parts = torch.stack(self.log_assignments(self.split(features)))
         mean: Tensor = parts.float().logsumexp(0) - math.log(len(parts))
-        return mean[None]
+        return mean.transpose(0, 1)
 
     @torch.no_grad()
     def predict_proba(self, features: Tensor) -> Tensor:
-        """Return the soft assignment, shape (batch, 1, n_clusters)."""
+        """Return soft assignments, shape (batch, n_heads, n_clusters)."""
         return self(features).softmax(-1).transpose(0, 1)
