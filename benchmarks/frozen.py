@@ -75,7 +75,7 @@ def pictures() -> None:
         scored, graph = labels != "", neighbor_graph(vectors)
         for name, (kind, params) in METHODS.items():
             if params.get("init") == "random":
-                continue  # k is not found then
+                continue  # published for classes of equal size, which these are not
             less = {"n_heads": 2, "n_epochs": 12} if kind is TURTLE and data == "Caltech-101" else {}
             start = time.perf_counter()
             model = kind(random_state=0, **params | less).fit(X)

@@ -307,6 +307,8 @@ def filled(text: str) -> str:
         "collapse": collapse(),
         "choosing": choosing(),
         "choosing_k": how_many(),
+        "deepcluster": deepcluster(),
+        "frozen": frozen(),
     }
     methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)
     tables |= {f"reproduce {method}": reproduced(method) for method in methods}

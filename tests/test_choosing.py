@@ -105,7 +105,7 @@ def test_noise_and_an_even_surface_have_no_clear_answer():
     assert "agree at no number" in noise.reason
     surface = choose_k(np.column_stack([rng.uniform(-1, 1, (1500, 2)), np.ones(1500)]))
     assert surface.k is None
-    assert "hardly less so" in surface.reason
+    assert "hardly less so" in surface.reason or "Try larger ones" in surface.reason
 
 
 def test_classes_in_pairs_have_an_answer_at_the_level_that_is_looked_at():
@@ -122,7 +122,9 @@ def test_classes_in_pairs_have_an_answer_at_the_level_that_is_looked_at():
         (100, [3], {}, "from 2 to 20: got 1 from 3 to 3"),
         (100, [1, 2, 3], {}, "got 3 from 1 to 3"),
         (100, [2, 30], {}, "got 2 from 2 to 30"),
+        (100, [2.5, 4], {}, "whole numbers"),
         (100, None, {"n_resamples": 2}, "n_resamples=2"),
+        (100, None, {"seed": -1}, "seed must be 0 or more"),
     ],
 )
 def test_numbers_that_cannot_be_tried(n, ks, options, message):
@@ -131,8 +133,25 @@ def test_numbers_that_cannot_be_tried(n, ks, options, message):
 
 
 def test_vectors_that_are_not_finite():
-    with pytest.raises(DataError, match="finite"):
+    with pytest.raises(DataError, match="50 of 50 rows are not, such as row 0"):
         choose_k(np.full((50, 3), np.nan))
+    with pytest.raises(DataError, match="1 of 50 rows are not, such as row 7"):
+        choose_k(np.where(np.arange(50)[:, None] == 7, 1e30, np.ones((50, 3))))
+    with pytest.raises(DataError, match="shape \\(50,\\)"):
+        choose_k(np.arange(50.0))
+
+
+def test_the_largest_number_tried(groups):
+    X, _ = groups
+    assert choose_k(X, range(2, 6)).k == 5  # nothing can be more stable
+    below = choose_k(X, [2, 3, 4])
+    assert below.k is None
+    assert below.reason
+
+
+def test_the_same_sample_again_and_again():
+    with pytest.raises(DataError, match="All 25 samples are the same"):
+        choose_k(np.ones((25, 3)))
 
 
 def test_few_samples_and_copies():

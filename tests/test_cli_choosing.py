@@ -43,6 +43,7 @@ def test_a_run_is_compared_by_its_own_features(tmp_path):
         (["digits", "--k", "2-x"], "such as 2-40"),
         (["digits", "--k", "7"], "two or more"),
         (["digits", "--k", "2-1000"], "from 2 to 359"),
+        (["digits", "--k", "9-3"], "smaller to its larger"),
         (["no-such-thing"], "neither a data set"),
         (["digits", "--k", "2-5", "-o", "/no/such/place/x.png"], "cannot be written"),
     ],

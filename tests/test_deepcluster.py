@@ -8,6 +8,7 @@ from sklearn.metrics import normalized_mutual_info_score
 torch = pytest.importorskip("torch")
 
 from selfsort.errors import DataError  # noqa: E402
+from selfsort.features.kmeans import kmeans  # noqa: E402
 from selfsort.features.project import whitened  # noqa: E402
 from selfsort.methods.deepcluster import DeepCluster, _PseudoLabels  # noqa: E402
 from selfsort.nets.backbones import layer_outputs, make_backbone  # noqa: E402
@@ -107,6 +108,13 @@ def test_layers_are_means_of_what_convolutions_say():
     ] == [(3, 16)]
 
 
+def test_whitening_few_rows_of_many_features_keeps_their_clusters():
+    X, y = make_blobs(200, 300, centers=4, cluster_std=1.0, random_state=0)
+    rows = whitened(X)
+    assert rows.shape == (200, 20)
+    assert normalized_mutual_info_score(y, kmeans(rows, 4).labels) > 0.9
+
+
 def test_whitened_rows_have_directions_of_equal_weight():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(5000, 6)) * [10, 1, 5, 0.1, 3, 0] + 7
@@ -123,6 +131,7 @@ def test_whitened_rows_have_directions_of_equal_weight():
     [
         ({"n_pseudo": 500}, "n_samples=400 and n_pseudo=500"),
         ({"sobel": True}, "sobel='true' needs images"),
+        ({"sobel": True, "backbone": "efficientnet-lite0"}, "sobel='true' needs images"),
         ({"backbone": "alexnet"}, "backbone='alexnet' needs images"),
         ({"pseudo_labels": "luck"}, "pseudo_labels"),
     ],

@@ -189,6 +189,36 @@ def test_a_loss_that_is_not_finite_names_step_rate_and_checkpoint(tmp_path, fold
         assert all(torch.isfinite(value).all() for value in state["objective"].values())
 
 
+class Weight(nn.Module):
+    """One weight that is pushed the harder, the larger it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2, 2))
+
+    def forward(self, x, rows):
+        return {"loss": self.weight.square().sum()}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "lars"])
+def test_of_weights_that_are_set_anew_the_optimizer_forgets_how_they_moved(optimizer):
+    def trained(n_epochs, again):
+        objective = Weight()
+
+        def before_epoch(epoch):
+            if epoch != 2:
+                return None
+            nn.init.ones_(objective.weight)
+            return objective if again else None
+
+        batches = Batches(IMAGES, 50, 0, view, steps_per_epoch=1)
+        train(Session(), "toy", objective, batches, Plan(n_epochs, 0.1, optimizer), before_epoch=before_epoch)
+        return objective.weight.detach()
+
+    torch.testing.assert_close(trained(4, again=True), trained(2, again=False))
+    assert not torch.allclose(trained(4, again=False), trained(2, again=False))
+
+
 def test_before_epoch_ends_training():
     session, toy = Session(), Toy()
     train(session, "toy", toy, Batches(IMAGES, 16, 0, view), Plan(9, 0.01), before_epoch=lambda epoch: epoch == 2)

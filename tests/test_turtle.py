@@ -32,7 +32,7 @@ def test_clusters_that_are_there_are_found(blobs, init):
 def test_the_inner_classifiers_are_those_of_adam():
     torch.manual_seed(0)
     z, target = torch.randn(50, 6), torch.randn(50, 2, 3).softmax(-1)
-    margin = _Margin(SpaceHeads([6], 2, 3), n_inner=7, inner_rate=0.02, entropy_weight=10.0)
+    margin = _Margin(torch.nn.Identity(), SpaceHeads([6], 2, 3), n_inner=7, inner_rate=0.02, entropy_weight=10.0)
     torch.manual_seed(5)
     found = margin._error(z, target)
     torch.manual_seed(5)
@@ -50,13 +50,29 @@ def test_the_inner_classifiers_are_those_of_adam():
 def test_the_gradient_goes_to_the_assignment_alone_and_is_finite():
     torch.manual_seed(0)
     heads = SpaceHeads([4, 2], 3, 3)
-    parts = _Margin(heads, 5, 0.01, 10.0)(1e3 * torch.randn(20, 6))
+    parts = _Margin(torch.nn.Identity(), heads, 5, 0.01, 10.0)(1e3 * torch.randn(20, 6))
     parts["loss"].backward()
     gradients = [weight.grad for weight in heads.parameters()]
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
     assert any((gradient != 0).any() for gradient in gradients)
     torch.testing.assert_close(parts["loss"], parts["error"] - 10 * 2 * parts["entropy"])  # of two spaces
     torch.testing.assert_close(parts["loss"], torch.stack([parts[f"head_{i}"] for i in (1, 2, 3)]).mean())
+
+
+def test_the_classifiers_are_held_while_the_head_moves():
+    torch.manual_seed(0)
+    z, logits = torch.randn(40, 5), torch.randn(40, 2, 3).requires_grad_()
+    margin = _Margin(torch.nn.Identity(), SpaceHeads([5], 2, 3), 4, 0.05, 0.0)
+    torch.manual_seed(1)
+    (found,) = torch.autograd.grad(margin._error(z, logits.softmax(-1)).sum(), logits)
+    held = []
+    original = torch.Tensor.log_softmax
+    torch.manual_seed(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "log_softmax", lambda x, dim: held.append(original(x, dim)) or held[-1])
+        margin._error(z, logits.softmax(-1).detach())
+    (wanted,) = torch.autograd.grad(-(logits.softmax(-1) * held[-1]).sum(-1).mean(0).sum(), logits)
+    torch.testing.assert_close(found, wanted)
 
 
 def test_heads_that_differ_are_joined_by_what_they_share():
@@ -92,8 +108,9 @@ def test_features_of_several_encoders_have_heads_of_their_own(blobs):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"spaces": [3, 4]}, r"spaces=\[3, 4\] must sum to the number of features: got 8"),
-        ({"spaces": [8, 0]}, "must sum"),
+        ({"spaces": [3, 4]}, r"spaces=\[3, 4\] must be whole numbers that sum to the number of features: got 8"),
+        ({"spaces": [8, 0]}, "whole numbers that sum"),
+        ({"spaces": [3.5, 4.5]}, r"spaces=\[3.5, 4.5\]"),
         ({"inner_rate": 0}, "inner_rate"),
     ],
 )

@@ -13,7 +13,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (100, 1, 8, 8)).astype(np.uin
 
 
 class Toy(nn.Module):
-    """Everything with a state or a random draw: convolution, batch norm, dropout, a buffer changed between epochs."""
+    """Everything with a state or a random draw: also a buffer and weights that are changed between epochs."""
 
     def __init__(self):
         super().__init__()
@@ -29,6 +29,10 @@ class Toy(nn.Module):
 
     def before_epoch(self, epoch):
         self.shift.add_(0.1)
+        if epoch != 2:
+            return None
+        nn.init.constant_(self.net[-1].weight, 0.01)
+        return self.net[-1]
 
 
 def view(x, rows):

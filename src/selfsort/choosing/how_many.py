@@ -21,7 +21,7 @@ IntArray = npt.NDArray[np.int64]
 
 N_RESAMPLES = 12
 _SHARE = 0.8  # of the samples in each resample
-_SPARE = 2  # times as many neighbors as the graph needs are found once, of which those in a resample are kept
+_SPARE = 3  # times as many neighbors as the graph needs are found once, of which those in a resample are kept
 _FEWEST = 20
 #: Numbers whose stability is behind by more than this are not about as stable, however uncertain it is.
 _NEAR = 0.1
@@ -50,7 +50,7 @@ class KChoice:
     best : int
         The most stable number, recommended or not.
     interval : tuple of int
-        Smallest and largest number that are not clearly less stable than the best.
+        The numbers around the best that are not clearly less stable, from the smallest to the largest.
     reason : str
         Why there is no clear answer; empty where there is one.
     """
@@ -115,46 +115,59 @@ def choose_k(
     >>> found.k, found.interval
     (4, (4, 4))
     """
-    rows = unit_rows(np.asarray(vectors, np.float32))
-    n = len(rows)
-    if rows.ndim != 2 or n < _FEWEST:
+    given = np.asarray(vectors, np.float32)
+    if given.ndim != 2 or len(given) < _FEWEST or not given.shape[1]:
         raise DataError(
             f"To find how many clusters there are takes {_FEWEST} samples or more, in an array of shape (n, d): got "
-            f"shape {rows.shape}."
+            f"shape {given.shape}."
         )
+    with np.errstate(over="ignore"):
+        bad = np.flatnonzero(~np.isfinite(np.einsum("ij,ij->i", given, given)))
+    if len(bad):
+        raise DataError(
+            f"The vectors must be numbers whose squares are finite: {len(bad)} of {len(given)} rows are not, such as "
+            f"row {bad[0]}. Remove or scale them."
+        )
+    if seed < 0:
+        raise DataError(f"The seed must be 0 or more: got {seed}.")
+    rows, n = unit_rows(given), len(given)
+    most = min(n // 5, len(np.unique(rows, axis=0)))
+    if most < 2:
+        raise DataError(f"All {n} samples are the same. Pass others.")
     if n_resamples < 3:
         raise DataError(f"It takes 3 resamples or more: got n_resamples={n_resamples}.")
-    if not np.isfinite(rows).all():
-        raise DataError("The vectors must be finite numbers. Remove the rows that hold others.")
     wanted = default_n_neighbors(n)
     nearest = nearest_neighbors(rows, min(n - 1, _SPARE * wanted), seed=seed, progress=progress).indices
     rng = np.random.default_rng(seed)
     parts = [np.sort(rng.choice(n, round(_SHARE * n), replace=False)) for _ in range(n_resamples)]
-    tried: IntArray | None = None if ks is None else _checked(ks, n)
+    tried: IntArray | None = None if ks is None else _checked(ks, most)
     labels, found = [], []
     for number, part in enumerate(parts):
         progress("resamples", number, n_resamples)
         divisions = _divisions(rows, nearest, part, seed + number)
         if tried is None:
-            tried = _grid(divisions.n_found, n)
+            tried = _grid(divisions.n_found, most)
         labels.append([divisions.at(k) for k in tried.tolist()])
         found.append([modularity(divisions.graph, of) for of in labels[-1]])
     progress("resamples", n_resamples, n_resamples)
     assert tried is not None
-    return _choose(tried, _agreement(parts, labels, n), np.mean(found, 0))
+    return _choose(tried, _agreement(parts, labels, n), np.mean(found, 0), most)
 
 
-def _checked(ks: Sequence[int], n: int) -> IntArray:
-    tried = np.unique(np.asarray(ks, np.int64))
-    if len(tried) < 2 or tried[0] < 2 or tried[-1] > n // 5:
-        seen = "none" if not len(tried) else f"{len(tried)} from {tried[0]} to {tried[-1]}"
-        raise DataError(f"The numbers of clusters to try must be two or more, each from 2 to {n // 5}: got {seen}.")
+def _checked(ks: Sequence[int], most: int) -> IntArray:
+    given = np.unique(np.asarray(ks))
+    tried = given.astype(np.int64)
+    if len(tried) < 2 or tried[0] < 2 or tried[-1] > most or (tried != given).any():
+        seen = "none" if not len(given) else f"{len(given)} from {given[0]} to {given[-1]}"
+        raise DataError(
+            f"The numbers of clusters to try must be two or more whole numbers, each from 2 to {most}: got {seen}."
+        )
     return tried
 
 
-def _grid(n_found: int, n: int) -> IntArray:
+def _grid(n_found: int, most: int) -> IntArray:
     """Return all numbers up to 20, then steps of a twelfth."""
-    last = min(n // 5, max(30, 3 * n_found))
+    last = min(most, max(30, 3 * n_found))
     ks = list(range(2, min(last, 20) + 1))
     while ks[-1] < last:
         ks.append(min(last, ks[-1] + max(1, ks[-1] // 12)))
@@ -167,10 +180,9 @@ def _divisions(rows: FloatArray, nearest: npt.NDArray[np.int32], part: IntArray,
     place[part] = np.arange(len(part))
     neighbors = place[nearest[part]]
     kept = np.argsort(neighbors < 0, axis=1, kind="stable")  # those in the part first, the nearest of them before
-    n_kept = max(1, min(default_n_neighbors(len(part)), int((neighbors >= 0).sum(1).min())))
-    neighbors = np.take_along_axis(neighbors, kept[:, :n_kept], 1)
-    neighbors = np.where(neighbors < 0, np.arange(len(part), dtype=np.int32)[:, None], neighbors)
-    return divide(shared_neighbor_graph(neighbors), rows[part], seed=seed)
+    n_kept = min(default_n_neighbors(len(part)), int((neighbors >= 0).sum(1).min()))
+    graph = shared_neighbor_graph(np.take_along_axis(neighbors, kept[:, :n_kept], 1))
+    return divide(graph, rows[part], seed=seed)
 
 
 def _agreement(parts: list[IntArray], labels: list[list[IntArray]], n: int) -> npt.NDArray[np.float64]:
@@ -189,19 +201,26 @@ def _agreement(parts: list[IntArray], labels: list[list[IntArray]], n: int) -> n
     return agreement
 
 
-def _choose(ks: IntArray, agreement: npt.NDArray[np.float64], found: npt.NDArray[np.float64]) -> KChoice:
+def _choose(ks: IntArray, agreement: npt.NDArray[np.float64], found: npt.NDArray[np.float64], most: int) -> KChoice:
     of_each = np.nanmean(agreement, 2)  # of each resample with all others; a mean of pairs has twice its error
     stability = of_each.mean(1)
     best = int(stability.argmax())
     behind = of_each[best] - of_each
     near = behind.mean(1) <= np.minimum(_error(behind), _NEAR)
-    interval = int(ks[near].min()), int(ks[near].max())
+    first = last = best  # without a gap
+    while first > 0 and near[first - 1]:
+        first -= 1
+    while last < len(ks) - 1 and near[last + 1]:
+        last += 1
+    interval = int(ks[first]), int(ks[last])
     reason = ""
     if stability[best] < LEAST:
         reason = f"parts of the samples agree at no number: at the best, {ks[best]}, by {stability[best]:.2f} of 1"
     elif interval[1] > WIDEST * interval[0]:
         reason = f"numbers from {interval[0]} to {interval[1]} are about as stable"
-    elif stability[best:].min() > stability[best] - _FALL:
+    elif best == len(ks) - 1 and ks[best] < most and stability[best] < 1 - _FALL:
+        reason = f"{ks[best]}, the most stable, is the largest number that was tried. Try larger ones"
+    elif best < len(ks) - 1 and stability[best:].min() > stability[best] - _FALL:
         reason = f"{ks[best]} is the most stable, but larger numbers, up to {ks[-1]}, are hardly less so"
     error = _error(of_each)
     return KChoice(

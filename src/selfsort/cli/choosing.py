@@ -23,7 +23,7 @@ _BAR = 40  # characters of a stability of 1
 @click.option("--k", "numbers", metavar="NUMBERS", help="Numbers to try, such as 2-40 or 5,10,20.  [default: found]")
 @click.option("--split", metavar="NAME", help="Part of a known set: train, test, ...  [default: all of it]")
 @click.option("--pixels", type=int, metavar="SIZE", help="Compare pictures by their pixels, scaled to SIZE x SIZE.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is random.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything that is random.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="PNG", help="Where to draw the curve.")
 @json_option
 def choose_k(
@@ -65,7 +65,10 @@ def _numbers(text: str) -> list[int]:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise DataError(f"--k takes numbers and ranges, such as 2-40 or 5,10,20: got {text!r}.")
-        found += range(int(first), int(last or first) + 1)
+        numbers = range(int(first), int(last or first) + 1)
+        if not numbers:
+            raise DataError(f"A range of --k goes from its smaller to its larger number: got {part.strip()!r}.")
+        found += numbers
     return found
 
 

@@ -67,14 +67,15 @@ def whitened(X: npt.ArrayLike, n_components: int = N_COMPONENTS) -> FloatArray:
     ----------
     X : array-like, shape (n, d)
     n_components : int
-        Fewer where n - 1 or d is smaller, but at least 1; directions in which nothing varies become 0.
+        Fewer where n / 10 or d is smaller, but at least 1: with nearly as many directions as rows, whitening would put
+        all rows equally far apart. Directions in which nothing varies become 0.
 
     References
     ----------
     Caron et al., "Deep Clustering for Unsupervised Learning of Visual Features", ECCV 2018, section 3.3.
     """
     X = np.asarray(X, dtype=np.float32)
-    mean, axes = principal_axes(X, max(1, min(n_components, X.shape[1], len(X) - 1)))
+    mean, axes = principal_axes(X, max(1, min(n_components, X.shape[1], len(X) // 10)))
     rows = (X - mean) @ axes
     deviation = rows.std(0, dtype=np.float64)
     rows /= np.where(deviation > _VARIES * deviation.max(initial=0), np.maximum(deviation, _TINY), np.inf)

@@ -112,9 +112,10 @@ class Coder(TrainedClusterer):
         return nearest_center(self.transform(X), self.cluster_centers_)[0]
 
     def layers(self, X: Any) -> list[FloatArray]:
-        """Return what each layer of the encoder says of samples, the first first, shape (n, n_i) each, float32.
+        """Return what each convolution of the encoder says of samples, the first first, shape (n, n_i) each, float32.
 
-        Pooled by means to about 1,024 values, see `selfsort.nets.backbones.layer_outputs`; for linear probes.
+        Pooled by means to about 1,024 values, for linear probes; at last the encoder's features, of any length. See
+        `selfsort.nets.backbones.layer_outputs`.
         """
         samples = self._read_fitted(X)
         lengths: list[int] = []

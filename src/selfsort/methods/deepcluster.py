@@ -37,7 +37,7 @@ class _PseudoLabels(nn.Module):
     ----------
     labels : Tensor, shape (n,), int64
     agreement : Tensor, shape ()
-        Normalized mutual information of these labels with those before.
+        Normalized mutual information of these labels with those before; 0 for the first.
     """
 
     def __init__(self, scaling: nn.Module, encoder: nn.Module, n_features: int, n_labels: int, n: int) -> None:
@@ -207,14 +207,20 @@ class DeepCluster(Coder):
             )
         pairs = Pairs(self.views, samples, Scaling.of(samples), session)
         self._build(samples.shape[1:], pairs.scaling, session.seed)
-        n_labels = self.n_pseudo or (min(_MOST, n) if self.pseudo_labels == "graph" else min(_N_PSEUDO, -(-n // 10)))
+        n_labels = self.n_pseudo or (
+            min(_MOST, n) if self.pseudo_labels == "graph" else min(n, _N_PSEUDO, max(2, n // 10))
+        )
         with random_state(session.seed):
             objective = _PseudoLabels(self._scaling, self._encoder, self._n_features, n_labels, n)
         everything = on_device(samples, device)
 
         def view(_: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
             drawn = objective.draw(max(2, len(rows)))  # which batch normalization needs
-            return pairs(everything[drawn], drawn)[1], objective.labels[drawn]
+            if isinstance(everything, Tensor):
+                drawn_samples = everything[drawn]
+            else:  # they do not fit on the device
+                drawn_samples = torch.from_numpy(everything[drawn.cpu().numpy()]).to(device)
+            return pairs(drawn_samples, drawn)[1], objective.labels[drawn]
 
         def renew(epoch: int) -> nn.Module:
             objective.eval()
@@ -223,7 +229,9 @@ class DeepCluster(Coder):
             seed = mixed(session.seed, epoch, 3)
             return objective.renew(self._cluster(whitened(codes, self.n_components), n_labels, seed), seed)
 
-        batches = session.batches(samples, self.batch_size, view, steps_per_epoch=steps_per_epoch(n, self.batch_size))
+        batches = session.batches(
+            torch.arange(n), self.batch_size, view, steps_per_epoch=steps_per_epoch(n, self.batch_size)
+        )
         train(session, "labels", objective, batches, self._plan(), before_epoch=renew)
         self.pseudo_labels_ = objective.labels.cpu().numpy()
         self.agreement_ = np.array([row["agreement"] for row in session.history if row["stage"] == "labels"][1:])
@@ -243,6 +251,8 @@ class DeepCluster(Coder):
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         need_images(shape, sobel="true" if self.sobel else None)
+        if self.sobel and self.backbone == "efficientnet-lite0":
+            raise DataError("efficientnet-lite0 knows colors, not edges. Pass sobel=False, or another backbone.")
         seen = (2, *shape[1:]) if self.sobel else shape
         with random_state(seed):
             encoder, self._n_features = new_encoder(self.backbone, seen, self.width)

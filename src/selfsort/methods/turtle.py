@@ -30,6 +30,25 @@ _BETAS = 0.9, 0.999
 _ADVICE = "Pass a larger entropy_weight, or larger batches."
 
 
+class _Even(nn.Module):
+    """Brings the features of each encoder to a deviation of 1, so that none is louder; (n, ...) to (n, n_features)."""
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.register_buffer("factor", torch.ones(n_features))
+
+    @torch.no_grad()
+    def learn(self, scaled: Tensor, widths: Sequence[int]) -> None:
+        """Take the deviations of samples whose mean is 0, shape (n, n_features)."""
+        deviations = [part.square().mean().sqrt() for part in scaled.split(list(widths), dim=1)]
+        each = [1 / deviation if deviation > 0 else torch.ones(()) for deviation in deviations]
+        self.factor.copy_(torch.cat([torch.full((w,), float(f)) for w, f in zip(widths, each, strict=True)]))
+
+    def forward(self, scaled: Tensor) -> Tensor:
+        """Return the features."""
+        return scaled.flatten(1) * self.factor
+
+
 class _Margin(nn.Module):
     """How well fresh linear classifiers of each space learn each head's assignment, and how evenly it uses clusters.
 
@@ -37,8 +56,11 @@ class _Margin(nn.Module):
     assignment alone.
     """
 
-    def __init__(self, heads: SpaceHeads, n_inner: int, inner_rate: float, entropy_weight: float) -> None:
+    def __init__(
+        self, scaling: nn.Module, heads: SpaceHeads, n_inner: int, inner_rate: float, entropy_weight: float
+    ) -> None:
         super().__init__()
+        self.scaling = scaling  # and what else the batches pass, so it goes where they are made
         self.heads, self.n_inner, self.inner_rate, self.entropy_weight = heads, n_inner, inner_rate, entropy_weight
         self.guard = Guard(heads.n_heads, heads.n_clusters, _ADVICE)
 
@@ -137,6 +159,7 @@ class TURTLE(HeadClusterer):
     """
 
     _kept = ("head_loss_", "share_")
+    _encoder: _Even
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = TrainedClusterer._parameter_constraints | {
         "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
         "init": [INIT],
@@ -185,17 +208,20 @@ class TURTLE(HeadClusterer):
         self.random_state = random_state
 
     def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
-        session = self._session(work, samples)
         widths = self._widths(int(np.prod(samples.shape[1:])))
+        session = self._session(work, samples)
         start = self._start(_side_by_side(samples.reshape(len(samples), -1), widths), session)
         self.n_clusters_ = self.n_clusters if self.n_clusters is not None else int(start.max()) + 1
         self._build(samples.shape[1:], Scaling.of(samples), mixed(session.seed, 1))
+        self._encoder.learn(self._scaling(torch.from_numpy(samples)).flatten(1), widths)
         if self.init != "random" and self.start_steps:
             self._learn_start(self._encode(samples), start, session, GRAPH_RATE)
-        objective = _Margin(self._heads, self.n_inner, self.inner_rate, self.entropy_weight)
+        objective = _Margin(
+            nn.Sequential(self._scaling, self._encoder), self._heads, self.n_inner, self.inner_rate, self.entropy_weight
+        )
         n_steps = steps_per_epoch(len(samples), self.batch_size)
-        view = self._scaling
-        batches = session.batches(samples, self.batch_size, lambda x, _: (view(x).flatten(1),), steps_per_epoch=n_steps)
+        view = objective.scaling
+        batches = session.batches(samples, self.batch_size, lambda x, _: (view(x),), steps_per_epoch=n_steps)
         train(session, "margin", objective, batches, Plan(self.n_epochs, self.learning_rate))
         self._choose_head(session.history, "margin", objective.guard)
         soft = self._soft(samples)
@@ -212,15 +238,17 @@ class TURTLE(HeadClusterer):
         return self._joined(self._soft(self._read_fitted(X)))
 
     def _widths(self, n_features: int) -> list[int]:
-        widths = [n_features] if self.spaces is None else [int(width) for width in self.spaces]
-        if sum(widths) != n_features or min(widths) < 1:
+        given = [n_features] if self.spaces is None else list(self.spaces)
+        whole = [int(width) for width in given if isinstance(width, Integral) and width > 0]
+        if len(whole) < len(given) or sum(whole) != n_features:
             raise DataError(
-                f"spaces={widths} must sum to the number of features: got {n_features}. Pass their lengths."
+                f"spaces={given} must be whole numbers that sum to the number of features: got {n_features} features. "
+                "Pass how many each encoder has."
             )
-        return widths
+        return whole
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
-        self._encoder, self._scaling, self._sample_shape = nn.Flatten(), scaling, shape
+        self._encoder, self._scaling, self._sample_shape = _Even(int(np.prod(shape))), scaling, shape
         with random_state(seed):
             self._heads = SpaceHeads(self._widths(int(np.prod(shape))), self.n_heads, self.n_clusters_)
 

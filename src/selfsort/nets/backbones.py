@@ -244,7 +244,8 @@ def layer_outputs(module: nn.Module, x: Tensor, n_values: int = 1024) -> list[Te
     Returns
     -------
     list of Tensor, shape (batch, n_i)
-        After each convolution's or residual block's ReLU, from the first to the last, then the encoder's features.
+        After each convolution's or residual block's ReLU, from the first to the last, then the encoder's features; of
+        "mlp" and "efficientnet-lite0" only these.
     """
     found = []
     for layer in _layers(module):
