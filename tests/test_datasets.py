@@ -261,7 +261,7 @@ def test_a_damaged_archive_is_named(root, change, message):
     assert f"{root}/cifar-10-binary.tar.gz" in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"<html>", gzip.compress(b"text" * 500), b""])
+@pytest.mark.parametrize("content", [b"<html>", gzip.compress(b"text" * 500), b""], ids=["page", "gzip", "nothing"])
 def test_what_is_no_archive_is_named(root, content):
     (root / "cifar-10-binary.tar.gz").write_bytes(content)
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is damaged or another file"):
