@@ -24,7 +24,7 @@ METHODS = {
     "scan": NEIGHBORLY,
     "temi": TEACHING,
     "turtle": {"n_clusters": 10, "n_epochs": 2, "batch_size": 128},
-    "deepcluster": {"n_clusters": 10, "n_pseudo": 20, "width": 4, "n_epochs": 2, "batch_size": 128},
+    "deepcluster": {"n_clusters": 10, "width": 4, "n_epochs": 2, "batch_size": 128},
 }
 ARRAYS = ("labels", "levels", "confidence", "neighbors", "map", "embedding")
 
