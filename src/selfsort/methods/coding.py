@@ -139,7 +139,14 @@ class PairCoder(Coder):
     _both_changed: ClassVar[bool] = False  # or is the first view the sample as it is
 
     def _learn_codes(self, samples: npt.NDArray[Any], session: Session) -> None:
-        pairs = Pairs(self.views, samples, Scaling.of(samples), session, both_changed=self._both_changed)
+        pairs = Pairs(
+            self.views,
+            samples,
+            Scaling.of(samples),
+            session,
+            both_changed=self._both_changed,
+            neighbors=self._count_neighbors(len(samples)),
+        )
         self._build(samples.shape[1:], pairs.scaling, session.seed)
         with random_state(session.seed):
             objective = self._objective()
@@ -151,6 +158,10 @@ class PairCoder(Coder):
     @abstractmethod
     def _objective(self) -> nn.Module:
         """Return what is minimized: called with two views, it holds the scaling and the encoder."""
+
+    def _count_neighbors(self, n: int) -> int | None:
+        """Return how many of the nearest others the second view shows one of in the place of each of n samples."""
+        return None
 
     def _plan(self) -> Plan:
         return Plan(self.n_epochs, self.learning_rate, schedule="one-cycle")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from selfsort.losses.information import donsker_varadhan, jensen_shannon, nwj
 from selfsort.methods.base import Work
 from selfsort.methods.coding import PairCoder
+from selfsort.methods.pairs import count_neighbors
 from selfsort.methods.trained import Scaling, new_encoder
 from selfsort.training.session import random_state
 
@@ -84,6 +85,11 @@ class MINE(PairCoder):
         Jensen-Shannon divergence, which is no estimate of information but the steadiest to train.
     views : {"auto", "crops", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
         See `selfsort.methods.pairs.Pairs`.
+    n_neighbors : int or None
+        Of which one, drawn at random, is what the second view shows: the nearest others by pixels, or by the vectors
+        that are clustered. What codes then share is what neighbors share, which is the class where they are mostly of
+        one. None: of images, the second view is of the sample itself, as published; of vectors, of as many as the graph
+        has.
     n_epochs : int
         Passes over the samples, of at least 50 steps each.
     batch_size : int
@@ -118,6 +124,7 @@ class MINE(PairCoder):
         "n_codes": [Interval(Integral, 1, None, closed="left")],
         "units": [Interval(Integral, 1, None, closed="left")],
         "bound": [StrOptions({"dv", "nwj", "jsd"})],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     def __init__(
@@ -131,6 +138,7 @@ class MINE(PairCoder):
         units: int = 1024,
         bound: str = "dv",
         views: str = "auto",
+        n_neighbors: int | None = None,
         n_epochs: int = 10,
         batch_size: int = 500,
         learning_rate: float = 1e-3,
@@ -154,6 +162,7 @@ class MINE(PairCoder):
         self.n_codes = n_codes
         self.units = units
         self.bound = bound
+        self.n_neighbors = n_neighbors
 
     def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
         super()._learn(samples, work)
@@ -161,6 +170,9 @@ class MINE(PairCoder):
 
     def _objective(self) -> nn.Module:
         return _Information(self._scaling, self._encoder, _Statistics(self.n_codes, self.units), self.bound)
+
+    def _count_neighbors(self, n: int) -> int | None:
+        return count_neighbors("MINE", self.n_neighbors, 0, n) if self.n_neighbors is not None else None
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         with random_state(seed):

@@ -11,9 +11,10 @@ from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
 from selfsort.augment import VIEWS
+from selfsort.errors import DataError
 from selfsort.features.groups import default_n_neighbors
-from selfsort.features.neighbors import nearest_neighbors
-from selfsort.features.project import unit_rows
+from selfsort.features.neighbors import Neighbors, nearest_neighbors
+from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.trained import Scaling, need_images
 from selfsort.training.batches import on_device
 from selfsort.training.session import Session
@@ -41,9 +42,10 @@ class Pairs:
     scaling : Scaling
     session : Session
     both_changed : bool
-    neighbors : ndarray of int, shape (n, k), optional
-        Rows of which one, drawn at random, is what the second view shows in the place of the sample. With
-        ``views="neighbors"``, which changes nothing else, they are those of the samples as they are unless given.
+    neighbors : ndarray of int, shape (n, k), or int, optional
+        Rows of which one, drawn at random, is what the second view shows in the place of the sample; or so many nearest
+        others of each by the samples as they are. With ``views="neighbors"``, which changes nothing else: as many as
+        the graph has, unless given.
 
     Raises
     ------
@@ -59,7 +61,7 @@ class Pairs:
         session: Session,
         *,
         both_changed: bool = False,
-        neighbors: npt.NDArray[Any] | None = None,
+        neighbors: npt.NDArray[Any] | int | None = None,
     ) -> None:
         if views == "auto":
             views = fitting_views(samples.shape[1:])
@@ -67,7 +69,10 @@ class Pairs:
         self.scaling, self.both_changed = scaling, both_changed
         self._augment = None if views == "neighbors" else VIEWS[views](samples.shape[2:])
         if views == "neighbors" and neighbors is None:
-            neighbors = _neighbors(samples, session)
+            neighbors = default_n_neighbors(len(samples))
+        if isinstance(neighbors, int):
+            rows = unit_rows(samples.reshape(len(samples), -1))
+            neighbors = mine(rows, neighbors, session, "neighbors").indices[:, :neighbors]
         self._neighbors: Tensor | None = None
         if neighbors is not None:
             device = session.fabric.device
@@ -107,14 +112,28 @@ def fitting_views(shape: tuple[int, ...]) -> str:
     return "crops" if min(shape[1:]) >= 16 else "digits"
 
 
-def _neighbors(samples: npt.NDArray[Any], session: Session) -> npt.NDArray[np.int64]:
-    """Return the nearest others of each sample, shape (n, k), int64; of a single one, itself."""
-    if len(samples) == 1:
-        return np.zeros((1, 1), np.int64)
+def count_neighbors(name: str, wanted: int | None, usual: int, n: int) -> int:
+    """Return how many neighbors are mined of n samples: as many as are wanted, or as usual where there are so many."""
+    if wanted is not None and wanted >= n:
+        raise DataError(
+            f"{name} needs more samples than neighbors: got {n} samples and n_neighbors={wanted}. "
+            f"{f'Pass n_neighbors={n - 1} or less, or leave' if n > 1 else 'Leave'} it out."
+        )
+    return wanted or max(1, min(usual, n - 1))
+
+
+def mine(rows: FloatArray, n_neighbors: int, session: Session, name: str = "mined") -> Neighbors:
+    """Return the nearest others of each sample, as many as are wanted and the graph needs; of a single one, itself.
+
+    They are kept under this name for a fit that goes on.
+    """
+    n = len(rows)
+    if n == 1:
+        return Neighbors(np.zeros((1, 1), np.int32), np.ones((1, 1), np.float32), 1.0)
 
     def compute() -> dict[str, npt.NDArray[Any]]:
-        rows = unit_rows(samples.reshape(len(samples), -1))
-        k = min(default_n_neighbors(len(rows)), len(rows) - 1)
-        return {"indices": nearest_neighbors(rows, k, seed=session.seed, progress=session.progress).indices}
+        k = min(max(n_neighbors, default_n_neighbors(n)), n - 1)
+        return nearest_neighbors(rows, k, seed=session.seed, progress=session.progress)._asdict()
 
-    return session.keep("neighbors", compute)["indices"].astype(np.int64)
+    kept = session.keep(name, compute)
+    return Neighbors(kept["indices"], kept["similarities"], float(kept["recall"]))

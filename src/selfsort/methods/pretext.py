@@ -5,21 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from selfsort.errors import DataError
-from selfsort.features.groups import default_n_neighbors
-from selfsort.features.neighbors import Neighbors, nearest_neighbors
-from selfsort.features.project import FloatArray
 from selfsort.losses.contrastive import nt_xent
 from selfsort.methods.saving import load_model
 from selfsort.methods.trained import Scaling, new_encoder
 from selfsort.nets.backbones import Backbone
 from selfsort.training.schedule import Optimizer, Plan
-from selfsort.training.session import Session, random_state
+from selfsort.training.session import random_state
 
 #: Length of a projection for small images, by SimCLR and by SCAN.
 N_PROJECTED = 128
@@ -117,27 +112,3 @@ def take_encoder(run: str | Path, shape: tuple[int, ...], scaling: Scaling, pict
         raise DataError(f"The encoder of {run} has more than one part. Give a SimCLR run.") from error
     encoder.module.eval()
     return Learned(backbone, width, model._scaling, encoder, getattr(model, "_projector", None))
-
-
-def count_neighbors(name: str, wanted: int | None, usual: int, n: int) -> int:
-    """Return how many neighbors are mined of n samples: as many as are wanted, or as usual where there are so many."""
-    if wanted is not None and wanted >= n:
-        raise DataError(
-            f"{name} needs more samples than neighbors: got {n} samples and n_neighbors={wanted}. "
-            f"{f'Pass n_neighbors={n - 1} or less, or leave' if n > 1 else 'Leave'} it out."
-        )
-    return wanted or max(1, min(usual, n - 1))
-
-
-def mine(rows: FloatArray, n_neighbors: int, session: Session) -> Neighbors:
-    """Return the nearest others of each sample, as many as are wanted and the graph needs; of a single one, itself."""
-    n = len(rows)
-    if n == 1:
-        return Neighbors(np.zeros((1, 1), np.int32), np.ones((1, 1), np.float32), 1.0)
-
-    def compute() -> dict[str, npt.NDArray[Any]]:
-        k = min(max(n_neighbors, default_n_neighbors(n)), n - 1)
-        return nearest_neighbors(rows, k, seed=session.seed, progress=session.progress)._asdict()
-
-    kept = session.keep("mined", compute)
-    return Neighbors(kept["indices"], kept["similarities"], float(kept["recall"]))

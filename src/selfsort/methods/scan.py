@@ -19,13 +19,11 @@ from selfsort.errors import DataError
 from selfsort.features.project import FloatArray, Preparation, unit_rows
 from selfsort.methods.base import Work
 from selfsort.methods.heads import HeadClusterer
-from selfsort.methods.pairs import CHOICES, Pairs, fitting_views, steps_per_epoch
+from selfsort.methods.pairs import CHOICES, Pairs, count_neighbors, fitting_views, mine, steps_per_epoch
 from selfsort.methods.pretext import (
     Contrast,
     contrast_plan,
-    count_neighbors,
     make_projector,
-    mine,
     take_encoder,
 )
 from selfsort.methods.saving import ARRAYS, CONFIG, load_model

@@ -16,8 +16,7 @@ from selfsort.features.project import unit_rows
 from selfsort.losses.clustering import temi_loss
 from selfsort.methods.base import Work
 from selfsort.methods.heads import HeadClusterer
-from selfsort.methods.pairs import Pairs, steps_per_epoch
-from selfsort.methods.pretext import count_neighbors, mine
+from selfsort.methods.pairs import Pairs, count_neighbors, mine, steps_per_epoch
 from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer
 from selfsort.nets.heads import DeepHeads
 from selfsort.training.batches import mixed
