@@ -92,7 +92,7 @@ def test_organize_again_says_the_same_at_once(library, tmp_path):
 
 
 def test_options_reach_the_settings(library, tmp_path):
-    options = ["--groups", 3, "--granularity", 2, "--neighbors", 5, "--seed", 9, "--labels", "folders"]
+    options = ["--groups", 3, "--granularity", 2, "--neighbors", 5, "--learn", "--seed", 9, "--labels", "folders"]
     result = json.loads(ok("organize", library.root, "-o", tmp_path / "run", "--json", *options))
     assert result["n_groups"] == 3
     assert result["run"] == str(tmp_path / "run")
@@ -103,6 +103,7 @@ def test_options_reach_the_settings(library, tmp_path):
         "granularity": 2.0,
         "encoder": "efficientnet-lite0",
         "n_neighbors": 5,
+        "learn": True,
         "seed": 9,
     }
     assert "Against the labels, which the grouping never saw" in ok(

@@ -140,8 +140,9 @@ def test_predict_gives_probabilities_where_there_are_some(tmp_path):
     assert all(0 < row["probability"] <= 1 for row in rows)
 
 
-def test_a_run_of_organize_predicts_too(library, tmp_path):
-    ok("organize", library.root, "-o", tmp_path / "run")
+@pytest.mark.parametrize("options", [[], ["--learn"]])
+def test_a_run_of_organize_predicts_too(library, tmp_path, options):
+    ok("organize", library.root, "-o", tmp_path / "run", *options)
     rows = json.loads(ok("predict", tmp_path / "run", library.root, "--json"))["rows"]
     labels = Clusters.load(tmp_path / "run").labels
     agree = [row["group"] == label for row, label in zip(rows, labels.tolist(), strict=True)]

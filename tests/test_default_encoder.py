@@ -10,8 +10,9 @@ import pytest
 from conftest import pixels
 from selfsort.errors import ModelError
 from selfsort.features.default_encoder import build_onnx, read_legacy_torch, weights_path
-from selfsort.features.encoders import DEFAULT, default_onnx, load_encoder
+from selfsort.features.encoders import DEFAULT, LAYERED, default_onnx, load_encoder
 from selfsort.images import Preprocessing
+from selfsort.nets.lite0 import EARLIER, LAYERS
 
 MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -40,6 +41,21 @@ def test_the_default_encoder_is_efficientnet_lite0():
     assert cosine.min() >= 0.999
     assert (logits.argmax(1) == expected_logits.argmax(1)).all()
     np.testing.assert_allclose(features, expected, rtol=1e-2, atol=1e-2)
+
+
+def test_an_earlier_layer_stands_behind_the_features():
+    """Compared with the network that is trained, whose blocks can be asked."""
+    torch = pytest.importorskip("torch")
+    from selfsort.methods.trained import new_encoder
+
+    network, images = new_encoder("efficientnet-lite0", (3, 224, 224), 32).module.eval(), pixels(4)
+    seen = []
+    network._blocks[EARLIER].register_forward_hook(lambda _, __, output: seen.append(output.mean((2, 3))))
+    with torch.inference_mode():
+        network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).float() / 255)
+    both = load_encoder(LAYERED).encode(images)
+    np.testing.assert_array_equal(both[:, : LAYERS[0]], load_encoder().encode(images))
+    np.testing.assert_allclose(both[:, LAYERS[0] :], seen[0].numpy(), atol=5e-3)
 
 
 def test_the_weights_are_read_as_torch_reads_them():

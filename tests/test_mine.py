@@ -63,7 +63,9 @@ def test_linear_probe():
     assert max(linear_probe(X[:200], other[:200], X[200:], other[200:]).values()) < 0.6
 
 
-@pytest.mark.parametrize("params", [{"bound": "other"}, {"n_codes": 0}, {"units": 0}, {"n_neighbors": 0}, {"views": "simclr"}])
+@pytest.mark.parametrize(
+    "params", [{"bound": "other"}, {"n_codes": 0}, {"units": 0}, {"n_neighbors": 0}, {"views": "simclr"}]
+)
 def test_wrong_parameters(params):
     with pytest.raises(DataError):
         MINE(2, **params).fit(make_blobs(30, 4, random_state=0)[0])

@@ -11,6 +11,7 @@ import pytest
 import selfsort
 from conftest import KINDS, RUN_FILES, draw, snapshot
 from selfsort import Clusters, DataError, Settings, organize
+from selfsort.features.layers import MARGIN
 
 RUN_KEYS = {
     "schema",
@@ -96,6 +97,7 @@ def test_the_run_folder_holds_everything(run, library):
         "granularity": 1.0,
         "encoder": "efficientnet-lite0",
         "n_neighbors": None,
+        "learn": False,
         "seed": 0,
     }
     assert (loaded.run["root"], loaded.run["source"]) == (str(library.root), "folder")
@@ -125,7 +127,6 @@ def test_items_say_what_was_found(run, library):
 
 
 def test_kinds_are_told_apart(run, library):
-    from sklearn.metrics import adjusted_mutual_info_score
 
     rows = [i for i, path in enumerate(paths(run)) if path in library.kinds]
     truth = [library.kinds[paths(run)[i]] for i in rows]
@@ -214,6 +215,34 @@ def test_labels_score_and_steer_nothing(library, tmp_path, run):
     assert np.array_equal(clusters.levels, run.levels)
     assert clusters.run["scores"]["ami"] > 0.9
     assert "protocol" in Clusters.load(tmp_path / "run").run
+
+
+# --- learning how much an earlier layer counts
+
+
+def test_what_is_learned_is_kept_only_where_it_groups_better(library, tmp_path, run, monkeypatch):
+    learned = organize(library.root, tmp_path / "learned", settings=Settings(learn=True))
+    assert_whole(learned, len(library))
+    facts = learned.run["learned"]
+    assert list(facts["modularity"]) == ["0.0", "0.5", "1.0"]
+    gain = facts["modularity"][str(facts["weight"])] - facts["modularity"]["0.0"]
+    assert gain > MARGIN if facts["weight"] else gain == 0
+    monkeypatch.setattr("selfsort.photos.pipeline.MARGIN", 1.0)
+    kept = organize(library.root, settings=Settings(learn=True, seed=0))
+    assert kept.run["learned"]["weight"] == 0
+    for name in ("levels", "neighbors", "map", "confidence"):
+        assert np.array_equal(getattr(kept, name), getattr(run, name), equal_nan=True)
+    monkeypatch.setattr("selfsort.photos.pipeline.MARGIN", -1.0)
+    changed = organize(library.root, settings=Settings(learn=True, seed=0))
+    weights = {float(weight): value for weight, value in changed.run["learned"]["modularity"].items()}
+    assert changed.run["learned"]["weight"] == max((0.5, 1.0), key=weights.get)
+    assert not np.array_equal(changed.neighbors, run.neighbors)
+
+
+@pytest.mark.parametrize("settings", [{"learn": True, "encoder": "model.onnx"}, {"learn": 1}])
+def test_learning_that_cannot_work(settings):
+    with pytest.raises(DataError, match="learn"):
+        Settings(**settings)
 
 
 # --- how many pictures there are

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_mutual_info_score
 
 from selfsort import Clusters, Settings, evaluate, organize
 
@@ -49,6 +50,18 @@ def test_caltech_101(data, cache):
     assert ami >= 0.87
     assert ari >= 0.72
     assert spread.max() <= 0.01
+
+
+def test_an_earlier_layer_tells_handwriting_apart(cache):
+    """Of which the last layer, that knows the things on photographs, knows less."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pictures = (digits.images * 255 / 16).round().astype(np.uint8)
+    usual, learned = (organize(pictures, settings=Settings(learn=learn)) for learn in (False, True))
+    assert learned.run["learned"]["weight"] > 0
+    before, now = (adjusted_mutual_info_score(digits.target, run.labels) for run in (usual, learned))
+    assert now > before + 0.03
 
 
 def test_a_mixed_photo_library(data, cache):

@@ -41,6 +41,7 @@ SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
 @click.option(
     "--neighbors", type=int, help="Neighbors of each picture in the graph.  [default: 15, fewer below 225 pictures]"
 )
+@click.option("--learn", is_flag=True, help="Learn from the pictures how much an earlier layer of the encoder counts.")
 @click.option("--labels", metavar="CSV|folders", help="Labels to score the groups with; they steer nothing.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the grouping and the map.")
 @json_option
@@ -51,6 +52,7 @@ def organize(
     granularity: float,
     encoder: str,
     neighbors: int | None,
+    learn: bool,
     labels: str | None,
     seed: int,
     as_json: bool,
@@ -64,7 +66,9 @@ def organize(
     from selfsort.photos.organize import organize as run
     from selfsort.photos.pipeline import Settings
 
-    settings = Settings(groups=groups, granularity=granularity, encoder=encoder, n_neighbors=neighbors, seed=seed)
+    settings = Settings(
+        groups=groups, granularity=granularity, encoder=encoder, n_neighbors=neighbors, learn=learn, seed=seed
+    )
     target = output or Path(f"{stem(pictures)}.selfsort")
     with progress_bar() as progress:
         clusters = run(pictures, target, settings=settings, labels=labels, progress=progress)
@@ -131,7 +135,18 @@ def stem(pictures: Path) -> str:
 
 def _result(clusters: Clusters) -> dict[str, Any]:
     facts = clusters.run
-    keys = ("n_items", "n_ok", "n_groups", "n_nowhere", "n_encoded", "seconds", "warnings", "scores", "protocol")
+    keys = (
+        "n_items",
+        "n_ok",
+        "n_groups",
+        "n_nowhere",
+        "n_encoded",
+        "learned",
+        "seconds",
+        "warnings",
+        "scores",
+        "protocol",
+    )
     return {
         "run": str(clusters.path),
         "report": str(clusters.path / "report.html") if clusters.path else None,
@@ -149,9 +164,21 @@ def _summary(clusters: Clusters) -> str:
         parts.append(f"{unread} could not be read")
     lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
     lines += [f"Warning: {warning}" for warning in facts["warnings"]]
+    if "learned" in facts:
+        lines.append(_lesson(facts["learned"]))
     if "scores" in facts:
         scores = "  ".join(f"{name} {facts['scores'][name]:.3f}" for name in SCORES)
         lines.append(f"Against the labels, which the grouping never saw: {scores}")
     if path is not None:
         lines.append(f"Look at the groups: {shown((path / 'report.html').as_uri())}")
     return "\n".join(lines)
+
+
+def _lesson(learned: dict[str, Any]) -> str:
+    before, now = learned["modularity"]["0.0"], learned["modularity"][str(learned["weight"])]
+    if not learned["weight"]:
+        return "Learned: the encoder's last layer alone suits these pictures best, so the groups are as usual."
+    return (
+        f"Learned: an earlier layer of the encoder counts {learned['weight']:g} times what the last does "
+        f"(modularity {before:.3f} before, {now:.3f} now)."
+    )

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.errors import ModelError
-from selfsort.nets.lite0 import BATCH_NORM_EPS, PIXEL_MEAN, PIXEL_STD, blocks, same_padding
+from selfsort.nets.lite0 import BATCH_NORM_EPS, EARLIER, LAYERS, PIXEL_MEAN, PIXEL_STD, blocks, same_padding
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -202,7 +202,9 @@ def build_onnx(weights: dict[str, np.ndarray]) -> ModelProto:
     -------
     onnx.ModelProto
         Input ``images``: uint8 (n, height, width, 3), upright RGB, sides a multiple of 32. Outputs: ``features``,
-        float32 (n, 1280), the pooled activations; ``logits``, float32 (n, 1000), the ImageNet-1k classes.
+        float32 (n, 1280), the pooled activations; ``logits``, float32 (n, 1000), the ImageNet-1k classes; ``layers``,
+        float32 (n, 1472), the features and behind them the pooled output of the last block but one, 192 values of any
+        sign.
     """
     from onnx import TensorProto, helper
 
@@ -218,6 +220,8 @@ def build_onnx(weights: dict[str, np.ndarray]) -> ModelProto:
     x = graph.conv(x, "_conv_stem", "_bn0", stride=2)
     for index, block in enumerate(blocks()):
         x = graph.block(x, index, block.stride, block.expansion, block.skip)
+        if index == EARLIER:
+            earlier = graph.node("Flatten", [graph.node("GlobalAveragePool", [x], "earlier.pooled")], "earlier", axis=1)
     x = graph.conv(x, "_conv_head", "_bn1")
     x = graph.node("GlobalAveragePool", [x], "pooled")
     x = graph.node("Flatten", [x], "features", axis=1)
@@ -225,12 +229,18 @@ def build_onnx(weights: dict[str, np.ndarray]) -> ModelProto:
     graph.constant("_fc.bias", weights["_fc.bias"])
     graph.node("Gemm", [x, "_fc.weight", "_fc.bias"], "logits", transB=1)
 
+    graph.node("Concat", [x, earlier], "layers", axis=1)
+
     tensor = helper.make_tensor_value_info
     proto = helper.make_graph(
         graph.nodes,
         "efficientnet-lite0",
         [tensor("images", TensorProto.UINT8, ["n", "height", "width", 3])],
-        [tensor("features", TensorProto.FLOAT, ["n", 1280]), tensor("logits", TensorProto.FLOAT, ["n", 1000])],
+        [
+            tensor("features", TensorProto.FLOAT, ["n", LAYERS[0]]),
+            tensor("logits", TensorProto.FLOAT, ["n", 1000]),
+            tensor("layers", TensorProto.FLOAT, ["n", sum(LAYERS)]),
+        ],
         graph.initializers,
     )
     model: ModelProto = helper.make_model(proto, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

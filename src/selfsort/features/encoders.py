@@ -15,8 +15,10 @@ from selfsort.images import Preprocessing
 from selfsort.runtime import atomic_write, cache_dir
 
 DEFAULT = "efficientnet-lite0"
+#: The same network, whose last block but one speaks too.
+LAYERED = "efficientnet-lite0-layers"
 #: Raise when the default encoder's graph changes: cached graphs and features are then made anew.
-_GRAPH_VERSION = 2
+_GRAPH_VERSION = 3
 #: One picture at a time keeps the layers in the processor's cache and needs no filling up of the last batch.
 _BATCH_SIZE = 1
 _POOLED_OUTPUTS = ("features", "image_embeds", "pooler_output", "embeddings", "embedding")
@@ -58,8 +60,9 @@ def load_encoder(name: str = DEFAULT) -> Encoder:
     Parameters
     ----------
     name : str
-        ``"efficientnet-lite0"``, the encoder that ships with selfsort; the path of an ``.onnx`` file; or a Hugging
-        Face model, by folder or by name.
+        ``"efficientnet-lite0"``, the encoder that ships with selfsort; ``"efficientnet-lite0-layers"``, the same with
+        the features of an earlier layer behind its own (`selfsort.nets.lite0.LAYERS`); the path of an ``.onnx`` file;
+        or a Hugging Face model, by folder or by name.
 
     Raises
     ------
@@ -68,6 +71,8 @@ def load_encoder(name: str = DEFAULT) -> Encoder:
     """
     if name in (DEFAULT, "default"):
         return OnnxEncoder(default_onnx(), name=DEFAULT, preprocessing=Preprocessing(224, "squash"))
+    if name == LAYERED:
+        return OnnxEncoder(default_onnx(), name=LAYERED, preprocessing=Preprocessing(224, "squash"), output="layers")
     path = Path(name).expanduser()
     if path.is_file():
         return OnnxEncoder(path, name=path.name, **_settings_beside(path))
@@ -144,6 +149,8 @@ class OnnxEncoder(Encoder):
         By default center-cropped to the size that the model's input names, or 224.
     mean, std : tuple of 3 floats
         Only for float inputs; ImageNet's by default.
+    output : str, optional
+        The output that is used in the place of that one.
     """
 
     def __init__(
@@ -154,6 +161,7 @@ class OnnxEncoder(Encoder):
         preprocessing: Preprocessing | None = None,
         mean: tuple[float, ...] = _IMAGENET_MEAN,
         std: tuple[float, ...] = _IMAGENET_STD,
+        output: str | None = None,
     ) -> None:
         import onnxruntime
         import xxhash
@@ -187,7 +195,7 @@ class OnnxEncoder(Encoder):
         if preprocessing is None:
             preprocessing = Preprocessing(side if isinstance(side, int) and not self._channels_last else 224, "crop")
         self.name, self.preprocessing = name, preprocessing
-        self._output = self._choose_output()
+        self._output = output or self._choose_output()
         self._scale = (1 / (255 * np.array(std, np.float32))).reshape(1, 3, 1, 1)
         self._offset = (-np.array(mean, np.float32) / np.array(std, np.float32)).reshape(1, 3, 1, 1)
         normalization = "" if self._channels_last else f"-{mean}-{std}"

@@ -17,6 +17,8 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 STEM, HEAD = 32, 1280
+#: The last block whose output is pooled beside the head's, and the features that the head and it give.
+EARLIER, LAYERS = 14, (HEAD, 192)
 BATCH_NORM_EPS = 1e-3
 #: The network was trained on (pixel - 127) / 128 (EfficientNet-Lite), not on ImageNet's mean and deviation: on the
 #: photo library's ImageNet samples this raises the mean top-1 probability.

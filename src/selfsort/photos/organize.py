@@ -12,7 +12,7 @@ from typing import Any
 from selfsort.clusters import Clusters
 from selfsort.evaluation import check_labels
 from selfsort.features.cache import Cache
-from selfsort.features.encoders import load_encoder
+from selfsort.features.encoders import LAYERED, load_encoder
 from selfsort.features.extract import extract
 from selfsort.photos.pipeline import Pipeline, Settings
 from selfsort.publish import check_target, digest_of_labels, publish, score, unchanged, workplace
@@ -75,7 +75,7 @@ def organize(
     progress("find", 0, None)
     with open_source(data) as source, Cache() as cache:
         clock("find")
-        encoder = load_encoder(settings.encoder)
+        encoder = load_encoder(LAYERED if settings.learn else settings.encoder)
         extracted = extract(source, encoder, cache, progress=progress)
         clock("embed")
         pipeline = Pipeline(source, extracted, encoder, settings, salt=digest_of_labels(labels))

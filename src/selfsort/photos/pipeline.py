@@ -9,27 +9,31 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from selfsort import __version__
+from selfsort.choosing import modularity
 from selfsort.clusters import SCHEMA_VERSION, Clusters, items_table, save_array
 from selfsort.errors import DataError
 from selfsort.features.encoders import DEFAULT, Encoder
 from selfsort.features.extract import Extracted
 from selfsort.features.graph import by_size, shared_neighbor_graph
 from selfsort.features.groups import Grouping, default_n_neighbors, describe_groups, find_groups
+from selfsort.features.layers import MARGIN, WEIGHTS, prepare_layers
 from selfsort.features.layout import layout
 from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import graph_features
 from selfsort.metrics import cluster_usage, is_collapsed
+from selfsort.nets.lite0 import LAYERS
 from selfsort.runtime import Clock, Progress, n_threads
 from selfsort.sources import Source
 
 #: Raise when the same features would give other groups: runs are then made anew.
-_STAGES_VERSION = 3
+_STAGES_VERSION = 4
 #: So many neighbors are kept for those who read the run; the graph uses the nearest of them.
 _N_STORED = 20
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "pillow", "scikit-network")
@@ -49,6 +53,9 @@ class Settings:
         See `selfsort.features.encoders.load_encoder`.
     n_neighbors : int, optional
         15, and fewer below 225 pictures.
+    learn : bool
+        Whether it is found out how much an earlier layer of the built-in encoder should count beside its last, by the
+        modularity of the groups that come of it.
     seed : int
     """
 
@@ -56,6 +63,7 @@ class Settings:
     granularity: float = 1.0
     encoder: str = DEFAULT
     n_neighbors: int | None = None
+    learn: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -82,8 +90,30 @@ class Settings:
             )
         if self.n_neighbors is not None and self.n_neighbors < 1:
             raise DataError(f"n_neighbors must be 1 or more: got {self.n_neighbors}.")
+        if not isinstance(self.learn, bool):
+            raise DataError(f"learn must be True or False: got {self.learn!r}.")
+        if self.learn and self.encoder not in (DEFAULT, "default"):
+            raise DataError(
+                f"Only of the built-in encoder more than one layer is known: got learn=True and the encoder "
+                f"{self.encoder}. Leave one of them out."
+            )
         if not 0 <= self.seed < 2**32:
             raise DataError(f"The seed must be from 0 to 4294967295: got {self.seed}.")
+
+
+class _Grouped(NamedTuple):
+    vectors: npt.NDArray[np.float32]
+    neighbors: npt.NDArray[np.int32]
+    recall: float
+    graph: sparse.csr_matrix
+    grouping: Grouping
+
+
+def _modularity(grouped: _Grouped) -> float:
+    somewhere = np.flatnonzero(grouped.grouping.labels >= 0)
+    if len(somewhere) == 0:
+        return 0.0
+    return modularity(grouped.graph[somewhere][:, somewhere], grouped.grouping.labels[somewhere])
 
 
 class Pipeline:
@@ -105,6 +135,7 @@ class Pipeline:
         self.source, self.extracted, self.encoder, self.settings = source, extracted, encoder, settings
         self._salt = salt
         self.recall = 1.0
+        self.learned: dict[str, Any] | None = None
         self.status = [extracted.status(i) for i in range(len(source.items))]
         self.warnings = list(source.warnings)
         #: node of each row, -1 where it could not be read; and the first row of each node
@@ -149,12 +180,12 @@ class Pipeline:
                 save_array(path, value)
             return value
 
-        def stage(name: str, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        def stage(name: str, variant: str, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
             def announced() -> npt.NDArray[Any]:
                 progress(name, 0, None)
                 return compute()
 
-            value = kept(name, announced)
+            value = kept(name + variant, announced)
             clock(name)
             return value
 
@@ -168,24 +199,50 @@ class Pipeline:
             none = np.zeros((0, 0), np.int32)
             nothing = Grouping(np.zeros((0, 4), np.int64), 2)
             return self._assemble(features, none, nothing, [], np.zeros(0), np.zeros((0, 2)), clock)
-        vectors = graph_features(features)
-        k = min(s.n_neighbors or default_n_neighbors(n), n - 1)
-        recall = [np.nan]  # not known if a run was killed just before it was kept
-        neighbors = stage(
-            "neighbors", lambda: self._neighbors(vectors, max(k, min(_N_STORED, n - 1)), recall, progress)
-        )
-        self.recall = float(kept("recall", lambda: np.array(recall[0])))
-        graph = shared_neighbor_graph(neighbors[:, :k])
-
-        def find() -> npt.NDArray[np.int64]:
-            return find_groups(graph, vectors, n_groups=s.groups, granularity=s.granularity, seed=s.seed).levels
-
         copies = np.bincount(self.nodes[self.nodes >= 0], minlength=n)
-        grouping = Grouping(np.column_stack([by_size(level, copies) for level in stage("groups", find).T]), 2)
+
+        def group(vectors: npt.NDArray[np.float32], name: str = "") -> _Grouped:
+            k = min(s.n_neighbors or default_n_neighbors(n), n - 1)
+            recall = [np.nan]  # not known if a run was killed just before it was kept
+            neighbors = stage(
+                "neighbors", name, lambda: self._neighbors(vectors, max(k, min(_N_STORED, n - 1)), recall, progress)
+            )
+            known = float(kept("recall" + name, lambda: np.array(recall[0])))
+            graph = shared_neighbor_graph(neighbors[:, :k])
+
+            def find() -> npt.NDArray[np.int64]:
+                return find_groups(graph, vectors, n_groups=s.groups, granularity=s.granularity, seed=s.seed).levels
+
+            levels = stage("groups", name, find)
+            grouping = Grouping(np.column_stack([by_size(level, copies) for level in levels.T]), 2)
+            return _Grouped(vectors, neighbors, known, graph, grouping)
+
+        found = self._learn(features, group) if s.learn else group(graph_features(features))
+        vectors, neighbors, self.recall, graph, grouping = found
         start = vectors[:, :2] if vectors.shape[1] > 1 else np.repeat(vectors, 2, axis=1)
-        position = stage("map", lambda: layout(graph, start, seed=s.seed, progress=progress))
+        position = stage("map", "", lambda: layout(graph, start, seed=s.seed, progress=progress))
         groups, confidence = describe_groups(grouping, graph, vectors)
         return self._assemble(features, neighbors, grouping, groups, confidence, position, clock)
+
+    def _learn(
+        self, features: npt.NDArray[np.float16], group: Callable[[npt.NDArray[np.float32], str], _Grouped]
+    ) -> _Grouped:
+        """Group by the last layer alone, and by it and the earlier one; return what has the most modularity."""
+        layers = prepare_layers(features, LAYERS)
+        found: dict[float, float] = {}
+        best, best_weight = None, WEIGHTS[0]
+        for weight in WEIGHTS:
+            grouped = group(layers._replace(weight=weight)(features), f"-{weight}")
+            found[weight] = _modularity(grouped)
+            least = found[WEIGHTS[0]] + MARGIN if best_weight == WEIGHTS[0] else found[best_weight]
+            if best is None or found[weight] > least:
+                best, best_weight = grouped, weight
+        assert best is not None
+        self.learned = {
+            "weight": best_weight,
+            "modularity": {str(weight): round(value, 4) for weight, value in found.items()},
+        }
+        return best
 
     def _neighbors(
         self, vectors: npt.NDArray[np.float32], k: int, recall: list[float], progress: Progress
@@ -263,6 +320,7 @@ class Pipeline:
             "n_distinct": len(self.contents),
             "n_encoded": self.extracted.n_encoded,
             "n_groups": int(labels.max(initial=-1)) + 1,
+            **({"learned": self.learned} if self.learned else {}),
             "n_nowhere": int((labels[self.nodes[self.nodes >= 0]] < 0).sum()),
             "neighbor_recall": None if np.isnan(self.recall) else self.recall,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),

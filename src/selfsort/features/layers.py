@@ -1,0 +1,60 @@
+"""What more than one layer of an encoder says of pictures, and how much each counts.
+
+The last layer knows best what the encoder was trained to tell apart. Where pictures are of another kind, drawings or
+screens or handwriting, the layer before it may know more of what they look like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from selfsort.features.project import FloatArray, Preparation, prepare, unit_rows
+
+#: How much the earlier layer may count beside the last.
+WEIGHTS = (0.0, 0.5, 1.0)
+#: By how much more modularity another weight than 0 must show: less is what chance gives.
+MARGIN = 0.01
+
+
+class Layers(NamedTuple):
+    """Maps the joint features of two layers to unit vectors, as `Preparation` does those of one; call it.
+
+    Attributes
+    ----------
+    last, earlier : Preparation
+    n_last : int
+        Features of the last layer, which come first.
+    weight : float
+        Of the earlier layer beside the last.
+    """
+
+    last: Preparation
+    earlier: Preparation
+    n_last: int
+    weight: float
+
+    def __call__(self, X: npt.ArrayLike) -> FloatArray:
+        """Return the prepared rows of `X`, float32, shape (n, n_components of both); of the last alone, of weight 0."""
+        X = np.asarray(X)
+        last = self.last(X[:, : self.n_last])
+        if self.weight == 0:
+            return last
+        return unit_rows(np.hstack([last, np.float32(self.weight) * self.earlier(X[:, self.n_last :])]))
+
+
+def prepare_layers(X: npt.ArrayLike, lengths: Sequence[int], weight: float = 0.0) -> Layers:
+    """Learn from the joint features of two layers how to prepare them for the neighbor graph.
+
+    Parameters
+    ----------
+    X : array-like, shape (n, sum of lengths)
+    lengths : sequence of 2 ints
+        Features of the last layer, and of the earlier one.
+    weight : float
+    """
+    X, n_last = np.asarray(X), lengths[0]
+    return Layers(prepare(X[:, :n_last]), prepare(X[:, n_last:]), n_last, weight)
