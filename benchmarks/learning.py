@@ -3,8 +3,8 @@
     SELFSORT_DATA=... python benchmarks/learning.py [layers] [tune] [only=SET]
 
 layers: `organize` with and without `learn`, over seeds, on six labeled sets of pictures.
-tune: the photo library at 160 pixels; the built-in encoder is trained on by SimCLR, and by SCAN from the graph's groups, and
-the graph of its features before and after is scored.
+tune: the photo library at 160 pixels; the built-in encoder is trained on by SimCLR, and by SCAN from the graph's
+groups, and the graph of its features before and after is scored.
 Labels are seen by the scores alone.
 """
 

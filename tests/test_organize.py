@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import adjusted_mutual_info_score
 
 import selfsort
 from conftest import KINDS, RUN_FILES, draw, snapshot
