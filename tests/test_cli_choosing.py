@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import selfsort
+from selfsort import Clusters
 from test_cli import call, error, ok
 
 
@@ -25,6 +26,12 @@ def test_digits(tmp_path):
     facts = json.loads(ok("choose-k", "digits", "--k", "2-16,20", "--json"))
     assert facts["k"] == int(best[0].split()[0])
     assert len(facts["ks"]) == len(facts["stability"]) == len(facts["modularity"]) == 16
+
+
+def test_a_run_that_learned_is_compared_by_both_layers(library, tmp_path):
+    ok("organize", library.root, "-o", tmp_path / "run", "--learn")
+    facts = json.loads(ok("choose-k", tmp_path / "run", "--k", "2-8", "--json"))
+    assert facts["n"] == Clusters.load(tmp_path / "run").ok.sum()
 
 
 def test_a_run_is_compared_by_its_own_features(tmp_path):

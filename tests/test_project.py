@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from selfsort.features.project import N_COMPONENTS, graph_features, principal_axes, unit_rows
+from selfsort.features.layers import prepare_as_run, prepare_layers
+from selfsort.features.project import N_COMPONENTS, graph_features, prepare, principal_axes, unit_rows
+from selfsort.nets.lite0 import LAYERS
 
 
 def pooled(n, d=40, seed=0):
@@ -119,3 +121,19 @@ def test_rows_that_are_all_the_same_get_no_direction():
     features = graph_features(X)
     assert np.isfinite(features).all()
     np.testing.assert_allclose(features, np.tile(features[:1], (25, 1)), atol=1e-5)
+
+
+def test_layers_are_weighed():
+    """Inner products are the mean of both layers' own, weighed by the squares of the weights."""
+    rng = np.random.default_rng(0)
+    X = np.hstack([rng.gamma(1, size=(60, 12)), rng.normal(size=(60, 5))]).astype(np.float16)
+    last, earlier = prepare(X[:, :12])(X[:, :12]), prepare(X[:, 12:])(X[:, 12:])
+    np.testing.assert_array_equal(prepare_layers(X, 0.0, (12, 5))(X), last)
+    joint = prepare_layers(X, 0.5, (12, 5))(X)
+    np.testing.assert_allclose(joint @ joint.T, (last @ last.T + 0.25 * earlier @ earlier.T) / 1.25, atol=1e-5)
+
+
+def test_the_space_of_a_run():
+    X = np.random.default_rng(0).gamma(1, size=(30, sum(LAYERS))).astype(np.float32)
+    np.testing.assert_array_equal(prepare_as_run(X, {})(X), prepare(X)(X))
+    np.testing.assert_array_equal(prepare_as_run(X, {"learned": {"weight": 1.0}})(X), prepare_layers(X, 1.0)(X))

@@ -77,6 +77,7 @@ def _vectors(data: str, split: str | None, pixels: int | None, progress: Progres
     import numpy as np
 
     from selfsort.clusters import Clusters
+    from selfsort.features.layers import prepare_as_run
     from selfsort.features.project import prepare
     from selfsort.learn.samples import read_samples
     from selfsort.methods.base import Encoded
@@ -90,7 +91,7 @@ def _vectors(data: str, split: str | None, pixels: int | None, progress: Progres
             raise DataError(f"{data} holds no features. Give a run of a method that learns some, or the pictures.")
         read = run.embedding[np.asarray(run.items["status"]) == "ok"].astype(np.float32)
         learned = (Path(data) / ARRAYS).is_file()  # else they are as the encoder gives them
-        return f"{shown(Path(data).name)}, features", read if learned else prepare(read)(read)
+        return f"{shown(Path(data).name)}, features", read if learned else prepare_as_run(read, run.run)(read)
     samples = read_samples(data, split, pixels, progress=progress)
     values = samples.values
     if isinstance(samples.X, Encoded):

@@ -6,13 +6,14 @@ screens or handwriting, the layer before it may know more of what they look like
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from selfsort.features.project import FloatArray, Preparation, prepare, unit_rows
+from selfsort.nets.lite0 import LAYERS
 
 #: How much the earlier layer may count beside the last.
 WEIGHTS = (0.0, 0.5, 1.0)
@@ -46,15 +47,27 @@ class Layers(NamedTuple):
         return unit_rows(np.hstack([last, np.float32(self.weight) * self.earlier(X[:, self.n_last :])]))
 
 
-def prepare_layers(X: npt.ArrayLike, lengths: Sequence[int], weight: float = 0.0) -> Layers:
+def prepare_layers(X: npt.ArrayLike, weight: float = 0.0, lengths: Sequence[int] = LAYERS) -> Layers:
     """Learn from the joint features of two layers how to prepare them for the neighbor graph.
 
     Parameters
     ----------
     X : array-like, shape (n, sum of lengths)
+    weight : float
     lengths : sequence of 2 ints
         Features of the last layer, and of the earlier one.
-    weight : float
     """
     X, n_last = np.asarray(X), lengths[0]
     return Layers(prepare(X[:, :n_last]), prepare(X[:, n_last:]), n_last, weight)
+
+
+def prepare_as_run(X: npt.ArrayLike, run: Mapping[str, Any]) -> Preparation | Layers:
+    """Learn from the features of a run without a model what the space was that its graph was made in.
+
+    Parameters
+    ----------
+    X : array-like, shape (n, d)
+    run : mapping
+        What its ``run.json`` says.
+    """
+    return prepare_layers(X, run["learned"]["weight"]) if "learned" in run else prepare(X)

@@ -14,13 +14,11 @@ from selfsort.clusters import Clusters
 from selfsort.errors import DataError, ModelError
 from selfsort.features.encoders import LAYERED
 from selfsort.features.groups import default_n_neighbors
-from selfsort.features.layers import prepare_layers
-from selfsort.features.project import prepare
+from selfsort.features.layers import prepare_as_run
 from selfsort.learn.samples import Samples, encode_samples, known_set, read_samples
 from selfsort.methods.base import Encoded
 from selfsort.methods.graph import vote
 from selfsort.methods.saving import load_model
-from selfsort.nets.lite0 import LAYERS
 from selfsort.runtime import Progress, silent
 
 
@@ -163,14 +161,13 @@ def _by_vote(clusters: Clusters, data: Any, split: str | None, progress: Progres
         raise DataError(f"No picture of {clusters.path} has a group, so nothing can be said of others.")
     embedding = np.asarray(clusters.embedding[rows])
     voters = rows[clusters.labels[rows] >= 0]
-    learned = run.get("learned")
-    samples = _encoded(data, split, LAYERED if learned else run["params"]["encoder"], progress)
+    samples = _encoded(data, split, LAYERED if "learned" in run else run["params"]["encoder"], progress)
     if samples.values.shape[1] != embedding.shape[1]:
         raise ModelError(
             f"The encoder gives {samples.values.shape[1]} features, the run's gave {embedding.shape[1]}. "
             "Make the run again."
         )
     n_voters = min(run["params"]["n_neighbors"] or default_n_neighbors(len(rows)), len(voters))
-    preparation = prepare_layers(embedding, LAYERS, learned["weight"]) if learned else prepare(embedding)
+    preparation = prepare_as_run(embedding, run)
     known = preparation(embedding[clusters.labels[rows] >= 0])
     return _spread(samples, vote(preparation(samples.values), known, clusters.labels[voters], n_voters))

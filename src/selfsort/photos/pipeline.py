@@ -28,7 +28,6 @@ from selfsort.features.layout import layout
 from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import graph_features
 from selfsort.metrics import cluster_usage, is_collapsed
-from selfsort.nets.lite0 import LAYERS
 from selfsort.runtime import Clock, Progress, n_threads
 from selfsort.sources import Source
 
@@ -228,7 +227,7 @@ class Pipeline:
         self, features: npt.NDArray[np.float16], group: Callable[[npt.NDArray[np.float32], str], _Grouped]
     ) -> _Grouped:
         """Group by the last layer alone, and by it and the earlier one; return what has the most modularity."""
-        layers = prepare_layers(features, LAYERS)
+        layers = prepare_layers(features)
         found: dict[float, float] = {}
         best, best_weight = None, WEIGHTS[0]
         for weight in WEIGHTS:
