@@ -25,6 +25,7 @@ RECIPES: dict[str, str] = {
         "dec-fashion-mnist",
         "idec-fashion-mnist",
         "iic-fashion-mnist",
+        "deepcluster-cifar10",
         "simclr-cifar10",
         "scan-cifar10",
         "scan-keras-cifar10",
