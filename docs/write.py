@@ -187,18 +187,18 @@ def learning() -> str:
     newest = {(line["data"], line["learn"]): line for line in _lines("learning")}
     rows = ["| data | AMI | with `--learn` | weights | groups | with | seconds | with |", "|---" * 8 + "|"]
     for (data, learn), line in newest.items():
-        if learn:
+        if learn or (data, True) not in newest:
             continue
         other = newest[data, True]
         weights = ", ".join(f"{weight:g}" for weight in other["weights"])
-        groups = [f"{min(of['n_groups'])}–{max(of['n_groups'])}" for of in (line, other)]
+        groups = ["–".join(map(str, sorted({min(of["n_groups"]), max(of["n_groups"])}))) for of in (line, other)]
         cells = [data, _mean_std(line["ami"]), _mean_std(other["ami"]), weights, *groups]
         rows.append("| " + " | ".join(cells) + f" | {line['seconds']:.1f} | {other['seconds']:.1f} |")
     tuned = {line["encoder"]: line for line in _lines("learning_tuned")}
     if not newest:
         return "No figures yet."
-    machine = next(iter(newest.values()))["machine"]
-    note = f"Five seeds, {machine}, one of them used; the pictures were encoded before."
+    first = next(iter(newest.values()))
+    note = f"{first['seeds']} seeds, {first['machine']}; seconds of the whole command, the pictures encoded before."
     if tuned:
         trained = ", ".join(f"{name} {line['ami']:.3f} ({line['seconds']} s)" for name, line in tuned.items())
         note += "\n\nThe encoder trained on the photo library at 160 pixels, seed 0, AMI of the graph of its features: "

@@ -39,7 +39,7 @@ def test_pairs_of_neighbors_share_the_class_and_not_the_sample():
     y = np.arange(400) % 4
     images = np.clip(prototypes[y] + rng.normal(0, 60, (400, 12, 12)), 0, 255).astype(np.uint8)
     params = FAST | {"views": "digits", "n_epochs": 4}
-    alone, together = (MINE(4, n_neighbors=n, **params).fit(images) for n in (None, 5))
+    alone, together = (MINE(4, n_neighbors=n, **params).fit(images) for n in (None, np.int64(5)))
     assert score_all(y, together.labels_)["nmi"] > max(0.9, score_all(y, alone.labels_)["nmi"])
 
 

@@ -12,7 +12,8 @@ from sklearn.metrics import adjusted_mutual_info_score
 import selfsort
 from conftest import KINDS, RUN_FILES, draw, snapshot
 from selfsort import Clusters, DataError, Settings, organize
-from selfsort.features.layers import MARGIN
+from selfsort.features.layers import margin
+from selfsort.learn.predict import predict
 
 RUN_KEYS = {
     "schema",
@@ -227,20 +228,53 @@ def test_what_is_learned_is_kept_only_where_it_groups_better(library, tmp_path, 
     facts = learned.run["learned"]
     assert list(facts["modularity"]) == ["0.0", "0.5", "1.0"]
     gain = facts["modularity"][str(facts["weight"])] - facts["modularity"]["0.0"]
-    assert gain > MARGIN if facts["weight"] else gain == 0
-    monkeypatch.setattr("selfsort.photos.pipeline.MARGIN", 1.0)
-    kept = organize(library.root, settings=Settings(learn=True, seed=0))
+    assert gain > margin(learned.run["n_distinct"]) if facts["weight"] else gain == 0
+    monkeypatch.setattr("selfsort.photos.pipeline.margin", lambda n: 1.0)
+    kept = organize(library.root, settings=Settings(learn=True))
     assert kept.run["learned"]["weight"] == 0
     for name in ("levels", "neighbors", "map", "confidence"):
         assert np.array_equal(getattr(kept, name), getattr(run, name), equal_nan=True)
-    monkeypatch.setattr("selfsort.photos.pipeline.MARGIN", -1.0)
-    changed = organize(library.root, settings=Settings(learn=True, seed=0))
-    weights = {float(weight): value for weight, value in changed.run["learned"]["modularity"].items()}
-    assert changed.run["learned"]["weight"] == max((0.5, 1.0), key=weights.get)
-    assert not np.array_equal(changed.neighbors, run.neighbors)
 
 
-@pytest.mark.parametrize("settings", [{"learn": True, "encoder": "model.onnx"}, {"learn": 1}])
+def test_the_best_weight_above_the_margin_is_taken(library, run, monkeypatch, tmp_path):
+    monkeypatch.setattr("selfsort.photos.pipeline.margin", lambda n: -1.0)
+    learned = organize(library.root, tmp_path / "run", settings=Settings(learn=True))
+    weights = {float(weight): value for weight, value in learned.run["learned"]["modularity"].items()}
+    assert learned.run["learned"]["weight"] == max((0.5, 1.0), key=weights.get)
+    assert not np.array_equal(learned.neighbors, run.neighbors)
+    groups = predict(tmp_path / "run", library.root).labels
+    assert np.mean(groups == learned.labels) > 0.9  # by votes in the same space
+
+
+def test_a_killed_run_goes_on_between_weights(library, tmp_path):
+    expected = organize(library.root, settings=Settings(learn=True))
+
+    begun, again = [], []
+
+    def stop(stage, done, total):
+        begun.append(stage)
+        if begun.count("groups") == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        organize(library.root, tmp_path / "run", settings=Settings(learn=True), progress=stop)
+    found = organize(
+        library.root, tmp_path / "run", settings=Settings(learn=True), progress=lambda *call: again.append(call[0])
+    )
+    assert again.count("groups") == 2  # of the second weight and the third
+    assert found.run["learned"] == expected.run["learned"]
+    assert np.array_equal(found.levels, expected.levels)
+
+
+def test_few_pictures_ask_for_a_larger_margin():
+    assert margin(5000) == margin(1000) == 0.01
+    assert margin(10) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"learn": True, "encoder": "model.onnx"}, {"learn": 1}, {"encoder": "efficientnet-lite0-layers"}],
+)
 def test_learning_that_cannot_work(settings):
     with pytest.raises(DataError, match="learn"):
         Settings(**settings)
@@ -250,13 +284,14 @@ def test_learning_that_cannot_work(settings):
 
 
 @pytest.mark.filterwarnings("error:invalid value")
+@pytest.mark.parametrize("learn", [False, True])
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
-def test_a_handful_of_pictures(tmp_path, n):
+def test_a_handful_of_pictures(tmp_path, n, learn):
     folder = tmp_path / "pictures"
     folder.mkdir()
     for i in range(n):
         draw(KINDS[i], i).save(folder / f"{i}.png")
-    clusters = organize(folder, tmp_path / "run")
+    clusters = organize(folder, tmp_path / "run", settings=Settings(learn=learn))
     assert_whole(clusters, n)
     assert_whole(Clusters.load(tmp_path / "run"), n)
     assert clusters.run["n_groups"] >= 1

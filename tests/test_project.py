@@ -3,7 +3,6 @@ import pytest
 
 from selfsort.features.layers import prepare_as_run, prepare_layers
 from selfsort.features.project import N_COMPONENTS, graph_features, prepare, principal_axes, unit_rows
-from selfsort.nets.lite0 import LAYERS
 
 
 def pooled(n, d=40, seed=0):
@@ -134,6 +133,7 @@ def test_layers_are_weighed():
 
 
 def test_the_space_of_a_run():
-    X = np.random.default_rng(0).gamma(1, size=(30, sum(LAYERS))).astype(np.float32)
+    X = np.random.default_rng(0).gamma(1, size=(30, 40)).astype(np.float32)
     np.testing.assert_array_equal(prepare_as_run(X, {})(X), prepare(X)(X))
-    np.testing.assert_array_equal(prepare_as_run(X, {"learned": {"weight": 1.0}})(X), prepare_layers(X, 1.0)(X))
+    learned = {"weight": 1.0, "lengths": [30, 10]}
+    np.testing.assert_array_equal(prepare_as_run(X, {"learned": learned})(X), prepare_layers(X, 1.0, (30, 10))(X))

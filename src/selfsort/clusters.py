@@ -112,7 +112,8 @@ class Clusters:
     map : ndarray of float32, shape (n, 2), optional
         Layout for display; NaN where there is none.
     embedding : ndarray of float16, shape (n, d), optional
-        The encoder's features; zeros where the item could not be read.
+        The encoder's features, after `learn` with those of an earlier layer behind them; zeros where the item could not
+        be read.
     thumbnails : list of bytes or None, optional
         Small JPEG per item, squashed to a square.
     probabilities : ndarray of float32, shape (n, k), optional

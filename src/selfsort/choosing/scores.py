@@ -100,12 +100,12 @@ def _learnable(vectors: FloatArray, codes: npt.NDArray[np.int64], rng: np.random
 
 def modularity(graph: sparse.csr_matrix, codes: npt.NDArray[np.int64]) -> float:
     """Return how many more links stay inside clusters, 0 to k - 1, than chance has it, as a share of all (Newman)."""
-    member = sparse.csr_matrix((np.ones(len(codes)), (np.arange(len(codes)), codes)))
-    between = (member.T @ graph @ member).toarray()
-    total = between.sum()
+    links, total = graph.tocoo(), graph.sum()
     if total == 0:
         return 0.0
-    return float(np.trace(between) / total - (between.sum(1) / total) @ (between.sum(0) / total))
+    inside = links.data[codes[links.row] == codes[links.col]].sum()
+    leaving, arriving = (np.bincount(codes, np.asarray(graph.sum(axis)).ravel()) for axis in (1, 0))
+    return float(inside / total - (leaving / total) @ (arriving / total))
 
 
 def _silhouette(vectors: FloatArray, codes: npt.NDArray[np.int64]) -> float:

@@ -177,8 +177,8 @@ def _summary(clusters: Clusters) -> str:
 def _lesson(learned: dict[str, Any]) -> str:
     before, now = learned["modularity"]["0.0"], learned["modularity"][str(learned["weight"])]
     if not learned["weight"]:
-        return "Learned: the encoder's last layer alone suits these pictures best, so the groups are as usual."
+        return "Learned: an earlier layer of the encoder adds too little to these groups, so they are as usual."
     return (
-        f"Learned: an earlier layer of the encoder counts {learned['weight']:g} times what the last does "
+        f"Learned: an earlier layer of the encoder counts too, at {learned['weight']:g} times the length of the last "
         f"(modularity {before:.3f} before, {now:.3f} now)."
     )

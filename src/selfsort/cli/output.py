@@ -89,6 +89,8 @@ def _plain_lines() -> Progress:
         nonlocal last
         now = time.monotonic()
         since, at = first.setdefault(stage, (now, done))
+        if done < at or done == 0:  # a stage that begins again
+            since, at = first[stage] = now, done
         if now - last < _PLAIN_SECONDS or not total:
             return
         last = now

@@ -60,9 +60,9 @@ def load_encoder(name: str = DEFAULT) -> Encoder:
     Parameters
     ----------
     name : str
-        ``"efficientnet-lite0"``, the encoder that ships with selfsort; ``"efficientnet-lite0-layers"``, the same with
-        the features of an earlier layer behind its own (`selfsort.nets.lite0.LAYERS`); the path of an ``.onnx`` file;
-        or a Hugging Face model, by folder or by name.
+        ``"efficientnet-lite0"``, the encoder that ships with selfsort; the path of an ``.onnx`` file; or a Hugging Face
+        model, by folder or by name. For `organize` with ``learn``: ``"efficientnet-lite0-layers"``, the first with the
+        features of an earlier layer behind its own (`selfsort.nets.lite0.LAYERS`).
 
     Raises
     ------

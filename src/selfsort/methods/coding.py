@@ -160,7 +160,10 @@ class PairCoder(Coder):
         """Return what is minimized: called with two views, it holds the scaling and the encoder."""
 
     def _count_neighbors(self, n: int) -> int | None:
-        """Return how many of the nearest others the second view shows one of in the place of each of n samples."""
+        """Return how many of the nearest others the second view shows one of in the place of each of n samples.
+
+        None: of the sample itself, unless the views are neighbors.
+        """
         return None
 
     def _plan(self) -> Plan:

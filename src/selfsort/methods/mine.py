@@ -88,8 +88,8 @@ class MINE(PairCoder):
     n_neighbors : int or None
         Of which one, drawn at random, is what the second view shows: the nearest others by pixels, or by the vectors
         that are clustered. What codes then share is what neighbors share, which is the class where they are mostly of
-        one. None: of images, the second view is of the sample itself, as published; of vectors, of as many as the graph
-        has.
+        one. None: of images, the second view is of the sample itself, as published; of vectors, and with
+        ``views="neighbors"``, of as many as the graph has.
     n_epochs : int
         Passes over the samples, of at least 50 steps each.
     batch_size : int

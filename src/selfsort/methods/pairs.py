@@ -14,7 +14,7 @@ from selfsort.augment import VIEWS
 from selfsort.errors import DataError
 from selfsort.features.groups import default_n_neighbors
 from selfsort.features.neighbors import Neighbors, nearest_neighbors
-from selfsort.features.project import FloatArray, unit_rows
+from selfsort.features.project import unit_rows
 from selfsort.methods.trained import Scaling, need_images
 from selfsort.training.batches import on_device
 from selfsort.training.session import Session
@@ -70,9 +70,8 @@ class Pairs:
         self._augment = None if views == "neighbors" else VIEWS[views](samples.shape[2:])
         if views == "neighbors" and neighbors is None:
             neighbors = default_n_neighbors(len(samples))
-        if isinstance(neighbors, int):
-            rows = unit_rows(samples.reshape(len(samples), -1))
-            neighbors = mine(rows, neighbors, session, "neighbors").indices[:, :neighbors]
+        if neighbors is not None and not isinstance(neighbors, np.ndarray):
+            neighbors = mine(samples, neighbors, session, "neighbors").indices[:, :neighbors]
         self._neighbors: Tensor | None = None
         if neighbors is not None:
             device = session.fabric.device
@@ -122,17 +121,18 @@ def count_neighbors(name: str, wanted: int | None, usual: int, n: int) -> int:
     return wanted or max(1, min(usual, n - 1))
 
 
-def mine(rows: FloatArray, n_neighbors: int, session: Session, name: str = "mined") -> Neighbors:
+def mine(samples: npt.NDArray[Any], n_neighbors: int, session: Session, name: str = "mined") -> Neighbors:
     """Return the nearest others of each sample, as many as are wanted and the graph needs; of a single one, itself.
 
-    They are kept under this name for a fit that goes on.
+    They are kept under this name for a fit that goes on. Samples of any shape are compared by their cosines.
     """
-    n = len(rows)
+    n = len(samples)
     if n == 1:
         return Neighbors(np.zeros((1, 1), np.int32), np.ones((1, 1), np.float32), 1.0)
 
     def compute() -> dict[str, npt.NDArray[Any]]:
         k = min(max(n_neighbors, default_n_neighbors(n)), n - 1)
+        rows = unit_rows(samples.reshape(n, -1))
         return nearest_neighbors(rows, k, seed=session.seed, progress=session.progress)._asdict()
 
     kept = session.keep(name, compute)

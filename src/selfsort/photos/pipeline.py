@@ -19,19 +19,20 @@ from selfsort import __version__
 from selfsort.choosing import modularity
 from selfsort.clusters import SCHEMA_VERSION, Clusters, items_table, save_array
 from selfsort.errors import DataError
-from selfsort.features.encoders import DEFAULT, Encoder
+from selfsort.features.encoders import DEFAULT, LAYERED, Encoder
 from selfsort.features.extract import Extracted
 from selfsort.features.graph import by_size, shared_neighbor_graph
 from selfsort.features.groups import Grouping, default_n_neighbors, describe_groups, find_groups
-from selfsort.features.layers import MARGIN, WEIGHTS, prepare_layers
+from selfsort.features.layers import WEIGHTS, margin, prepare_layers
 from selfsort.features.layout import layout
 from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import graph_features
 from selfsort.metrics import cluster_usage, is_collapsed
+from selfsort.nets.lite0 import LAYERS
 from selfsort.runtime import Clock, Progress, n_threads
 from selfsort.sources import Source
 
-#: Raise when the same features would give other groups: runs are then made anew.
+#: Raise when the same features would give other groups, or other weights are tried: runs are then made anew.
 _STAGES_VERSION = 4
 #: So many neighbors are kept for those who read the run; the graph uses the nearest of them.
 _N_STORED = 20
@@ -89,11 +90,16 @@ class Settings:
             )
         if self.n_neighbors is not None and self.n_neighbors < 1:
             raise DataError(f"n_neighbors must be 1 or more: got {self.n_neighbors}.")
-        if not isinstance(self.learn, bool):
+        if not isinstance(self.learn, (bool, np.bool_)):
             raise DataError(f"learn must be True or False: got {self.learn!r}.")
+        object.__setattr__(self, "learn", bool(self.learn))
+        if self.encoder == LAYERED:
+            raise DataError(
+                f"The encoder {LAYERED} is what learning uses. Leave it out, and pass --learn (learn=True)."
+            )
         if self.learn and self.encoder not in (DEFAULT, "default"):
             raise DataError(
-                f"Only of the built-in encoder more than one layer is known: got learn=True and the encoder "
+                f"Only of the built-in encoder more than one layer is known: got --learn (learn=True) and the encoder "
                 f"{self.encoder}. Leave one of them out."
             )
         if not 0 <= self.seed < 2**32:
@@ -109,10 +115,11 @@ class _Grouped(NamedTuple):
 
 
 def _modularity(grouped: _Grouped) -> float:
-    somewhere = np.flatnonzero(grouped.grouping.labels >= 0)
-    if len(somewhere) == 0:
-        return 0.0
-    return modularity(grouped.graph[somewhere][:, somewhere], grouped.grouping.labels[somewhere])
+    """Return the modularity of the groups; a picture that belongs nowhere is a group of its own."""
+    labels = grouped.grouping.labels.copy()
+    nowhere = np.flatnonzero(labels < 0)
+    labels[nowhere] = labels.max(initial=-1) + 1 + np.arange(len(nowhere))
+    return modularity(grouped.graph, labels)
 
 
 class Pipeline:
@@ -228,18 +235,19 @@ class Pipeline:
     ) -> _Grouped:
         """Group by the last layer alone, and by it and the earlier one; return what has the most modularity."""
         layers = prepare_layers(features)
-        found: dict[float, float] = {}
-        best, best_weight = None, WEIGHTS[0]
-        for weight in WEIGHTS:
+        best, best_weight = group(layers(features), f"-{WEIGHTS[0]}"), WEIGHTS[0]
+        found = {best_weight: _modularity(best)}
+        least = found[best_weight] + margin(len(features))
+        for weight in WEIGHTS[1:]:
             grouped = group(layers._replace(weight=weight)(features), f"-{weight}")
             found[weight] = _modularity(grouped)
-            least = found[WEIGHTS[0]] + MARGIN if best_weight == WEIGHTS[0] else found[best_weight]
-            if best is None or found[weight] > least:
-                best, best_weight = grouped, weight
-        assert best is not None
+            if found[weight] > least:
+                best, best_weight, least = grouped, weight, found[weight]
+            del grouped
         self.learned = {
             "weight": best_weight,
-            "modularity": {str(weight): round(value, 4) for weight, value in found.items()},
+            "modularity": {str(weight): value for weight, value in found.items()},
+            "lengths": list(LAYERS),
         }
         return best
 
