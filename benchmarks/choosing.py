@@ -46,16 +46,22 @@ SCANS: tuple[dict[str, Any], ...] = (
 )
 
 
-def sets() -> Iterator[tuple[str, Any, np.ndarray, np.ndarray]]:
-    """Yield name, input, the vectors that samples are compared by, and labels, empty where a sample is not scored."""
+def libraries() -> Iterator[tuple[str, Path, dict[str, str]]]:
+    """Yield name, archive, and the labels of the pictures that are scored, by path."""
     data = Path(os.environ["SELFSORT_DATA"])
     for name, archive, table, column in (
         ("photo library", "photos/f1_library.tar", "photos/f1_library_labels.csv", "file"),
         ("Caltech-101", "caltech101/caltech101_160.tar", "caltech101/labels.csv", "path"),
     ):
-        encoded, paths = encode_pictures(data / archive)
         with open(data / table, encoding="utf-8") as file:
             rows = {row[column]: row["label"] for row in csv.DictReader(file) if row.get("eval", "1") == "1"}
+        yield name, data / archive, rows
+
+
+def sets() -> Iterator[tuple[str, Any, np.ndarray, np.ndarray]]:
+    """Yield name, input, the vectors that samples are compared by, and labels, empty where a sample is not scored."""
+    for name, archive, rows in libraries():
+        encoded, paths = encode_pictures(archive)
         labels = np.array([rows.get(path, "") for path in paths])
         yield name, Encoded(encoded, paths), prepare(encoded)(encoded), labels
     digits = load_dataset("digits")

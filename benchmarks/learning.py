@@ -10,12 +10,10 @@ Labels are seen by the scores alone.
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ import torch
 from sklearn.metrics import adjusted_mutual_info_score
 from torch import nn
 
+from choosing import libraries
 from record import record
 from selfsort import Settings, load_dataset, organize
 from selfsort.features.project import graph_features
@@ -44,15 +43,9 @@ TRAINED: dict[str, dict[str, Any]] = {
 
 def sets() -> Iterator[tuple[str, Any, np.ndarray]]:
     """Yield name, pictures and labels, empty where a picture is not scored."""
-    data = Path(os.environ["SELFSORT_DATA"])
-    for name, archive, table, column in (
-        ("photo library", "photos/f1_library.tar", "photos/f1_library_labels.csv", "file"),
-        ("Caltech-101", "caltech101/caltech101_160.tar", "caltech101/labels.csv", "path"),
-    ):
-        with open(data / table, encoding="utf-8") as file:
-            rows = {row[column]: row["label"] for row in csv.DictReader(file) if row.get("eval", "1") == "1"}
-        with open_source(data / archive) as source:
-            yield name, data / archive, np.array([rows.get(os.fspath(item.path), "") for item in source.items])
+    for name, archive, rows in libraries():
+        with open_source(archive) as source:
+            yield name, archive, np.array([rows.get(os.fspath(item.path), "") for item in source.items])
     for name, split in (("digits", "all"), ("mnist", "test"), ("fashion-mnist", "test"), ("cifar-10", "test")):
         known = load_dataset(name) if split == "all" else load_dataset(name, split)
         images, labels = known.images[:N_PICTURES], known.labels[:N_PICTURES]

@@ -22,7 +22,7 @@ WEIGHTS = (0.0, 0.5, 1.0)
 def margin(n: int) -> float:
     """Return how much more modularity another weight than 0 must show: 0.01, and of fewer than 1,000 pictures more.
 
-    What chance gives grows as pictures get fewer: among 300 digits the gain has a standard deviation of 0.01 to 0.03.
+    What chance gives grows as pictures get fewer, about as 1 / sqrt(n).
     """
     return 0.01 * max(1.0, (1000 / max(n, 1)) ** 0.5)
 
