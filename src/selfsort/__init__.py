@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from selfsort.methods.saving import load_model
     from selfsort.photos.export import export, undo
     from selfsort.photos.organize import organize
-    from selfsort.photos.pipeline import Settings
+    from selfsort.photos.settings import Settings
 
 _NAMES = {
     "AEKMeans": "selfsort.methods.ae_kmeans",
@@ -40,7 +40,7 @@ _NAMES = {
     "MutualInformation": "selfsort.information.estimate",
     "SCAN": "selfsort.methods.scan",
     "SelfsortError": "selfsort.errors",
-    "Settings": "selfsort.photos.pipeline",
+    "Settings": "selfsort.photos.settings",
     "SimCLR": "selfsort.methods.simclr",
     "TEMI": "selfsort.methods.temi",
     "TURTLE": "selfsort.methods.turtle",

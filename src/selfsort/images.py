@@ -115,10 +115,7 @@ def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_P
     Unreadable
         Whatever is wrong with the bytes; no other exception leaves this function.
     """
-    name = sniff(data)
-    if name is None:
-        raise Unreadable(_why_not_an_image(data))
-    _hush_pillow()
+    name = _format(data)
     claimed = ""
     try:
         image = _opener(name)(io.BytesIO(data))
@@ -143,6 +140,25 @@ def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_P
     if orientation >= 5:
         width, height = height, width
     return Picture(pixels, width, height, name)
+
+
+def _format(data: bytes) -> str:
+    name = sniff(data)
+    if name is None:
+        raise Unreadable(_why_not_an_image(data))
+    _hush_pillow()
+    return name
+
+
+def read_exif(data: bytes) -> Image.Exif:
+    """Return what a camera or a program wrote into a file; empty where there is nothing that can be read."""
+    try:
+        image = _opener(_format(data))(io.BytesIO(data))
+        if image.format == "PNG" and b"eXIf" in data and "exif" not in image.info:
+            image.load()  # it may stand behind the pixels
+        return image.getexif()
+    except Exception:  # the plugins raise nearly every kind for damaged bytes
+        return Image.Exif()
 
 
 def from_array(array: NDArray[Any], preprocessing: Preprocessing) -> Picture:

@@ -20,6 +20,8 @@ _COMMANDS = {
     "demo": ("selfsort.cli.organize", "demo"),
     "info": ("selfsort.cli.runs", "info"),
     "evaluate": ("selfsort.cli.runs", "evaluate"),
+    "correct": ("selfsort.cli.correct", "correct"),
+    "catalog": ("selfsort.cli.correct", "catalog"),
     "export": ("selfsort.cli.runs", "export"),
     "undo": ("selfsort.cli.runs", "undo"),
     "methods": ("selfsort.cli.learn", "methods"),

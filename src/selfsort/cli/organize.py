@@ -16,6 +16,7 @@ from selfsort.errors import DataError
 if TYPE_CHECKING:
     from selfsort.clusters import Clusters
 
+_GROUPS = {"new_groups": "new", "gone_groups": "fewer"}
 SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
 
 
@@ -42,6 +43,12 @@ SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
     "--neighbors", type=int, help="Neighbors of each picture in the graph.  [default: 15, fewer below 225 pictures]"
 )
 @click.option("--learn", is_flag=True, help="Learn from the pictures how much an earlier layer of the encoder counts.")
+@click.option(
+    "--facets/--no-facets",
+    default=True,
+    show_default=True,
+    help="Read when, where and how pictures were taken, and weaken links between photographs, screens, documents ...",
+)
 @click.option("--labels", metavar="CSV|folders", help="Labels to score the groups with; they steer nothing.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the grouping and the map.")
 @json_option
@@ -53,6 +60,7 @@ def organize(
     encoder: str,
     neighbors: int | None,
     learn: bool,
+    facets: bool,
     labels: str | None,
     seed: int,
     as_json: bool,
@@ -64,10 +72,16 @@ def organize(
     read and encoded.
     """
     from selfsort.photos.organize import organize as run
-    from selfsort.photos.pipeline import Settings
+    from selfsort.photos.settings import Settings
 
     settings = Settings(
-        groups=groups, granularity=granularity, encoder=encoder, n_neighbors=neighbors, learn=learn, seed=seed
+        groups=groups,
+        granularity=granularity,
+        encoder=encoder,
+        n_neighbors=neighbors,
+        facets=facets,
+        learn=learn,
+        seed=seed,
     )
     target = output or Path(f"{stem(pictures)}.selfsort")
     with progress_bar() as progress:
@@ -141,6 +155,10 @@ def _result(clusters: Clusters) -> dict[str, Any]:
         "n_groups",
         "n_nowhere",
         "n_encoded",
+        "n_corrections",
+        "changes",
+        "moved",
+        "kinds",
         "learned",
         "seconds",
         "warnings",
@@ -164,6 +182,7 @@ def _summary(clusters: Clusters) -> str:
         parts.append(f"{unread} could not be read")
     lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
     lines += [f"Warning: {warning}" for warning in facts["warnings"]]
+    lines += _news(facts)
     if "learned" in facts:
         lines.append(_lesson(facts["learned"]))
     if "scores" in facts:
@@ -172,6 +191,25 @@ def _summary(clusters: Clusters) -> str:
     if path is not None:
         lines.append(f"Look at the groups: {shown((path / 'report.html').as_uri())}")
     return "\n".join(lines)
+
+
+def _news(facts: dict[str, Any]) -> list[str]:
+    """Say what changed since the run before, and what pictures are of which kind."""
+    lines = []
+    changes, moved = facts.get("changes", {}), facts.get("moved") or {}
+    if moved:
+        known = {"new": "new", "changed": "changed", "moved": "in another place", "gone": "gone"}
+        parts = [f"{changes[name]:,} {word}" for name, word in known.items() if changes.get(name)]
+        parts.append(f"{moved['moved']:,} in another group")
+        parts += [f"{moved[name]} {word} groups" for name, word in _GROUPS.items() if moved[name]]
+        lines.append(f"Since the last run: {', '.join(parts)}.")
+    if facts.get("n_corrections"):
+        lines.append(f"{facts['n_corrections']:,} corrections taken into account.")
+    kinds = {name: n for name, n in facts.get("kinds", {}).items() if n}
+    if len(kinds) > 1:
+        named = sorted(kinds.items(), key=lambda pair: -pair[1])
+        lines.append("By kind: " + ", ".join(f"{n:,} {name}" for name, n in named) + ".")
+    return lines
 
 
 def _lesson(learned: dict[str, Any]) -> str:

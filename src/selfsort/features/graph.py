@@ -312,3 +312,34 @@ def support(graph: sparse.csr_matrix, labels: npt.NDArray[np.integer]) -> npt.ND
     inside = np.asarray(within(graph, labels.astype(np.int64)).sum(1)).ravel()
     inside[labels < 0] = 0  # those that belong nowhere are no group
     return np.divide(inside, total, out=np.zeros_like(total), where=total > 0).astype(np.float32)
+
+
+def spread(
+    graph: sparse.csr_matrix, own: npt.NDArray[np.float32], share: float, n_steps: int = 40
+) -> npt.NDArray[np.float32]:
+    """Let each image take over, step by step, a share of what its neighbors hold, the rest being its own.
+
+    Parameters
+    ----------
+    graph : csr_matrix, shape (n, n)
+    own : ndarray of float32, shape (n, k)
+        What each image holds by itself.
+    share : float
+        In [0, 1).
+    n_steps : int
+        What is left of the first step after them is `share` to their power.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, k)
+
+    References
+    ----------
+    Zhou et al., "Learning with local and global consistency", NIPS 2003.
+    """
+    scale = 1 / np.sqrt(np.maximum(np.asarray(graph.sum(1)).ravel(), 1e-12))
+    links = sparse.csr_matrix(sparse.diags(scale) @ graph @ sparse.diags(scale), dtype=np.float32)
+    held = own
+    for _ in range(n_steps):
+        held = share * (links @ held) + (1 - share) * own
+    return held

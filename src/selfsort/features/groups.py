@@ -42,7 +42,7 @@ class Grouping:
 
     Attributes
     ----------
-    levels : ndarray of int64, shape (n, 4)
+    levels : ndarray of int64, shape (n, n_levels)
         Group of each image, coarsest level first, numbered from the largest; -1 for images that belong nowhere.
     default : int
         The level whose number of groups was found (or asked for).
@@ -101,9 +101,10 @@ def find_groups(
     n_groups: int | None = None,
     granularity: float = 1.0,
     outliers: bool | None = None,
+    kinds: IntArray | None = None,
     seed: int = 0,
 ) -> Grouping:
-    """Group images at four nested levels: a quarter of the groups, half of them, the groups found, and finer.
+    """Group images at nested levels: a quarter of the groups, half of them, the groups found, and finer.
 
     Parameters
     ----------
@@ -118,6 +119,9 @@ def find_groups(
     outliers : bool, optional
         Whether images may belong nowhere (-1): those for which no group at the default level holds `MIN_SUPPORT` of
         their links. By default only where the number of groups is found.
+    kinds : ndarray of int64, shape (n,), optional
+        Numbers of the kinds that images are of, from 0: the one coarser level puts the groups together that are mostly
+        of one kind, if there are at least two of them.
     seed : int
 
     Returns
@@ -130,12 +134,42 @@ def find_groups(
     nowhere = np.zeros(len(default), bool)
     if outliers or (outliers is None and n_groups is None):
         default, nowhere = _settle(graph, default)
-    half = merge_down(graph, by_size(default), -(-n_default // 2))
-    coarser = [merge_down(graph, half, -(-n_default // 4)), half]
-    finer = refine(graph, default, 2 * RESOLUTION * granularity, seed)
-    levels = np.column_stack([*coarser, default, finer])
+    default[nowhere] = -1
+    return nest(graph, default, granularity=granularity, kinds=kinds, seed=seed)
+
+
+def nest(
+    graph: sparse.csr_matrix,
+    default: IntArray,
+    *,
+    granularity: float = 1.0,
+    kinds: IntArray | None = None,
+    seed: int = 0,
+) -> Grouping:
+    """Put coarser levels and a finer one around groups; see `find_groups` for the parameters.
+
+    Parameters
+    ----------
+    default : ndarray of int64, shape (n,)
+        -1 for images that belong nowhere.
+    """
+    nowhere, groups = default < 0, by_size(default)
+    n_groups = int(groups.max(initial=-1)) + 1
+    coarser: list[IntArray] = []
+    if kinds is not None and n_groups:
+        votes = sparse.coo_matrix((~nowhere * 1, (np.maximum(groups, 0), kinds)), shape=(n_groups, kinds.max() + 1))
+        main = np.asarray(votes.todense()).argmax(1)
+        coarser = [main[np.maximum(groups, 0)]] if len(np.unique(main)) > 1 else []
+    if not coarser:
+        inner = graph[~nowhere][:, ~nowhere] if nowhere.any() else graph
+        coarser = [np.full(len(groups), -1, np.int64) for _ in range(2)]
+        half = merge_down(inner, groups[~nowhere], -(-n_groups // 2))
+        coarser[1][~nowhere] = half
+        coarser[0][~nowhere] = merge_down(inner, half, -(-n_groups // 4))
+    finer = refine(graph, np.where(nowhere, n_groups, groups), 2 * RESOLUTION * granularity, seed)
+    levels = np.column_stack([*coarser, groups, finer])
     levels[nowhere] = -1
-    return Grouping(np.column_stack([by_size(level) for level in levels.T]), 2)
+    return Grouping(np.column_stack([by_size(level) for level in levels.T]), levels.shape[1] - 2)
 
 
 def _settle(graph: sparse.csr_matrix, labels: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:

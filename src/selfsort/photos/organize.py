@@ -1,20 +1,26 @@
 """The main job: pictures in, run folder out, as a chain of stages that each continue where a killed run stopped.
 
-find → embed → neighbors → groups → map → report. What `embed` makes is kept in the user's cache; the arrays of the
-later stages are kept beside the run until it is whole, and then the run folder appears at once.
+find → embed → look → neighbors → groups → map → report. What `embed` makes is kept in the user's cache; what `look`
+reads, in the catalog beside the run, where corrections are too; the arrays of the later stages, in a folder beside the
+run until it is whole. Then the run folder appears at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from selfsort.clusters import Clusters
+from selfsort.errors import DataError
 from selfsort.evaluation import check_labels
 from selfsort.features.cache import Cache
 from selfsort.features.encoders import LAYERED, load_encoder
-from selfsort.features.extract import extract
-from selfsort.photos.pipeline import Pipeline, Settings
+from selfsort.features.extract import Extracted, extract
+from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.library import open_library
+from selfsort.photos.pipeline import Pipeline
+from selfsort.photos.settings import Settings
 from selfsort.publish import check_target, digest_of_labels, publish, score, unchanged, workplace
 from selfsort.runtime import Clock, Progress, silent
 from selfsort.sources import open_source
@@ -73,18 +79,35 @@ def organize(
         check_labels(labels)
     clock = Clock()
     progress("find", 0, None)
-    with open_source(data) as source, Cache() as cache:
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_source(data))
         clock("find")
         encoder = load_encoder(LAYERED if settings.learn else settings.encoder)
-        extracted = extract(source, encoder, cache, progress=progress)
+        with Cache() as cache:
+            extracted = extract(source, encoder, cache, progress=progress)
         clock("embed")
-        pipeline = Pipeline(source, extracted, encoder, settings, salt=digest_of_labels(labels))
-    with workplace(target) as work:
+        _check_groups(settings, extracted)
+        work = stack.enter_context(workplace(target))
+        catalog = stack.enter_context(Catalog(catalog_path(target) if target is not None else Path(":memory:")))
+        library = open_library(catalog, source, extracted, look=settings.facets, progress=progress)
+        clock("look")
+        pipeline = Pipeline(source, extracted, encoder, settings, library, salt=digest_of_labels(labels))
         if target is not None and (same := unchanged(target, pipeline.fingerprint)) is not None:
             return same
         clusters = pipeline.run(work, clock, progress)
+        if pipeline.taught is not None:
+            clusters.run["moved"] = library.keep(pipeline.fingerprint, pipeline.contents, pipeline.taught)
         figure = score(clusters, labels) if labels is not None else None
         if target is not None and work is not None:
             progress("report", 0, None)
             publish(clusters, figure, work, target, clock)
     return clusters
+
+
+def _check_groups(settings: Settings, extracted: Extracted) -> None:
+    n = sum(entry.status == "ok" for entry in extracted.entries.values())
+    if settings.groups is not None and settings.groups > n:
+        raise DataError(
+            f"{settings.groups} groups need at least as many different pictures: {n} could be read. "
+            f"Ask for {max(1, n)} groups or fewer."
+        )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
@@ -18,92 +17,27 @@ from scipy import sparse
 from selfsort import __version__
 from selfsort.choosing import modularity
 from selfsort.clusters import SCHEMA_VERSION, Clusters, items_table, save_array
-from selfsort.errors import DataError
 from selfsort.features.encoders import DEFAULT, LAYERED, Encoder
 from selfsort.features.extract import Extracted
 from selfsort.features.graph import by_size, shared_neighbor_graph
-from selfsort.features.groups import Grouping, default_n_neighbors, describe_groups, find_groups
+from selfsort.features.groups import Grouping, default_n_neighbors, describe_groups, find_groups, nest
 from selfsort.features.layers import WEIGHTS, margin, prepare_layers
 from selfsort.features.layout import layout
 from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import graph_features
 from selfsort.metrics import cluster_usage, is_collapsed
 from selfsort.nets.lite0 import LAYERS
+from selfsort.photos import kind
+from selfsort.photos.library import Library, Taught
+from selfsort.photos.settings import Settings
 from selfsort.runtime import Clock, Progress, n_threads
 from selfsort.sources import Source
 
 #: Raise when the same features would give other groups, or other weights are tried: runs are then made anew.
-_STAGES_VERSION = 4
+_STAGES_VERSION = 5
 #: So many neighbors are kept for those who read the run; the graph uses the nearest of them.
 _N_STORED = 20
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "pillow", "scikit-network")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What steers `organize`; every field ends up in ``run.json``.
-
-    Attributes
-    ----------
-    groups : int, optional
-        How many groups the default level has; found if not given.
-    granularity : float
-        Above 1: more and smaller groups; below 1: fewer and larger ones.
-    encoder : str
-        See `selfsort.features.encoders.load_encoder`.
-    n_neighbors : int, optional
-        15, and fewer below 225 pictures.
-    learn : bool
-        Whether it is found out how much an earlier layer of the built-in encoder should count beside its last, by the
-        modularity of the groups that come of it.
-    seed : int
-    """
-
-    groups: int | None = None
-    granularity: float = 1.0
-    encoder: str = DEFAULT
-    n_neighbors: int | None = None
-    learn: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("groups", "n_neighbors", "seed"):
-            value = getattr(self, name)
-            if value is None and name != "seed":
-                continue
-            try:  # numpy's integers become Python's, which JSON knows
-                object.__setattr__(self, name, operator.index(value))
-            except TypeError as error:
-                raise DataError(f"{name} must be a whole number: got {value!r}.") from error
-        try:
-            object.__setattr__(self, "granularity", float(self.granularity))
-        except (TypeError, ValueError) as error:
-            raise DataError(f"The granularity must be a number: got {self.granularity!r}.") from error
-        if self.groups is not None and self.groups < 1:
-            raise DataError(
-                f"The number of groups must be 1 or more: got {self.groups}. Leave it out to have it found."
-            )
-        if not 0.05 <= self.granularity <= 20:
-            raise DataError(
-                f"The granularity must be from 0.05 (few, large groups) to 20 (many, small ones): "
-                f"got {self.granularity}."
-            )
-        if self.n_neighbors is not None and self.n_neighbors < 1:
-            raise DataError(f"n_neighbors must be 1 or more: got {self.n_neighbors}.")
-        if not isinstance(self.learn, (bool, np.bool_)):
-            raise DataError(f"learn must be True or False: got {self.learn!r}.")
-        object.__setattr__(self, "learn", bool(self.learn))
-        if self.encoder == LAYERED:
-            raise DataError(
-                f"The encoder {LAYERED} is what learning uses. Leave it out, and pass --learn (learn=True)."
-            )
-        if self.learn and self.encoder not in (DEFAULT, "default"):
-            raise DataError(
-                f"Only of the built-in encoder more than one layer is known: got --learn (learn=True) and the encoder "
-                f"{self.encoder}. Leave one of them out."
-            )
-        if not 0 <= self.seed < 2**32:
-            raise DataError(f"The seed must be from 0 to 4294967295: got {self.seed}.")
 
 
 class _Grouped(NamedTuple):
@@ -112,6 +46,12 @@ class _Grouped(NamedTuple):
     recall: float
     graph: sparse.csr_matrix
     grouping: Grouping
+    options: dict[str, Any]
+
+
+def _same(labels: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> bool:
+    """Tell whether two divisions into groups are the same, however the groups are numbered."""
+    return bool(np.array_equal(by_size(labels), by_size(others)))
 
 
 def _modularity(grouped: _Grouped) -> float:
@@ -131,15 +71,25 @@ class Pipeline:
     ----------
     source, extracted, encoder, settings
         What was found, what was read, by which encoder, and what steers the rest.
+    library : Library
+        What is known of the pictures beside their content, and what people said of them.
     salt : str
         Anything else the result depends on.
     """
 
     def __init__(
-        self, source: Source, extracted: Extracted, encoder: Encoder, settings: Settings, salt: str = ""
+        self,
+        source: Source,
+        extracted: Extracted,
+        encoder: Encoder,
+        settings: Settings,
+        library: Library,
+        salt: str = "",
     ) -> None:
         self.source, self.extracted, self.encoder, self.settings = source, extracted, encoder, settings
-        self._salt = salt
+        self.library, self._salt = library, salt + library.digest
+        self.kinds: npt.NDArray[np.int64] | None = None
+        self.taught: Taught | None = None
         self.recall = 1.0
         self.learned: dict[str, Any] | None = None
         self.status = [extracted.status(i) for i in range(len(source.items))]
@@ -156,11 +106,6 @@ class Pipeline:
                 self.nodes[row] = node_of[content]
         self.contents = list(first_rows)
         self.first_rows = np.array(list(first_rows.values()), np.int64)
-        if settings.groups is not None and settings.groups > len(self.contents):
-            raise DataError(
-                f"{settings.groups} groups need at least as many different pictures: {len(self.contents)} could be "
-                f"read. Ask for {max(1, len(self.contents))} groups or fewer."
-            )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -215,16 +160,27 @@ class Pipeline:
             )
             known = float(kept("recall" + name, lambda: np.array(recall[0])))
             graph = shared_neighbor_graph(neighbors[:, :k])
+            kinds = None
+            if probable is not None:
+                graph, kinds = kind.settle(graph, probable)
+            options: dict[str, Any] = {"granularity": s.granularity, "kinds": kinds, "seed": s.seed}
 
             def find() -> npt.NDArray[np.int64]:
-                return find_groups(graph, vectors, n_groups=s.groups, granularity=s.granularity, seed=s.seed).levels
+                return find_groups(graph, vectors, n_groups=s.groups, **options).levels
 
             levels = stage("groups", name, find)
-            grouping = Grouping(np.column_stack([by_size(level, copies) for level in levels.T]), 2)
-            return _Grouped(vectors, neighbors, known, graph, grouping)
+            return _Grouped(vectors, neighbors, known, graph, Grouping(levels, levels.shape[1] - 2), options)
 
+        default = self.encoder.name in (DEFAULT, LAYERED)
+        probable = self.library.kinds(self.contents, features) if default else None
         found = self._learn(features, group) if s.learn else group(graph_features(features))
-        vectors, neighbors, self.recall, graph, grouping = found
+        vectors, neighbors, self.recall, graph, grouping, options = found
+        self.kinds = options["kinds"]
+        self.taught = self.library.teach(graph, grouping.labels, self.contents)
+        labels, _ = self.taught.labels()
+        if not _same(labels, grouping.labels):
+            grouping = nest(graph, labels, **options)
+        grouping = Grouping(np.column_stack([by_size(level, copies) for level in grouping.levels.T]), grouping.default)
         start = vectors[:, :2] if vectors.shape[1] > 1 else np.repeat(vectors, 2, axis=1)
         position = stage("map", "", lambda: layout(graph, start, seed=s.seed, progress=progress))
         groups, confidence = describe_groups(grouping, graph, vectors)
@@ -281,6 +237,7 @@ class Pipeline:
             return full
 
         sizes = [np.bincount(level[nodes][level[nodes] >= 0]) for level in grouping.levels.T]
+        self._name(groups, grouping)
         for group in groups:
             group["size"] = int(sizes[group["level"]][group["group"]])
             group["prototypes"] = self.first_rows[group["prototypes"]].tolist()
@@ -299,6 +256,17 @@ class Pipeline:
             thumbnails=[thumbnails[node] if node >= 0 else None for node in self.nodes],
         )
 
+    def _name(self, groups: list[dict[str, Any]], grouping: Grouping) -> None:
+        """Give groups their keys and the names that people gave them, and kinds their own; while rows are nodes."""
+        for group in groups:
+            members = np.flatnonzero(grouping.levels[:, group["level"]] == group["group"])
+            if group["level"] == grouping.default and self.taught is not None:
+                group["key"] = int(self.taught.keys[members[0]])
+                if group["key"] in self.taught.state.names:
+                    group["name"] = self.taught.state.names[group["key"]]
+            elif self.kinds is not None and grouping.default == 1 and group["level"] == 0:
+                group["name"] = kind.kinds()[int(np.bincount(self.kinds[members]).argmax())]
+
     def _warn_of_collapse(self, sizes: npt.NDArray[np.int64]) -> None:
         if sizes.sum() < 20:
             return
@@ -309,6 +277,11 @@ class Pipeline:
                 "really be alike; for a finer view raise the granularity (--granularity 3) or give a number of groups "
                 "(--groups)."
             )
+
+    def _n_of_kinds(self) -> dict[str, int]:
+        assert self.kinds is not None
+        numbers = np.bincount(self.kinds[self.nodes[self.nodes >= 0]], minlength=len(kind.kinds())).tolist()
+        return dict(zip(kind.kinds(), numbers, strict=True))
 
     def _facts(self, grouping: Grouping, clock: Clock) -> dict[str, Any]:
         labels = grouping.labels
@@ -328,6 +301,9 @@ class Pipeline:
             "n_encoded": self.extracted.n_encoded,
             "n_groups": int(labels.max(initial=-1)) + 1,
             **({"learned": self.learned} if self.learned else {}),
+            **({"kinds": self._n_of_kinds()} if self.kinds is not None else {}),
+            "n_corrections": sum(not entry.undone for entry in self.library.entries),
+            "changes": self.library.changes.counts(),
             "n_nowhere": int((labels[self.nodes[self.nodes >= 0]] < 0).sum()),
             "neighbor_recall": None if np.isnan(self.recall) else self.recall,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),

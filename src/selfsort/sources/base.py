@@ -14,6 +14,8 @@ from selfsort.errors import DataError
 from selfsort.images import Unreadable
 
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
+#: How our own files are called that lie beside runs.
+_OWN = (".catalog", ".catalog-wal", ".catalog-shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,8 @@ def path_bytes(item: Item) -> bytes:
 
 
 def is_clutter(name: str) -> bool:
-    """Tell whether a file or folder is hidden, or one that a system leaves behind."""
-    return name.startswith(".") or name.lower() in _CLUTTER
+    """Tell whether a file or folder is hidden, or one that a system or selfsort leaves behind."""
+    return name.startswith(".") or name.endswith(_OWN) or name.lower() in _CLUTTER
 
 
 def reason(error: OSError) -> str:

@@ -1,0 +1,149 @@
+"""``selfsort correct`` and ``selfsort catalog``: what people say of the groups, and the file that keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from selfsort.cli.output import emit, json_option, shown
+from selfsort.errors import DataError
+
+_RUN = click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+#: What follows each action: so many groups (None: all the words are groups), then a name, or pictures.
+_ACTIONS: Mapping[str, tuple[int | None, str]] = {
+    "rename": (1, "name"),
+    "merge": (None, ""),
+    "move": (1, "paths"),
+    "split": (0, "paths"),
+    "lock": (0, "paths"),
+    "unlock": (0, "paths"),
+    "hide": (0, "paths"),
+    "show": (0, "paths"),
+    "not-this": (0, "paths"),
+    "must-link": (0, "paths"),
+    "cannot-link": (0, "paths"),
+    "not-the-same": (0, "paths"),
+}
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@_RUN
+@click.argument("action", type=click.Choice([*_ACTIONS, "undo", "redo", "log"]), metavar="ACTION")
+@click.argument("words", nargs=-1, metavar="[WORDS]...")
+@json_option
+def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> None:
+    r"""Say what is wrong with the groups of RUN. The next `selfsort organize` goes by it, and places other pictures too.
+
+    \b
+    rename GROUP NAME          merge GROUP GROUP...
+    move GROUP PATH...         split PATH...          (into a new group)
+    lock PATH...               unlock PATH...         (it stays where it is)
+    hide PATH...               show PATH...
+    not-this PATH...           (it does not belong to its group)
+    must-link PATH PATH...     cannot-link PATH PATH...
+    not-the-same PATH PATH     undo [N]   redo [N]   log
+
+    Groups are numbers of the run's own level, pictures are paths as the run has them. Nothing is ever lost: corrections
+    lie in the catalog beside the run and are only added to; undo and redo reach back to any of them.
+    """
+    from selfsort.photos.corrected import Corrected
+
+    with Corrected(run) as corrected:
+        if action == "log":
+            entries = corrected.log.entries()
+            facts = [{"number": e.number, "at": e.at, "undone": e.undone, **e.body} for e in entries]
+            lines = [f"{e.number:>5}  {e.at}  {'(undone) ' if e.undone else ''}{_said(e.body)}" for e in entries]
+            emit({"corrections": facts}, "\n".join(lines) or "There are no corrections.", as_json=as_json)
+            return
+        if action in ("undo", "redo"):
+            number = _number(words[0]) if words else None
+            entry = corrected.log.undo(number) if action == "undo" else corrected.log.redo(number)
+            emit(
+                {action: entry.number, **entry.body}, f"{action}: {entry.number}, {_said(entry.body)}", as_json=as_json
+            )
+            return
+        numbers = corrected.correct(action, **_parsed(action, words))
+        groups, keys = corrected.labels()
+        n_now = len(keys)
+        facts_now = {"numbers": numbers, "n_groups": n_now, "n_nowhere": int((groups[corrected.clusters.ok] < 0).sum())}
+        said = ", ".join(map(str, numbers))
+        emit(
+            facts_now,
+            f"Correction {said} is kept; there are {n_now} groups now. Take it back with: selfsort correct "
+            f"{shown(str(run))} undo\nGroup anew with what it teaches: give the same selfsort organize again.",
+            as_json=as_json,
+        )
+
+
+@click.command()
+@_RUN
+@click.option("--backup", type=click.Path(path_type=Path), metavar="FILE", help="Copy the catalog to a new file.")
+@json_option
+def catalog(run: Path, backup: Path | None, as_json: bool) -> None:
+    """Check the catalog beside RUN: is it sound, what is in it; and make a backup of it.
+
+    It holds what cannot be made again: corrections. To restore a backup, put it where the catalog was.
+    """
+    from selfsort.photos.catalog import Catalog, catalog_path
+    from selfsort.photos.corrections import Log
+
+    path = catalog_path(run.resolve())
+    with Catalog(path, make=False) as opened:
+        problems = opened.check()
+        entries = Log(opened).entries()
+        facts = {
+            "catalog": str(path),
+            "problems": problems,
+            "n_pictures": len(opened.numbers()),
+            "n_corrections": sum(not entry.undone for entry in entries),
+            "n_undone": sum(entry.undone for entry in entries),
+        }
+        if problems:
+            raise DataError(
+                f"The catalog {path} is damaged: {problems[0]}. Put a backup in its place, or move it away to begin "
+                "anew."
+            )
+        if backup is not None:
+            opened.backup(backup)
+            facts["backup"] = str(backup)
+    lines = [
+        f"{shown(str(path))} is sound: {facts['n_pictures']:,} pictures, {facts['n_corrections']:,} corrections"
+        + (f" and {facts['n_undone']:,} undone." if facts["n_undone"] else ".")
+    ]
+    if backup is not None:
+        lines.append(f"Copied to {shown(str(backup))}.")
+    emit(facts, "\n".join(lines), as_json=as_json)
+
+
+def _parsed(action: str, words: tuple[str, ...]) -> dict[str, Any]:
+    n_groups, rest = _ACTIONS[action]
+    if n_groups is None:
+        n_groups = len(words)
+    groups, others = words[:n_groups], words[n_groups:]
+    if len(groups) < n_groups or not words or (rest == "paths" and not others):
+        raise DataError(f"{action} needs more: see selfsort correct --help.")
+    parsed: dict[str, Any] = {"groups": [_number(word) for word in groups]}
+    if rest == "name":
+        parsed["name"] = " ".join(others)
+    elif rest:
+        parsed["paths"] = others
+    return parsed
+
+
+def _number(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError as error:
+        raise DataError(f"{word!r} is not a number. Groups and corrections are given by their numbers.") from error
+
+
+def _said(body: Mapping[str, Any]) -> str:
+    parts = [str(body["do"])]
+    if "pictures" in body:
+        parts.append(f"{len(body['pictures']):,} pictures")
+    if "name" in body:
+        parts.append(f"to {shown(body['name'])!r}" if body["name"] else "no name")
+    return " ".join(parts)

@@ -1,0 +1,144 @@
+"""A run and its catalog together: groups as they are after corrections, and corrections by the run's own numbers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from selfsort.clusters import Clusters
+from selfsort.errors import DataError
+from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.corrections import NOWHERE, Log, State, apply
+
+
+class Corrected:
+    """A run with what people said of it since; a context manager.
+
+    Parameters
+    ----------
+    run : path
+        A run folder of `selfsort.organize`, whose catalog lies beside it.
+
+    Attributes
+    ----------
+    clusters : Clusters
+    log : Log
+        For adding corrections, and undoing them.
+
+    Raises
+    ------
+    DataError
+        If there is no run, or no catalog that knows it.
+    """
+
+    def __init__(self, run: str | Path) -> None:
+        self.clusters = Clusters.load(run)
+        self._catalog = Catalog(catalog_path(Path(run).resolve()), make=False)
+        self.log = Log(self._catalog)
+        self._ids: list[str] = self.clusters.items.column("id").to_pylist()
+        grouping = self._catalog.grouping(str(self.clusters.run.get("fingerprint")))
+        self._taught = {content: key for content, (_, key) in grouping.items()}
+        if not self._taught:
+            self._catalog.close()
+            raise DataError(
+                f"The catalog {self._catalog.path} does not know the groups of {run}: it keeps those of the last runs. "
+                "Make the run again with selfsort organize."
+            )
+
+    def __enter__(self) -> Corrected:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._catalog.close()
+
+    def state(self) -> State:
+        """Return the groups as they are now."""
+        return apply(self._taught, self.log.entries())
+
+    def group(self, number: int) -> int:
+        """Return the key of a group by its number at the run's default level; by the key if it is a person's own."""
+        level = self.clusters.run["level"]
+        keys = {group["group"]: int(group["key"]) for group in self.clusters.groups if group["level"] == level}
+        if number in keys:
+            return self.state().resolve(keys[number])
+        if number < NOWHERE and number in self.state().groups.values():
+            return number
+        raise DataError(f"The run has groups 0 to {len(keys) - 1}: got {number}.")
+
+    def pictures(self, paths: Iterable[str]) -> list[str]:
+        """Return the contents of pictures by their paths in the run.
+
+        Raises
+        ------
+        DataError
+            If there is no such picture, or it could not be read.
+        """
+        rows = {os.fsdecode(path): row for row, path in enumerate(self.clusters.items.column("path_bytes").to_pylist())}
+        contents = []
+        for path in paths:
+            row = rows.get(path)
+            if row is None:
+                raise DataError(
+                    f"The run has no picture {path!r}. Paths are as `selfsort export --mode csv` gives them."
+                )
+            if self._ids[row] not in self._taught:
+                raise DataError(f"{path!r} could not be read, so it is in no group.")
+            contents.append(self._ids[row])
+        return contents
+
+    def correct(
+        self, do: str, *, groups: Sequence[int] = (), paths: Sequence[str] = (), name: str | None = None
+    ) -> list[int]:
+        """Add a correction that names groups by their numbers and pictures by their paths.
+
+        Parameters
+        ----------
+        do : str
+            See `selfsort.photos.corrections.Log.add`. Of ``merge`` the first group stays; ``lock`` and ``not-this``
+            take no group: it is the one that each picture is in.
+        groups : sequence of int
+            See `group`.
+        paths : sequence of str
+            See `pictures`.
+        name : str, optional
+            For ``rename``; an empty one takes the name away.
+
+        Returns
+        -------
+        list of int
+            Numbers of the entries.
+        """
+        keys, pictures = [self.group(number) for number in groups], self.pictures(paths)
+        if do == "merge":
+            if len(set(keys)) < 2:
+                raise DataError("merge needs two different groups or more.")
+            return [self.log.add(do, groups=keys[1:], into=keys[0])]
+        if do in ("lock", "not-this"):
+            now = self.state().groups
+            nowhere = [path for path, content in zip(paths, pictures, strict=True) if now[content] == NOWHERE]
+            if nowhere:
+                raise DataError(f"{do} needs pictures that are in a group: {nowhere[0]!r} belongs nowhere.")
+            by_group: dict[int, list[str]] = {}
+            for content in pictures:
+                by_group.setdefault(now[content], []).append(content)
+            return [self.log.add(do, pictures=contents, group=key) for key, contents in by_group.items()]
+        body: dict[str, object] = {"pictures": pictures} if pictures else {}
+        if keys:
+            body["group"] = keys[0]
+        if name is not None:
+            body["name"] = name
+        return [self.log.add(do, **body)]
+
+    def labels(self) -> tuple[np.ndarray, Sequence[int]]:
+        """Return the group of every row, -1 for none, the largest group first, and the key of each group."""
+        from selfsort.features.graph import by_size
+
+        groups = self.state().groups
+        keys = np.array([groups.get(content, NOWHERE) for content in self._ids], np.int64)
+        known = np.unique(keys[keys != NOWHERE])
+        labels = by_size(np.where(keys == NOWHERE, NOWHERE, np.searchsorted(known, keys)))
+        order = [int(keys[np.flatnonzero(labels == group)[0]]) for group in range(len(known))]
+        return labels, order

@@ -1,0 +1,325 @@
+"""What people say of the groups, as a log that is only added to, and what the groups are when it is taken into account.
+
+Every entry names pictures by the hash of their content and groups by keys, which a new run hands on to the groups that
+have most of the same pictures (`selfsort.photos.teaching.hand_on`). So the whole log can be applied to any later run,
+and what an entry did can be undone at any time, also in the middle: the state is always made anew, from a run's groups
+and the entries that are not undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from selfsort.errors import DataError
+from selfsort.photos.catalog import Catalog
+
+#: The key of no group.
+NOWHERE = -1
+_MAX_NAME = 200
+#: What an entry must hold beside what is done.
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "rename": ("group", "name"),
+    "move": ("pictures", "group"),
+    "split": ("pictures",),
+    "merge": ("groups", "into"),
+    "lock": ("pictures", "group"),
+    "unlock": ("pictures",),
+    "hide": ("pictures",),
+    "show": ("pictures",),
+    "not-this": ("pictures", "group"),
+    "must-link": ("pictures",),
+    "cannot-link": ("pictures",),
+    "not-the-same": ("pictures",),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One correction of the log.
+
+    Attributes
+    ----------
+    number : int
+        Its place in the log.
+    at : str
+        When it was made, ISO 8601 in UTC.
+    do : str
+        See `Log.add`.
+    body : mapping
+        All of it.
+    undone : bool
+    """
+
+    number: int
+    at: str
+    do: str
+    body: Mapping[str, Any]
+    undone: bool = False
+
+
+@dataclass
+class State:
+    """Groups as they are after corrections.
+
+    Attributes
+    ----------
+    groups : dict of str to int
+        Content -> key of its group, `NOWHERE` for none.
+    names : dict of int to str
+        Of the groups that a person named.
+    placed : dict of str to int
+        The pictures that a person put into their group, or locked there.
+    locked, hidden : set of str
+    rejected : dict of str to set of int
+        The groups that a picture does not belong to.
+    together, apart : list of tuple of str
+        Pictures that belong together, and pairs that do not.
+    different : set of frozenset of str
+        Pairs that are not the same picture, however alike.
+    merged : dict of int to int
+        Key of a group -> key of the one that it is a part of.
+    """
+
+    groups: dict[str, int]
+    names: dict[int, str] = field(default_factory=dict)
+    placed: dict[str, int] = field(default_factory=dict)
+    locked: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
+    rejected: dict[str, set[int]] = field(default_factory=dict)
+    together: list[tuple[str, ...]] = field(default_factory=list)
+    apart: list[tuple[str, str]] = field(default_factory=list)
+    different: set[frozenset[str]] = field(default_factory=set)
+    merged: dict[int, int] = field(default_factory=dict)
+
+    def resolve(self, key: int) -> int:
+        """Return the key of the group that the group of this key is now a part of."""
+        while key in self.merged:
+            key = self.merged[key]
+        return key
+
+    def members(self, key: int) -> list[str]:
+        """Return the pictures of a group."""
+        return [content for content, group in self.groups.items() if group == key]
+
+
+class Log:
+    """The corrections of one library.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Keeps them.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def add(self, do: str, **body: Any) -> int:
+        """Add a correction and return its number.
+
+        Parameters
+        ----------
+        do : str
+            ``rename`` (group, name), ``move`` (pictures, group), ``split`` (pictures, which become a new group of the
+            key `own_key`), ``merge`` (groups, into), ``lock`` (pictures, group), ``unlock``, ``hide``, ``show``
+            (pictures), ``not-this`` (pictures, group), ``must-link``, ``cannot-link`` (pictures: the first, and those
+            that belong or do not belong with it), ``not-the-same`` (pictures: the same).
+        **body
+            ``pictures`` are content hashes, ``group``, ``into`` and ``groups`` keys.
+
+        Raises
+        ------
+        DataError
+            If the correction is not complete, or its values are not of these kinds.
+        """
+        entry = _checked(do, body)
+        return self._catalog.append({"do": do, **entry})
+
+    def undo(self, number: int | None = None) -> Entry:
+        """Undo a correction, by default the last that is not undone, and return it."""
+        live = [entry for entry in self.entries() if not entry.undone]
+        found = [entry for entry in live if number in (None, entry.number)]
+        if not found:
+            raise DataError(
+                "There is no correction to undo." if number is None else f"There is no correction {number} to undo."
+            )
+        self._catalog.append({"undo": found[-1].number})
+        return found[-1]
+
+    def redo(self, number: int | None = None) -> Entry:
+        """Do again what was undone, by default what was undone last if nothing was corrected since; return it."""
+        undone: list[int] = []
+        for _, _, body in self._catalog.entries():
+            if "do" in body:
+                undone.clear()
+            elif "undo" in body:
+                undone.append(body["undo"])
+            elif body["redo"] in undone:
+                undone.remove(body["redo"])
+        entries = {entry.number: entry for entry in self.entries() if entry.undone}
+        wanted = number if number is not None else (undone[-1] if undone else None)
+        if wanted not in entries:
+            raise DataError(
+                "There is nothing to do again." if number is None else f"Correction {number} is not undone."
+            )
+        self._catalog.append({"redo": wanted})
+        return entries[wanted]
+
+    def entries(self) -> list[Entry]:
+        """Return all corrections, oldest first."""
+        found: dict[int, Entry] = {}
+        undone: set[int] = set()
+        for number, at, body in self._catalog.entries():
+            if "do" in body:
+                found[number] = Entry(number, at, body["do"], body)
+            elif "undo" in body:
+                undone.add(body["undo"])
+            else:
+                undone.discard(body["redo"])
+        return [Entry(e.number, e.at, e.do, e.body, e.number in undone) for e in found.values()]
+
+
+def own_key(number: int) -> int:
+    """Return the key of the group that the correction of this number makes."""
+    return NOWHERE - number
+
+
+def apply(groups: Mapping[str, int], entries: Iterable[Entry]) -> State:
+    """Return the state that corrections make of a run's groups.
+
+    Parameters
+    ----------
+    groups : mapping of str to int
+        Content -> key of its group.
+    entries : iterable of Entry
+        In order; those that are undone count for nothing. Pictures and groups that are not there are passed over, or
+        there again: a correction never fails.
+    """
+    state = State(dict(groups))
+    for entry in entries:
+        if not entry.undone:
+            _RULES[entry.do](state, entry)
+    state.groups = {content: key for content, key in state.groups.items() if content in groups}
+    return state
+
+
+def _put(state: State, pictures: Sequence[str], key: int) -> None:
+    for content in pictures:
+        state.groups[content] = state.placed[content] = key
+        state.rejected.get(content, set()).discard(key)
+
+
+def _rename(state: State, entry: Entry) -> None:
+    key, name = state.resolve(entry.body["group"]), entry.body["name"]
+    if name:
+        state.names[key] = name
+    else:
+        state.names.pop(key, None)
+
+
+def _move(state: State, entry: Entry) -> None:
+    _put(state, entry.body["pictures"], state.resolve(entry.body["group"]))
+
+
+def _split(state: State, entry: Entry) -> None:
+    _put(state, entry.body["pictures"], own_key(entry.number))
+
+
+def _merge(state: State, entry: Entry) -> None:
+    into = state.resolve(entry.body["into"])
+    parts = {state.resolve(key) for key in entry.body["groups"]} - {into}
+    for part in sorted(parts):
+        state.merged[part] = into
+        name = state.names.pop(part, None)
+        if name is not None:
+            state.names.setdefault(into, name)
+    for place in (state.groups, state.placed):
+        for content, key in place.items():
+            if key in parts:
+                place[content] = into
+
+
+def _lock(state: State, entry: Entry) -> None:
+    _move(state, entry)
+    state.locked.update(entry.body["pictures"])
+
+
+def _unlock(state: State, entry: Entry) -> None:
+    state.locked.difference_update(entry.body["pictures"])
+    for content in entry.body["pictures"]:
+        state.placed.pop(content, None)
+
+
+def _reject(state: State, entry: Entry) -> None:
+    key = state.resolve(entry.body["group"])
+    for content in entry.body["pictures"]:
+        state.rejected.setdefault(content, set()).add(key)
+        if state.groups.get(content) == key:
+            state.groups[content] = NOWHERE
+        if state.placed.get(content) == key:
+            del state.placed[content]
+        state.locked.discard(content)
+
+
+def _link(state: State, entry: Entry) -> None:
+    first, *others = entry.body["pictures"]
+    state.together.append((first, *others))
+    key = state.groups.get(first, NOWHERE)
+    if key != NOWHERE:
+        for content in others:
+            if content not in state.locked:
+                state.groups[content] = key
+                if content in state.placed:
+                    state.placed[content] = key
+
+
+def _part(state: State, entry: Entry) -> None:
+    first, *others = entry.body["pictures"]
+    for content in others:
+        state.apart.append((first, content))
+        if content not in state.placed and state.groups.get(content) == state.groups.get(first):
+            state.groups[content] = NOWHERE
+
+
+_RULES = {
+    "rename": _rename,
+    "move": _move,
+    "split": _split,
+    "merge": _merge,
+    "lock": _lock,
+    "unlock": _unlock,
+    "hide": lambda state, entry: state.hidden.update(entry.body["pictures"]),
+    "show": lambda state, entry: state.hidden.difference_update(entry.body["pictures"]),
+    "not-this": _reject,
+    "must-link": _link,
+    "cannot-link": _part,
+    "not-the-same": lambda state, entry: state.different.add(frozenset(entry.body["pictures"])),
+}
+
+
+def _checked(do: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of an entry in plain types; say what is wrong with it before anything is written."""
+    if do not in _FIELDS:
+        raise DataError(f"There is no correction {do!r}. There are: {', '.join(_FIELDS)}.")
+    if set(body) != set(_FIELDS[do]):
+        raise DataError(f"{do} needs {' and '.join(_FIELDS[do])}: got {', '.join(sorted(body)) or 'nothing'}.")
+    entry: dict[str, Any] = {}
+    for name, value in body.items():
+        if name == "pictures":
+            entry[name] = list(dict.fromkeys(str(content) for content in value))
+        elif name == "name":
+            entry[name] = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+        else:
+            entry[name] = sorted({int(key) for key in value}) if name == "groups" else int(value)
+    n_least = 2 if do in ("must-link", "cannot-link", "not-the-same") else 1
+    if len(entry.get("pictures", [""] * n_least)) < n_least:
+        raise DataError(f"{do} needs {n_least} different pictures or more: got {len(entry['pictures'])}.")
+    if do == "merge" and not set(entry["groups"]) - {entry["into"]}:
+        raise DataError("merge needs two different groups or more.")
+    if len(entry.get("name", "")) > _MAX_NAME:
+        raise DataError(f"A name has at most {_MAX_NAME} characters: got {len(entry['name'])}.")
+    if NOWHERE in {entry.get("group"), entry.get("into"), *entry.get("groups", ())}:
+        raise DataError(f"{do} needs a group: what belongs nowhere is none.")
+    return entry

@@ -1,0 +1,125 @@
+"""Read from every picture, once, what its file and its pixels say: when and where it was taken, how it looks.
+
+What was read stays in the catalog, so only new pictures are read again, and a call that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from dataclasses import dataclass
+from typing import Any
+
+from selfsort.images import Unreadable
+from selfsort.photos import looks, metadata
+from selfsort.photos.catalog import Catalog
+from selfsort.runtime import Progress, n_threads, silent
+from selfsort.sources import Source
+
+_KEEP_SECONDS = 1.0
+#: So many pictures per thread are read ahead.
+_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Facet:
+    """Something that is read from the bytes of a picture.
+
+    Attributes
+    ----------
+    version : int
+        Facts of another version are read anew.
+    read : callable
+        From bytes to JSON's types; raises `Unreadable`.
+    """
+
+    version: int
+    read: Callable[[bytes], Any]
+
+
+FACETS: Mapping[str, Facet] = {
+    "metadata": Facet(metadata.VERSION, metadata.read_metadata),
+    "looks": Facet(looks.VERSION, looks.look),
+}
+
+
+def read_facets(catalog: Catalog, source: Source, rows: Mapping[str, int], *, progress: Progress = silent) -> int:
+    """Read the facets that pictures lack.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        What is read is kept in it, every second.
+    source : Source
+    rows : mapping of str to int
+        Content -> index of an item of the source that has it.
+    progress : callable
+        Stage "look"; counts pictures.
+
+    Returns
+    -------
+    int
+        How many pictures were read now.
+    """
+    lacking: dict[str, list[str]] = {}
+    for name, facet in FACETS.items():
+        for content in catalog.lacking(name, facet.version, rows):
+            lacking.setdefault(content, []).append(name)
+    done = len(rows) - len(lacking)
+    progress("look", done, len(rows))
+    found: dict[str, dict[str, Any]] = {name: {} for name in FACETS}
+    kept = time.monotonic()
+    try:
+        for content, values in _in_threads(source, rows, lacking):
+            for name, value in values.items():
+                found[name][content] = value
+            done += 1
+            progress("look", done, len(rows))
+            if time.monotonic() - kept > _KEEP_SECONDS:
+                _keep(catalog, found)
+                kept = time.monotonic()
+    finally:
+        _keep(catalog, found)
+    return len(lacking)
+
+
+def _keep(catalog: Catalog, found: Mapping[str, dict[str, Any]]) -> None:
+    for name, values in found.items():
+        if values:
+            catalog.add_facts(name, FACETS[name].version, values)
+            values.clear()
+
+
+def _in_threads(
+    source: Source, rows: Mapping[str, int], lacking: Mapping[str, list[str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield content and facts as they are read; few pictures are in memory at any time."""
+    running: set[Future[tuple[str, dict[str, Any]]]] = set()
+    n_ahead = _AHEAD * n_threads()
+    with ThreadPoolExecutor(n_threads(), thread_name_prefix="look") as pool:
+        try:
+            for content, names in lacking.items():
+                running.add(pool.submit(_read, source, rows[content], content, names))
+                while len(running) >= n_ahead:
+                    ready, running = wait(running, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in ready)
+            yield from (future.result() for future in as_completed(running))
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _read(source: Source, row: int, content: str, names: list[str]) -> tuple[str, dict[str, Any]]:
+    """Return the facts of one picture; None for what cannot be read, which is not tried again."""
+    try:
+        data = source.read(row)
+    except Unreadable:  # it went away since it was found: it may come back
+        return content, {}
+    values = {}
+    for name in names:
+        try:
+            values[name] = FACETS[name].read(data)
+        except Unreadable:
+            values[name] = None
+    return content, values

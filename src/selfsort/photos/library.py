@@ -1,0 +1,131 @@
+"""What a run takes from the catalog of its library, and what it leaves there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from selfsort.features.extract import Extracted
+from selfsort.photos import kind
+from selfsort.photos.catalog import Catalog, Changes, Scanned
+from selfsort.photos.corrections import NOWHERE, Entry, Log, State, apply
+from selfsort.photos.facets import read_facets
+from selfsort.photos.teaching import hand_on, moved, teach
+from selfsort.runtime import Progress, silent
+from selfsort.sources import Source
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass
+class Library:
+    """The pictures of one library, as one run sees them.
+
+    Attributes
+    ----------
+    catalog : Catalog
+    changes : Changes
+        What the scan found.
+    entries : list of Entry
+        Corrections, in order.
+    looks : dict of str to dict
+        Content -> numbers of `selfsort.photos.looks`; empty if they are not read.
+    """
+
+    catalog: Catalog
+    changes: Changes
+    entries: list[Entry]
+    looks: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """What a run depends on beside the pictures: the corrections that count, and whether kinds are told."""
+        live = [entry.number for entry in self.entries if not entry.undone]
+        return f"corrections {live}, kinds {kind.VERSION if self.looks else None}" if live or self.looks else ""
+
+    def kinds(self, contents: Sequence[str], features: npt.NDArray[Any]) -> npt.NDArray[np.float32] | None:
+        """Return how probable each kind is, shape (n, n_kinds); None if the pictures were not looked at."""
+        rows = [row for row, content in enumerate(contents) if self.looks.get(content)]
+        if not rows:
+            return None
+        found = np.zeros((len(contents), len(kind.kinds())), np.float32)
+        found[:, kind.kinds().index(kind.PHOTO)] = 1
+        found[rows] = kind.probabilities(features[rows], [self.looks[contents[row]] for row in rows])
+        return found
+
+    def teach(self, graph: sparse.csr_matrix, labels: IntArray, contents: Sequence[str]) -> Taught:
+        """Return groups after what corrections say and teach, with the keys that they keep."""
+        before = {content: found for content, (found, _) in self.catalog.grouping().items()}
+        found = hand_on(labels, contents, before, self.catalog.first_key())
+        taught = teach(graph, found, contents, self.entries)
+        state = apply(dict(zip(contents, taught.tolist(), strict=True)), self.entries)
+        return Taught(found, taught, state, np.array([state.groups[content] for content in contents], np.int64))
+
+    def keep(self, fingerprint: str, contents: Sequence[str], taught: Taught) -> dict[str, int]:
+        """Keep the keys of a run's groups in the catalog; return what moved since the run before, see `moved`."""
+        earlier = {content: key for content, (_, key) in self.catalog.grouping().items()}
+        difference = moved(apply(earlier, self.entries), taught.state) if earlier else {}
+        pairs = zip(taught.found.tolist(), taught.taught.tolist(), strict=True)
+        self.catalog.add_grouping(fingerprint, dict(zip(contents, pairs, strict=True)))
+        return difference
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Groups of a run by their keys, `NOWHERE` for none, shape (n,) each.
+
+    Attributes
+    ----------
+    found : ndarray of int64
+        Without corrections.
+    taught : ndarray of int64
+        After what corrections of other pictures teach.
+    state : State
+        After all corrections.
+    keys : ndarray of int64
+        The same, by row.
+    """
+
+    found: IntArray
+    taught: IntArray
+    state: State
+    keys: IntArray
+
+    def labels(self) -> tuple[IntArray, IntArray]:
+        """Return the groups numbered from 0, -1 for none, and the key of each number."""
+        known = np.unique(self.keys[self.keys != NOWHERE])
+        return np.where(self.keys == NOWHERE, NOWHERE, np.searchsorted(known, self.keys)), known
+
+
+def open_library(
+    catalog: Catalog, source: Source, extracted: Extracted, *, look: bool, progress: Progress = silent
+) -> Library:
+    """Note what is there, and read what is not known of it yet.
+
+    Parameters
+    ----------
+    catalog, source, extracted
+        The library, the pictures, and what was read of them.
+    look : bool
+        Whether facets are read.
+    progress : callable
+    """
+    found = [
+        Scanned(item.path, content, item.size, item.mtime_ns, extracted.status(row))
+        for row, (item, content) in enumerate(zip(source.items, extracted.ids, strict=True))
+    ]
+    library = Library(catalog, catalog.scan(source.root, found), Log(catalog).entries())
+    if look and source.kind != "array":
+        rows: dict[str, int] = {}
+        for row, content in enumerate(extracted.ids):
+            if content and extracted.status(row) == "ok":
+                rows.setdefault(content, row)
+        read_facets(catalog, source, rows, progress=progress)
+        facts = catalog.facts("looks")
+        library.looks = {content: facts[content] for content in rows if facts.get(content)}
+    return library

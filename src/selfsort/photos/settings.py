@@ -1,0 +1,88 @@
+"""What steers `selfsort.organize`."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+
+import numpy as np
+
+from selfsort.errors import DataError
+from selfsort.features.encoders import DEFAULT, LAYERED
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What steers `organize`; every field ends up in ``run.json``.
+
+    Attributes
+    ----------
+    groups : int, optional
+        How many groups the default level has; found if not given.
+    granularity : float
+        Above 1: more and smaller groups; below 1: fewer and larger ones.
+    encoder : str
+        See `selfsort.features.encoders.load_encoder`.
+    n_neighbors : int, optional
+        15, and fewer below 225 pictures.
+    facets : bool
+        Whether it is read from the files when, where and how pictures were taken and how they look. It tells what kind
+        they are (photographs, screenshots, documents and so on), and links between kinds are weakened.
+    learn : bool
+        Whether it is found out how much an earlier layer of the built-in encoder should count beside its last, by the
+        modularity of the groups that come of it.
+    seed : int
+    """
+
+    groups: int | None = None
+    granularity: float = 1.0
+    encoder: str = DEFAULT
+    n_neighbors: int | None = None
+    facets: bool = True
+    learn: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._make_plain()
+        if self.groups is not None and self.groups < 1:
+            raise DataError(
+                f"The number of groups must be 1 or more: got {self.groups}. Leave it out to have it found."
+            )
+        if not 0.05 <= self.granularity <= 20:
+            raise DataError(
+                f"The granularity must be from 0.05 (few, large groups) to 20 (many, small ones): "
+                f"got {self.granularity}."
+            )
+        if self.n_neighbors is not None and self.n_neighbors < 1:
+            raise DataError(f"n_neighbors must be 1 or more: got {self.n_neighbors}.")
+        if self.encoder == LAYERED:
+            raise DataError(
+                f"The encoder {LAYERED} is what learning uses. Leave it out, and pass --learn (learn=True)."
+            )
+        if self.learn and self.encoder not in (DEFAULT, "default"):
+            raise DataError(
+                f"Only of the built-in encoder more than one layer is known: got --learn (learn=True) and the encoder "
+                f"{self.encoder}. Leave one of them out."
+            )
+        if not 0 <= self.seed < 2**32:
+            raise DataError(f"The seed must be from 0 to 4294967295: got {self.seed}.")
+
+    def _make_plain(self) -> None:
+        """Turn numpy's numbers into Python's, which JSON knows; say which value is none."""
+        for name in ("groups", "n_neighbors", "seed"):
+            value = getattr(self, name)
+            if value is None and name != "seed":
+                continue
+            try:
+                object.__setattr__(self, name, operator.index(value))
+            except TypeError as error:
+                raise DataError(f"{name} must be a whole number: got {value!r}.") from error
+        try:
+            object.__setattr__(self, "granularity", float(self.granularity))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"The granularity must be a number: got {self.granularity!r}.") from error
+        for name in ("facets", "learn"):
+            value = getattr(self, name)
+            if not isinstance(value, (bool, np.bool_)):
+                raise DataError(f"{name} must be True or False: got {value!r}.")
+            object.__setattr__(self, name, bool(value))
