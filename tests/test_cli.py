@@ -103,6 +103,7 @@ def test_options_reach_the_settings(library, tmp_path):
         "granularity": 2.0,
         "encoder": "efficientnet-lite0",
         "n_neighbors": 5,
+        "facets": True,
         "learn": True,
         "seed": 9,
     }

@@ -45,7 +45,7 @@ def assert_whole(clusters, n):
     assert len(clusters.items) == n
     for name, dtype, shape in [
         ("labels", np.int64, (n,)),
-        ("levels", np.int32, (n, 4)),
+        ("levels", np.int32, (n, 3 if clusters.run["level"] == 1 else 4)),
         ("confidence", np.float32, (n,)),
         ("map", np.float32, (n, 2)),
         ("embedding", np.float16, (n, clusters.embedding.shape[1])),

@@ -40,7 +40,7 @@ def test_a_change_replaces_the_run_as_a_whole(own_library, tmp_path, change):
     after = snapshot(run)
     assert set(after) >= RUN_FILES
     assert after["run.json"] != before["run.json"]
-    assert sorted(os.listdir(tmp_path)) == ["pictures", "run"]  # noqa: PTH208
+    assert sorted(os.listdir(tmp_path)) == ["pictures", "run", "run.catalog"]  # noqa: PTH208
 
 
 def test_a_folder_of_something_else_is_left_alone(library, tmp_path):
@@ -107,7 +107,7 @@ def test_a_process_at_work_keeps_others_out(library, tmp_path):
 
 
 def test_an_interrupt_in_any_stage_is_continued(library, tmp_path, run):
-    for stage in ("embed", "neighbors", "groups", "map", "report"):
+    for stage in ("embed", "look", "neighbors", "groups", "map", "report"):
 
         def interrupt(name, done, total, stage=stage):
             if name == stage:
@@ -120,9 +120,9 @@ def test_an_interrupt_in_any_stage_is_continued(library, tmp_path, run):
     assert sorted(kept) == ["groups", "lock", "map", "neighbors", "recall"]
     seen = []
     again = organize(library.root, tmp_path / "run", progress=lambda *call: seen.append(call[0]))
-    assert set(seen) == {"find", "embed", "report"}  # the other stages were kept
+    assert set(seen) == {"find", "embed", "look", "report"}  # the other stages were kept
     assert np.array_equal(again.labels, run.labels)
-    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run", "run.catalog"]
 
 
 @pytest.mark.parametrize("earlier", [False, True])
@@ -134,7 +134,7 @@ def test_a_kill_just_after_the_run_is_in_place_leaves_nothing_for_ever(library, 
     if earlier:
         shutil.copytree(run.path, tmp_path / ".run.partial" / "old")
     organize(library.root, tmp_path / "run")
-    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run", "run.catalog"]
 
 
 # --- input that cannot be used leaves no run

@@ -35,7 +35,7 @@ _ACTIONS: Mapping[str, tuple[int | None, str]] = {
 @click.argument("words", nargs=-1, metavar="[WORDS]...")
 @json_option
 def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> None:
-    r"""Say what is wrong with the groups of RUN. The next `selfsort organize` goes by it, and places other pictures too.
+    r"""Say what is wrong with the groups of RUN. The next `selfsort organize` goes by it, and places others by it too.
 
     \b
     rename GROUP NAME          merge GROUP GROUP...

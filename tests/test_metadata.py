@@ -1,0 +1,167 @@
+import io
+from datetime import datetime
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
+
+from selfsort.photos.metadata import events, is_camera, read_metadata, taken, time_of_name
+
+NOW = datetime(2026, 1, 1)
+
+
+def photo(base=(), inner=(), gps=(), container="JPEG"):
+    exif = Image.Exif()
+    exif.update(dict(base))
+    exif.get_ifd(0x8769).update(dict(inner))
+    exif.get_ifd(0x8825).update(dict(gps))
+    out = io.BytesIO()
+    Image.new("RGB", (16, 8)).save(out, container, exif=exif)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("container", ["JPEG", "PNG", "WEBP"])
+def test_all_that_a_camera_writes(container):
+    facts = read_metadata(
+        photo(
+            {0x010F: "Nikon ", 0x0110: "D70\0\0"},
+            {0x9003: "2019:06:01 12:33:10", 0x9011: "+02:00", 0x829A: IFDRational(1, 60), 0x8827: 200},
+            {1: "S", 2: (33.0, 51.0, 30.0), 3: "E", 4: (151.0, 12.5, 0.0), 5: b"\1", 6: IFDRational(5, 2)},
+            container,
+        )
+    )
+    assert facts == {
+        "date": "2019-06-01T12:33:10",
+        "offset": 120,
+        "latitude": -33.858333,
+        "longitude": 151.208333,
+        "altitude": -2.5,
+        "make": "Nikon",
+        "model": "D70",
+        "exposure": pytest.approx(1 / 60),
+        "iso": 200.0,
+    }
+    assert is_camera(facts)
+    assert not is_camera({"make": "scanner"})
+    assert taken(facts, "IMG_20010101.jpg", 0).at.isoformat() == "2019-06-01T12:33:10+02:00"
+
+
+@pytest.mark.parametrize(
+    ("inner", "gps"),
+    [
+        ({0x9003: "0000:00:00 00:00:00"}, {}),
+        ({0x9003: "2019:13:45 99:99:99"}, {}),
+        ({0x9003: "9999:01:01 00:00:00"}, {}),
+        ({0x9003: b"\xff\xfe\x00"}, {}),
+        ({}, {1: "N", 2: (0.0, 0.0, 0.0), 3: "E", 4: (0.0, 0.0, 0.0)}),
+        ({}, {1: "N", 2: (91.0, 0.0, 0.0), 3: "E", 4: (0.0, 0.0, 0.0)}),
+        ({}, {1: "N", 2: (IFDRational(1, 0), 0.0, 0.0), 3: "E", 4: (2.0, 0.0, 0.0)}),
+        ({}, {1: "N", 2: (48.0, 51.0, 30.0)}),
+        ({0x829A: IFDRational(0, 0), 0x8827: 0}, {}),
+    ],
+)
+def test_what_is_impossible_is_left_out(inner, gps):
+    assert read_metadata(photo({}, inner, gps)) == {}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_blocks_never_fail(seed):
+    rng = np.random.default_rng(seed)
+    data = bytearray(
+        photo(
+            {0x010F: "Nikon"}, {0x9003: "2019:06:01 12:33:10"}, {1: "N", 2: (1.0, 2.0, 3.0), 3: "E", 4: (1.0, 2.0, 3.0)}
+        )
+    )
+    start = data.index(b"Exif")
+    for place in rng.integers(start, start + 200, 8):
+        data[place] = rng.integers(256)
+    assert isinstance(read_metadata(bytes(data)), dict)
+    assert read_metadata(bytes(data[: rng.integers(len(data))])) is not None
+
+
+def test_no_picture_has_no_metadata():
+    assert read_metadata(b"") == read_metadata(b"text") == read_metadata(b"\xff\xd8\xff") == {}
+
+
+def test_where_the_time_comes_from():
+    named = "2018-03-04 05.06.07.jpg"
+    changed = {"changed": "2017-01-01T00:00:00"}
+    assert taken({"date": "2019-06-01T12:33:10"}, named, 5).source == "exif"
+    assert taken(changed, f"a/{named}", 5).source == "name"
+    assert taken(changed, "IMG_1.jpg", 5).source == "changed"
+    assert taken({}, "IMG_1.jpg", 1_500_000_000_000_000_000).source == "file"
+    assert taken({}, "IMG_1.jpg", None) is None
+    assert taken({}, "IMG_1.jpg", 10**30) is None
+    assert taken({}, "IMG_20500101_000000.jpg", None, now=NOW) is None  # not yet
+
+
+@pytest.mark.parametrize(
+    ("name", "time", "precision"),
+    [
+        ("PXL_20210102_112233444.MP.jpg", "2021-01-02T11:22:33", "second"),
+        ("Screenshot 2020-05-06 at 10.11.12.png", "2020-05-06T10:11:12", "second"),
+        ("WhatsApp Image 2019-06-01 at 12.33.10.jpeg", "2019-06-01T12:33:10", "second"),
+        ("2019.06.01 12.33.jpg", "2019-06-01T12:33:00", "minute"),
+        ("signal-2021-03-04-120000_002.jpg", "2021-03-04T12:00:00", "second"),
+        ("photo_5_2021-05-06_10-11-12.jpg", "2021-05-06T10:11:12", "second"),
+        ("IMG-20190601-WA0001.jpg", "2019-06-01T00:00:00", "day"),
+    ],
+)
+def test_times_in_names(name, time, precision):
+    found = time_of_name(name)
+    assert (found.at.isoformat(), found.source, found.precision) == (time, "name", precision)
+
+
+@pytest.mark.parametrize(
+    "name", ["20201332.jpg", "IMG_20190631.jpg", "DSC00012019.jpg", "IMG_1234.jpg", "120190601.jpg"]
+)
+def test_numbers_that_are_no_times(name):
+    assert time_of_name(name) is None
+
+
+def test_milliseconds_since_1970():
+    assert time_of_name("mmexport1559384790123.jpg").at.date().isoformat() in ("2019-06-01", "2019-05-31", "2019-06-02")
+
+
+def test_events_end_where_gaps_are_long():
+    hour = 3600.0
+    walk, dinner, years_later = np.arange(20) * 60.0, 6 * hour + np.arange(5) * 120.0, [1e8, 1e8 + 5]
+    seconds = np.concatenate([walk, dinner, years_later, [np.nan]])
+    order = np.random.default_rng(0).permutation(len(seconds))
+    found = np.empty(len(seconds), int)
+    found[order] = events(seconds[order])
+    assert found.tolist() == [0] * 20 + [1] * 5 + [2] * 2 + [-1]
+    assert events([]).tolist() == []
+    assert events([np.nan]).tolist() == [-1]
+    assert events([5.0]).tolist() == [0]
+
+
+def test_a_steady_trickle_is_one_event_and_a_day_is_not():
+    assert set(events(np.arange(50) * 3000.0)) == {0}
+    assert len(set(events(np.arange(5) * 100_000.0))) == 5
+
+
+def test_real_cameras(data):
+    import csv
+    import tarfile
+
+    with open(data / "photos/f1_library_labels.csv", encoding="utf-8") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    dates = places = 0
+    with tarfile.open(data / "photos/f1_library.tar") as tar:
+        for member in tar:
+            row = rows[member.name]
+            facts = read_metadata(tar.extractfile(member).read())
+            date = facts.get("date", facts.get("changed"))
+            wanted = row["datetime"].replace(":", "-", 2).replace(" ", "T")
+            assert (date or "") == wanted
+            dates += bool(wanted)
+            numbers = row["gps"].replace(",", " ").split()
+            known = len(numbers) == 2 and numbers[0][-1].isdigit()  # else "tags only"
+            assert ("latitude" in facts) == known
+            if known:
+                latitude, longitude = map(float, numbers)
+                assert (facts["latitude"], facts["longitude"]) == pytest.approx((latitude, longitude), abs=1e-4)
+                places += 1
+    assert (dates, places) == (98, 15)

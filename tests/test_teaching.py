@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from selfsort.photos.corrections import NOWHERE, Entry, apply
+from selfsort.photos.kind import settle
+from selfsort.photos.teaching import hand_on, moved, teach
+
+
+def entries(*bodies):
+    return [Entry(number, "", body["do"], body) for number, body in enumerate(bodies, 1)]
+
+
+def blobs(*sizes, seed=0):
+    """A graph of tight groups in a row, each linked a little to the next; and their numbers."""
+    rng = np.random.default_rng(seed)
+    truth = np.repeat(np.arange(len(sizes)), sizes)
+    near = np.abs(truth[:, None] - truth)
+    dense = np.where(near == 0, rng.uniform(0.5, 1, near.shape), np.where(near == 1, 0.01, 0.0))
+    dense = np.triu(dense, 1)
+    return sparse.csr_matrix((dense + dense.T).astype(np.float32)), truth
+
+
+def names(n):
+    return [f"p{i}" for i in range(n)]
+
+
+def result(graph, found, log):
+    taught = teach(graph, found, names(len(found)), log)
+    state = apply(dict(zip(names(len(found)), taught.tolist(), strict=True)), log)
+    return np.array([state.groups[name] for name in names(len(found))]), taught
+
+
+def test_groups_keep_the_keys_of_those_they_inherit():
+    before = {f"p{i}": key for i, key in enumerate([7] * 6 + [9] * 4 + [NOWHERE] * 2)}
+    labels = np.array([1] * 6 + [0] * 3 + [2, 2, -1, 3])
+    keys = hand_on(labels, names(13), before, 100)
+    assert keys.tolist() == [7] * 6 + [9] * 3 + [100, 100, NOWHERE, 101]
+
+
+def test_of_a_group_that_falls_apart_the_larger_part_inherits():
+    before = {f"p{i}": 5 for i in range(10)}
+    assert set(hand_on(np.array([0] * 4 + [1] * 6), names(10), before, 50)[[0, 9]]) == {50, 5}
+
+
+def test_of_groups_that_grow_together_the_larger_is_inherited():
+    before = {f"p{i}": 5 if i < 3 else 6 for i in range(10)}
+    assert set(hand_on(np.zeros(12, int), names(12), before, 50)) == {6}
+
+
+def test_a_name_does_not_go_to_a_group_that_shares_little():
+    before = {f"p{i}": 5 for i in range(40)}
+    labels = np.repeat([0, 1, 2, 3], 15)  # of the first three none has more than half of the old one
+    keys = hand_on(labels, names(60), before, 50)
+    assert 5 in keys[:40]  # but one is made of nothing else
+    assert keys[59] >= 50
+
+
+def test_without_corrections_nothing_moves():
+    graph, truth = blobs(5, 5)
+    assert teach(graph, truth, names(10), []) is truth
+    assert teach(graph, truth, names(10), entries({"do": "rename", "group": 0, "name": "x"})) is truth
+
+
+def test_a_few_moves_bring_the_rest_of_a_part():
+    graph, truth = blobs(12, 12, 12)
+    found = np.where(truth == 1, 0, truth)  # two parts were taken for one
+    log = entries(*({"do": "move", "pictures": [f"p{i}"], "group": 2} for i in (12, 15, 18, 20)))
+    now, taught = result(graph, found, log)
+    assert (now == np.where(truth == 0, 0, 2)).all()
+    assert (taught[[12, 15, 18, 20]] == 0).all()  # so that they go back when the moves are undone
+    assert apply(dict(zip(names(36), taught.tolist(), strict=True)), []).groups["p12"] == 0
+
+
+def test_a_split_part_is_followed_by_pictures_like_it():
+    graph, truth = blobs(12, 12)
+    log = entries({"do": "split", "pictures": [f"p{i}" for i in (12, 14, 16)]})
+    now, _ = result(graph, np.zeros(24, int), log)
+    assert len(set(now[truth == 1])) == 1
+    assert not set(now[truth == 1]) & set(now[truth == 0])
+
+
+def test_locked_pictures_stay_whatever_is_around_them():
+    graph, truth = blobs(12, 12)
+    log = entries(
+        {"do": "lock", "pictures": ["p0"], "group": 1},
+        {"do": "move", "pictures": ["p1", "p2", "p3"], "group": 0},
+    )
+    now, _ = result(graph, truth, log)
+    assert now[0] == 1
+
+
+def test_a_rejected_picture_goes_elsewhere():
+    graph, truth = blobs(12, 12)
+    now, _ = result(graph, truth, entries({"do": "not-this", "pictures": ["p11"], "group": 0}))
+    assert now[11] == 1
+    assert (now[:11] == 0).all()
+
+
+def test_links_hold_in_the_next_run():
+    graph, truth = blobs(8, 8, 8)
+    log = entries({"do": "must-link", "pictures": ["p0", "p20"]}, {"do": "cannot-link", "pictures": ["p1", "p2"]})
+    now, _ = result(graph, truth, log)
+    assert now[0] == now[20]
+    assert now[1] != now[2]
+
+
+def test_merged_groups_stay_one_and_can_come_apart():
+    graph, truth = blobs(8, 8, 8)
+    log = entries({"do": "merge", "groups": [1], "into": 0}, {"do": "move", "pictures": ["p23"], "group": 1})
+    now, taught = result(graph, truth, log)
+    assert (now[:16] == 0).all()
+    assert now[23] == 0
+    assert (taught[:16] == truth[:16]).all()  # the merge is not burnt in
+
+
+def test_pictures_that_belong_nowhere_are_left_there():
+    graph, truth = blobs(8, 8)
+    truth = truth.copy()
+    truth[3] = NOWHERE
+    now, _ = result(graph, truth, entries({"do": "move", "pictures": ["p0"], "group": 1}))
+    assert now[3] == NOWHERE
+
+
+def test_one_picture():
+    graph = sparse.csr_matrix((1, 1), dtype=np.float32)
+    now, _ = result(graph, np.array([0]), entries({"do": "split", "pictures": ["p0"]}))
+    assert now[0] < NOWHERE
+    assert result(graph, np.array([NOWHERE]), entries({"do": "not-this", "pictures": ["p0"], "group": 3}))[0] == NOWHERE
+
+
+def test_what_moved_is_counted():
+    before = apply({"a": 1, "b": 1, "c": 2}, [])
+    after = apply({"a": 1, "b": 3, "d": 3}, [])
+    assert moved(before, after) == {"moved": 1, "new_groups": 1, "gone_groups": 1}
+
+
+@pytest.mark.parametrize("k", [2, 6])
+def test_kinds_weaken_links_and_neighbors_settle_them(k):
+    graph, truth = blobs(10, 10)
+    probable = np.full((20, k), 0.05 / max(k - 1, 1), np.float32)
+    probable[np.arange(20), truth] = 0.95
+    probable[3, :2] = 0.4, 0.55  # one is mistaken, and not sure
+    weighed, kinds = settle(graph, probable)
+    assert kinds.tolist() == truth.tolist()
+    assert weighed.nnz == graph.nnz
+    inside, across = weighed[0, 1] / graph[0, 1], weighed[9, 10] / graph[9, 10]
+    assert inside > 0.9
+    assert across < 0.1
+    assert (abs(weighed - weighed.T) > 1e-6).nnz == 0
