@@ -206,6 +206,40 @@ def learning() -> str:
     return "\n".join([*rows, "", note])
 
 
+def kinds() -> str:
+    """Return what kinds do for the groups, and how well they are told."""
+    newest = {(line["data"], line["facets"]): line for line in _lines("kinds")}
+    rows = ["| data | AMI without facets | with | groups without | with |", "|---" * 5 + "|"]
+    for (data, facets), line in newest.items():
+        if not facets and (data, True) in newest:
+            other = newest[data, True]
+            groups = ["–".join(map(str, sorted({min(of["n_groups"]), max(of["n_groups"])}))) for of in (line, other)]
+            rows.append("| " + " | ".join([data, _mean_std(line["ami"]), _mean_std(other["ami"]), *groups]) + " |")
+    told = {line["trained_on"]: line for line in _lines("kind")}
+    if not newest or not told:
+        return "No figures yet."
+    scores = ", ".join(f"{name} {line['mean']:.3f} ± {line['std']:.3f}" for name, line in told.items())
+    note = f"{next(iter(newest.values()))['seeds']} seeds. Macro-F1 of the kinds by what the model was trained on, "
+    return "\n".join([*rows, "", f"{note}scored on the library's other half, five divisions into halves: {scores}."])
+
+
+def corrections() -> str:
+    """Return what forty corrections teach."""
+    newest = {(line["data"], line["merges"]): line for line in _lines("corrections")}
+    rows = ["| data | forty | AMI of the others before | corrected | taught | least gain | seconds |", "|---" * 7 + "|"]
+    for (data, merges), line in newest.items():
+        n_merges = sum(line["n_merges"]) / line["seeds"]
+        what = f"corrections, {n_merges:.0f} of them merges" if merges else "moves"
+        cells = [data, what, *(_mean_std(line[key]) for key in ("before", "corrected", "taught"))]
+        rows.append("| " + " | ".join(cells) + f" | {min(line['gain']):+.3f} | {line['seconds']:.1f} |")
+    if not newest:
+        return "No figures yet."
+    first = next(iter(newest.values()))
+    violated = sum(line["violated"] for line in newest.values())
+    note = f"{first['seeds']} simulations; {violated} of the corrected pictures were moved again."
+    return "\n".join([*rows, "", f"{note} Seconds of the second run."])
+
+
 def choosing() -> str:
     """Return how well scores without labels rank clusterings."""
     newest = {line["data"]: line for line in _lines("choosing")}
@@ -333,6 +367,8 @@ def filled(text: str) -> str:
         "choosing_k": how_many(),
         "deepcluster": deepcluster(),
         "learning": learning(),
+        "kinds": kinds(),
+        "corrections": corrections(),
         "frozen": frozen(),
     }
     methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)
