@@ -35,7 +35,7 @@ _ACTIONS: Mapping[str, tuple[int | None, str]] = {
 @click.argument("words", nargs=-1, metavar="[WORDS]...")
 @json_option
 def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> None:
-    r"""Say what is wrong with the groups of RUN. The next `selfsort organize` goes by it, and places others by it too.
+    """Say what is wrong with the groups of RUN. The next `selfsort organize` goes by it, and places others by it too.
 
     \b
     rename GROUP NAME          merge GROUP GROUP...
@@ -48,7 +48,7 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
 
     Groups are numbers of the run's own level, pictures are paths as the run has them. Nothing is ever lost: corrections
     lie in the catalog beside the run and are only added to; undo and redo reach back to any of them.
-    """
+    """  # noqa: D301  (click takes a backspace as: leave these lines as they are)
     from selfsort.photos.corrected import Corrected
 
     with Corrected(run) as corrected:
