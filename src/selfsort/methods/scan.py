@@ -27,7 +27,7 @@ from selfsort.methods.pretext import (
     take_encoder,
 )
 from selfsort.methods.saving import ARRAYS, CONFIG, load_model
-from selfsort.methods.scan_stages import Consistency, SelfLabels
+from selfsort.methods.scan_stages import Consistency, SelfLabels, prototypes
 from selfsort.methods.trained import (
     GRAPH_RATE,
     INIT,
@@ -63,7 +63,6 @@ _PRETEXT = (
 #: goes on from SCAN's stage.
 _OF_LABELS = ("label_epochs", "threshold", "ema")
 _LEAST = 0.2  # of the mean size is added to each that clusters are asked to have, so that no small one is given up
-_SUREST = 0.1  # share of a cluster that its prototype is the middle of
 
 
 class SCAN(HeadClusterer):
@@ -275,7 +274,7 @@ class SCAN(HeadClusterer):
         features = self._encode(samples)
         soft = self._soft_of(features)[:, self.best_head_]
         self.labels_ = soft.argmax(1)
-        self._set_prototypes(soft, features)
+        self.prototypes_, self.prototype_confidence_ = prototypes(self.labels_, soft, unit_rows(features))
 
     def _validate_params(self) -> None:
         super()._validate_params()
@@ -375,19 +374,6 @@ class SCAN(HeadClusterer):
 
     def _plan(self, n_epochs: int) -> Plan:
         return Plan(n_epochs, self.learning_rate, schedule="one-cycle")
-
-    def _set_prototypes(self, soft: FloatArray, features: FloatArray) -> None:
-        surest = soft.max(1)
-        self.prototypes_ = np.full(self.n_clusters_, -1, np.int64)
-        self.prototype_confidence_ = np.zeros(self.n_clusters_, np.float32)
-        rows = unit_rows(features)
-        for cluster in range(self.n_clusters_):
-            members = np.flatnonzero(self.labels_ == cluster)
-            if len(members):
-                n_sure = max(1, round(_SUREST * len(members)))
-                sure = members[np.argsort(-surest[members], kind="stable")[:n_sure]]
-                self.prototypes_[cluster] = sure[(rows[sure] @ rows[sure].mean(0)).argmax()]
-                self.prototype_confidence_[cluster] = surest[members].mean()
 
     def _build_encoder(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         with random_state(seed):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from selfsort.features.project import FloatArray
 from selfsort.losses.consistency import confident_cross_entropy, scan_loss
 from selfsort.nets.heads import Heads
 from selfsort.training.guard import Guard
 
 _ADVICE = "Pass a larger entropy_weight, larger batches, or rescue=True."
 _RESCUED = "Training goes back to where heads were healthy, and asks for twice the entropy if it goes on."
+_SUREST = 0.1  # share of a cluster that its prototype is the middle of
 _OF_LABELS = "Pass fewer label_epochs, or a lower threshold."
 
 
@@ -120,3 +124,35 @@ class SelfLabels(_Clusters):
             return True
         self._remember()
         return False
+
+
+def prototypes(
+    labels: npt.NDArray[np.int64], soft: FloatArray, rows: FloatArray
+) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Return the sample in the middle of each cluster's surest tenth, and how sure its samples are.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (n,)
+    soft : ndarray of float32, shape (n, n_clusters)
+        Probabilities.
+    rows : ndarray of float32, shape (n, d)
+        Unit vectors.
+
+    Returns
+    -------
+    prototypes : ndarray of int64, shape (n_clusters,)
+        -1 where a cluster has no sample.
+    confidence : ndarray of float32, shape (n_clusters,)
+        Mean of the largest probabilities; 0 where it has none.
+    """
+    surest, n_clusters = soft.max(1), soft.shape[1]
+    found, confidence = np.full(n_clusters, -1, np.int64), np.zeros(n_clusters, np.float32)
+    for cluster in range(n_clusters):
+        members = np.flatnonzero(labels == cluster)
+        if len(members):
+            n_sure = max(1, round(_SUREST * len(members)))
+            sure = members[np.argsort(-surest[members], kind="stable")[:n_sure]]
+            found[cluster] = sure[(rows[sure] @ rows[sure].mean(0)).argmax()]
+            confidence[cluster] = surest[members].mean()
+    return found, confidence

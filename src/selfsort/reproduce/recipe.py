@@ -18,7 +18,7 @@ import numpy.typing as npt
 from selfsort.datasets import load_dataset
 from selfsort.errors import DataError
 from selfsort.methods.saving import method_class
-from selfsort.metrics import score_all
+from selfsort.metrics import neighbor_purity, score_all
 from selfsort.probes import knn_probe, linear_probe
 from selfsort.reproduce import RECIPES
 from selfsort.runtime import Progress, atomic_write, n_threads, silent
@@ -205,8 +205,9 @@ def clusters(job: Job) -> Measured:
     labels = model.labels_ if job.row.protocol == "pooled" else model.predict(samples.scored)
     scores = score_all(samples.scored_labels, labels)
     if hasattr(model, "mined_neighbors_"):
-        mined = score_all(samples.fitted_labels, model.labels_, neighbors=model.mined_neighbors_)
-        scores |= {f"mined@{k}": mined[f"neighbor_purity_{k}"] for k in (1, 5, 20) if f"neighbor_purity_{k}" in mined}
+        mined = model.mined_neighbors_
+        depths = [k for k in (1, 5, 20) if k <= mined.shape[1]]
+        scores |= {f"mined@{k}": neighbor_purity(samples.fitted_labels, mined, k) for k in depths}
     if hasattr(model, "predict_heads"):
         of_heads = [score_all(samples.scored_labels, head)["acc"] for head in model.predict_heads(samples.scored)]
         scores |= {"worst head": min(of_heads), "mean head": float(np.mean(of_heads)), "best head": max(of_heads)}
