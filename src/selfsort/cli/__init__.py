@@ -22,6 +22,7 @@ _COMMANDS = {
     "evaluate": ("selfsort.cli.runs", "evaluate"),
     "correct": ("selfsort.cli.correct", "correct"),
     "catalog": ("selfsort.cli.correct", "catalog"),
+    "duplicates": ("selfsort.cli.correct", "duplicates"),
     "export": ("selfsort.cli.runs", "export"),
     "undo": ("selfsort.cli.runs", "undo"),
     "methods": ("selfsort.cli.learn", "methods"),

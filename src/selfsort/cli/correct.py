@@ -1,4 +1,4 @@
-"""``selfsort correct`` and ``selfsort catalog``: what people say of the groups, and the file that keeps it."""
+"""``selfsort correct``, ``catalog`` and ``duplicates``: what people say of the groups, and the file that keeps it."""
 
 from __future__ import annotations
 
@@ -116,6 +116,38 @@ def catalog(run: Path, backup: Path | None, as_json: bool) -> None:
     if backup is not None:
         lines.append(f"Copied to {shown(str(backup))}.")
     emit(facts, "\n".join(lines), as_json=as_json)
+
+
+@click.command()
+@_RUN
+@json_option
+def duplicates(run: Path, as_json: bool) -> None:
+    """List pictures of RUN that are the same: identical files, one shot resized or encoded anew, and bursts.
+
+    The first of each set is the one of the most pixels. Nothing is deleted. If two are not the same however alike, say
+    so with selfsort correct RUN not-the-same PATH PATH, and they do not come up again.
+    """
+    from selfsort.clusters import Clusters
+    from selfsort.photos.catalog import Catalog, catalog_path
+    from selfsort.photos.duplicates import LEVELS, described, find_same
+
+    clusters = Clusters.load(run)
+    with Catalog(catalog_path(run.resolve()), make=False) as opened:
+        found = find_same(clusters, opened)
+    sets = [(same.level, described(clusters, same)) for same in found]
+    lines = []
+    for level in LEVELS:
+        of_level = [pictures for of, pictures in sets if of == level]
+        spare = sum(picture["size"] for pictures in of_level for picture in pictures[1:])
+        lines.append(f"{level}: {len(of_level):,} sets, {spare / 1e6:.1f} MB beside the first of each")
+        for pictures in of_level:
+            shown_ = [f"{shown(p['path'])} ({p['width']}×{p['height']}, {p['size']:,} bytes)" for p in pictures]
+            lines.append("  " + "\n    ".join(shown_))
+    emit(
+        {"sets": [{"level": level, "pictures": pictures} for level, pictures in sets]},
+        "\n".join(lines),
+        as_json=as_json,
+    )
 
 
 def _parsed(action: str, words: tuple[str, ...]) -> dict[str, Any]:

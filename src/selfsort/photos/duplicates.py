@@ -1,0 +1,191 @@
+"""Pictures that are the same, at three levels: identical files, one shot resized or encoded anew, and bursts.
+
+What a person said is not the same picture (``not-the-same`` in `selfsort.photos.corrections`) never comes up again.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import sparse
+
+from selfsort.clusters import Clusters
+from selfsort.photos.catalog import Catalog
+from selfsort.photos.corrections import Log, apply
+from selfsort.photos.metadata import BURST_SECONDS
+
+LEVELS = ("identical", "same shot", "burst")
+#: Bits of 128 by which two pictures of one shot may differ, and the least correlation of their thumbnails.
+MAX_BITS, MIN_CORRELATION = 20, 0.97
+#: By how much the logarithm (base 2) of width over height may differ.
+MAX_ASPECT = 0.03
+#: The least cosine of the features of two pictures of a burst.
+MIN_COSINE = 0.8
+
+
+@dataclass(frozen=True)
+class Same:
+    """Pictures that are the same.
+
+    Attributes
+    ----------
+    level : str
+        Of `LEVELS`.
+    rows : tuple of int
+        Of the run, the one to keep first: that of the most pixels, then the most bytes, then the first path.
+    """
+
+    level: str
+    rows: tuple[int, ...]
+
+
+def find_same(clusters: Clusters, catalog: Catalog) -> list[Same]:
+    """Find pictures that are the same.
+
+    Parameters
+    ----------
+    clusters : Clusters
+        A run of `selfsort.organize`.
+    catalog : Catalog
+        Its catalog. Without looks (``--no-facets``) only identical files are found.
+
+    Returns
+    -------
+    list of Same
+        By level, then by the first row. A picture can be in one of each level; those of a burst are the ones to keep of
+        the levels before.
+    """
+    ids = clusters.items.column("id").to_pylist()
+    rank = _rank(clusters)
+    firsts = np.flatnonzero(clusters.ok)[np.argsort(rank[clusters.ok], kind="stable")]
+    best: dict[str, int] = {}
+    copies: dict[str, list[int]] = {}
+    for row in firsts.tolist():
+        best.setdefault(ids[row], row)
+        copies.setdefault(ids[row], []).append(row)
+    found = [Same(LEVELS[0], tuple(rows)) for rows in copies.values() if len(rows) > 1]
+    looks = catalog.facts("looks")
+    different = apply({}, Log(catalog).entries()).different
+    pairs = [(best[a], best[b]) for a, b in _neighboring(clusters, ids) if frozenset((a, b)) not in different]
+    same = _same_shot(clusters, ids, looks, pairs)
+    shots, kept = _sets(same, best.values(), rank, len(ids))
+    found += [Same(LEVELS[1], rows) for rows in shots]
+    times = {content: facts for content, facts in catalog.facts("metadata").items() if content in best}
+    bursts, _ = _sets(_burst(clusters, ids, times, kept, different), kept, rank, len(ids))
+    found += [Same(LEVELS[2], rows) for rows in bursts]
+    return sorted(found, key=lambda one: (LEVELS.index(one.level), one.rows))
+
+
+def _rank(clusters: Clusters) -> npt.NDArray[np.int64]:
+    """Return the place of each row in the order in which pictures are worth keeping."""
+    columns = ("width", "height", "size")
+    width, height, size = (clusters.items.column(name).to_numpy().astype(np.int64) for name in columns)
+    rank = np.empty(len(size), np.int64)
+    rank[np.lexsort((np.arange(len(size)), -size, -width * height))] = np.arange(len(size))
+    return rank
+
+
+def _neighboring(clusters: Clusters, ids: list[str]) -> set[tuple[str, str]]:
+    """Return pairs of contents of which one is among the neighbors of the other."""
+    rows, columns = np.nonzero(clusters.neighbors >= 0)
+    others = clusters.neighbors[rows, columns]
+    return {
+        (min(ids[a], ids[b]), max(ids[a], ids[b]))
+        for a, b in zip(rows.tolist(), others.tolist(), strict=True)
+        if ids[a] != ids[b]
+    }
+
+
+def _same_shot(
+    clusters: Clusters, ids: list[str], looks: Mapping[str, Any], pairs: list[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    pairs = [(a, b) for a, b in pairs if looks.get(ids[a]) and looks.get(ids[b])]
+    if not pairs:
+        return []
+    sides = np.array(pairs)
+    known = {row: looks[ids[row]] for row in np.unique(sides).tolist()}
+    order = {row: i for i, row in enumerate(known)}
+    bits = np.unpackbits(np.array([list(bytes.fromhex(look["hash"])) for look in known.values()], np.uint8), axis=1)
+    aspect = np.array([look["aspect"] for look in known.values()])
+    a, b = (np.array([order[row] for row in side.tolist()]) for side in sides.T)
+    close = ((bits[a] != bits[b]).sum(1) <= MAX_BITS) & (np.abs(aspect[a] - aspect[b]) <= MAX_ASPECT)
+
+    @cache
+    def shown(row: int) -> npt.NDArray[np.float64] | None:
+        thumbnail = clusters.thumbnail(row)
+        if thumbnail is None:
+            return None
+        pixels = np.asarray(Image.open(io.BytesIO(thumbnail)).convert("L"), np.float64).ravel()
+        pixels -= pixels.mean()
+        return np.asarray(pixels / max(float(np.linalg.norm(pixels)), 1e-9))
+
+    same = []
+    for first, second in sides[close].tolist():
+        one, other = shown(first), shown(second)
+        if one is not None and other is not None and float(one @ other) >= MIN_CORRELATION:
+            same.append((first, second))
+    return same
+
+
+def _burst(
+    clusters: Clusters,
+    ids: list[str],
+    times: Mapping[str, Any],
+    rows: Iterable[int],
+    different: set[frozenset[str]],
+) -> list[tuple[int, int]]:
+    """Return pairs of pictures that one camera took within `BURST_SECONDS` and that look alike."""
+    if clusters.embedding is None:
+        return []
+    taken: dict[tuple[str, str], list[tuple[float, int]]] = {}
+    for row in rows:
+        facts = times.get(ids[row]) or {}
+        if "date" in facts:
+            camera = str(facts.get("make", "")), str(facts.get("model", ""))
+            moment = datetime.fromisoformat(facts["date"]).replace(tzinfo=None) - datetime(1800, 1, 1)
+            taken.setdefault(camera, []).append((moment.total_seconds(), row))
+    pairs = []
+    for moments in taken.values():
+        moments.sort()
+        for (before, a), (after, b) in pairwise(moments):
+            if after - before <= BURST_SECONDS and frozenset((ids[a], ids[b])) not in different:
+                one, other = (np.sqrt(np.maximum(clusters.embedding[row].astype(np.float32), 0)) for row in (a, b))
+                norms = max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-9)
+                if float(one @ other) / norms >= MIN_COSINE:
+                    pairs.append((a, b))
+    return pairs
+
+
+def _sets(
+    pairs: list[tuple[int, int]], rows: Iterable[int], rank: npt.NDArray[np.int64], n: int
+) -> tuple[list[tuple[int, ...]], list[int]]:
+    """Return the sets that pairs connect, the best of each first, and the best of every set and single row."""
+    a, b = np.array(pairs, np.int64).reshape(-1, 2).T
+    graph = sparse.coo_matrix((np.ones(len(a)), (a, b)), shape=(n, n))
+    _, component = sparse.csgraph.connected_components(graph, directed=False)
+    members: dict[int, list[int]] = {}
+    for row in sorted(rows, key=lambda row: int(rank[row])):
+        members.setdefault(int(component[row]), []).append(row)
+    return [tuple(found) for found in members.values() if len(found) > 1], [found[0] for found in members.values()]
+
+
+def described(clusters: Clusters, same: Same) -> list[dict[str, Any]]:
+    """Return path, size in bytes, and width and height in pixels of each picture of a set."""
+    items = clusters.items
+    return [
+        {
+            "path": os.fsdecode(items.column("path_bytes")[row].as_py()),
+            **{name: items.column(name)[row].as_py() for name in ("size", "width", "height")},
+        }
+        for row in same.rows
+    ]
