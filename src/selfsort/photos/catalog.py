@@ -229,6 +229,16 @@ class Catalog:
             )
             return [os.fsdecode(path) for (path,) in rows]
 
+    def mtimes(self) -> dict[bytes, int]:
+        """Return path -> nanoseconds since 1970 at which the file was last changed, by the last scan, where known."""
+        with self._explained():
+            return dict(
+                self._db.execute(
+                    "SELECT path, mtime_ns FROM paths WHERE mtime_ns IS NOT NULL AND scan = "
+                    "(SELECT max(number) FROM scans)"
+                )
+            )
+
     def lacking(self, facet: str, version: int, contents: Iterable[str]) -> list[str]:
         """Return those of the contents that have no fact of this facet and version."""
         with self._explained():

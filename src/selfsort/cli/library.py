@@ -1,4 +1,4 @@
-"""``selfsort correct``, ``catalog`` and ``duplicates``: what people say of the groups, and the file that keeps it."""
+"""Commands on a run and its catalog: ``correct``, ``catalog``, ``duplicates``, ``events``."""
 
 from __future__ import annotations
 
@@ -148,6 +148,57 @@ def duplicates(run: Path, as_json: bool) -> None:
         "\n".join(lines),
         as_json=as_json,
     )
+
+
+@click.command()
+@_RUN
+@json_option
+def events(run: Path, as_json: bool) -> None:
+    """List when and where the pictures of RUN were taken: events, divided by gaps in time, with the nearest towns.
+
+    Times are from EXIF or from the files' names. A picture that does not say where it was taken is placed by the one
+    nearest in time of its event, and that is marked as a guess. Nothing is sent anywhere.
+    """
+    from selfsort.clusters import Clusters
+    from selfsort.photos.catalog import Catalog, catalog_path
+    from selfsort.photos.places import are_known
+    from selfsort.photos.timeline import timeline
+
+    clusters = Clusters.load(run)
+    with Catalog(catalog_path(run.resolve()), make=False) as opened:
+        found, undated = timeline(clusters, opened)
+    paths = clusters.items.column("path").to_pylist()
+    facts = [
+        {
+            "start": event.start.isoformat(),
+            "end": event.end.isoformat(),
+            "places": [
+                {"town": place.town, "region": place.region, "country": place.country} for place, _ in event.places()
+            ],
+            "pictures": [
+                {
+                    "path": paths[moment.row],
+                    "taken": moment.taken.at.isoformat(),
+                    "source": moment.taken.source,
+                    "precision": moment.taken.precision,
+                    "town": moment.place.town if moment.place else None,
+                    "guessed": moment.guessed,
+                }
+                for moment in event.moments
+            ],
+        }
+        for event in found
+    ]
+    lines = []
+    for event in found:
+        until = event.end.strftime("%H:%M") if event.end.date() == event.start.date() else f"{event.end:%Y-%m-%d %H:%M}"
+        towns = "; ".join(", ".join(filter(None, (place.town, place.country))) for place, _ in event.places()[:3])
+        count = f"{len(event.moments):,} picture{'s' if len(event.moments) > 1 else ''}"
+        lines.append(f"{event.start:%Y-%m-%d %H:%M} – {until}  {count}{'  ' + towns if towns else ''}")
+    lines.append(f"{len(found):,} events; of {len(undated):,} pictures only the time of the file is known.")
+    if not are_known():
+        lines.append("Names of places are not installed: pip install 'selfsort[photos]'")
+    emit({"events": facts, "undated": [paths[row] for row in undated]}, "\n".join(lines), as_json=as_json)
 
 
 def _parsed(action: str, words: tuple[str, ...]) -> dict[str, Any]:
