@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,9 @@ from selfsort.runtime import n_threads
 
 FloatArray = npt.NDArray[np.float32]
 
-#: Starts run on this many rows, or on `_SAMPLE_PER_CLUSTER` times k if that is more.
-_SAMPLE = 5000
-_SAMPLE_PER_CLUSTER = 64
+#: Starts run on this many rows, or on `SAMPLE_PER_CLUSTER` times k if that is more.
+SAMPLE = 5000
+SAMPLE_PER_CLUSTER = 64
 #: Each then makes a few passes over all rows in the leading directions, which ranks them well. So many of different
 #: optima go on to their end there, and so many on everything.
 _PASSES_TO_RANK = 10
@@ -32,7 +32,7 @@ _SAME_OPTIMUM = 1e-4
 #: How many leading directions, or k if that is more: the others hardly tell clusters apart.
 _DIRECTIONS = 64
 #: Above so many clusters greedy k-means++ would cost more than k-means itself: starts are random rows.
-_PLUSPLUS_UP_TO = 1000
+PLUSPLUS_UP_TO = 1000
 _CHUNK_VALUES = 1 << 23
 
 
@@ -67,6 +67,7 @@ def kmeans(
     seed: int = 0,
     spherical: bool = False,
     initial_centers: npt.ArrayLike | None = None,
+    device: str = "cpu",
 ) -> KMeansResult:
     """Find `n_clusters` centers with a small sum of squared distances.
 
@@ -90,6 +91,8 @@ def kmeans(
         Rows and centers are scaled to length 1, so that the nearest center is that of the largest cosine.
     initial_centers : array-like, shape (n_clusters, d), optional
         The only start.
+    device : str
+        "cpu", or a device of torch, such as "cuda": see `selfsort.features.torch_kmeans`.
 
     Returns
     -------
@@ -119,6 +122,11 @@ def kmeans(
             f"k-means needs at least one row per cluster: got n_samples={len(X)} and n_clusters={n_clusters}. "
             f"Pass n_clusters from 1 to {len(X)}."
         )
+    if device != "cpu":
+        from selfsort.features.torch_kmeans import kmeans_on
+
+        options: Any = {"n_init": n_init, "max_iter": max_iter, "tol": tol, "seed": seed, "spherical": spherical}
+        return kmeans_on(device, X, n_clusters, initial_centers=initial_centers, **options)
     # products of float32 lose what is small beside the distance from the origin, so the origin moves to the mean
     mean = np.zeros(X.shape[1]) if spherical else X.mean(0, dtype=np.float64)
     rows = unit_rows(X) if spherical else X - mean.astype(np.float32)
@@ -165,7 +173,7 @@ def _starts(
     rows: FloatArray, n_clusters: int, n_init: int, max_iter: int, rng: np.random.Generator, spherical: bool
 ) -> list[FloatArray]:
     """Return the centers to start from on everything."""
-    size = max(_SAMPLE, _SAMPLE_PER_CLUSTER * n_clusters)
+    size = max(SAMPLE, SAMPLE_PER_CLUSTER * n_clusters)
     chosen = np.sort(rng.choice(len(rows), size, replace=False)) if len(rows) >= 2 * size else np.arange(len(rows))
     view = _leading_directions(rows, chosen, max(_DIRECTIONS, n_clusters), rng)
     squares = np.einsum("ij,ij->i", view, view)
@@ -225,7 +233,7 @@ def _leading_directions(
 def _seed_centers(rows: FloatArray, n_clusters: int, rng: np.random.Generator) -> FloatArray:
     from sklearn.cluster import kmeans_plusplus
 
-    if n_clusters > _PLUSPLUS_UP_TO:
+    if n_clusters > PLUSPLUS_UP_TO:
         return rows[rng.choice(len(rows), n_clusters, replace=False)]
     centers, _ = kmeans_plusplus(rows, n_clusters, random_state=int(rng.integers(2**31)))
     return centers

@@ -227,7 +227,7 @@ class DeepCluster(Coder):
             with session.fabric.autocast():
                 codes = outputs(lambda x: self._encoder(self._scaling(x)), samples, device)
             seed = mixed(session.seed, epoch, 3)
-            return objective.renew(self._cluster(whitened(codes, self.n_components), n_labels, seed), seed)
+            return objective.renew(self._cluster(whitened(codes, self.n_components), n_labels, seed, device), seed)
 
         batches = session.batches(
             torch.arange(n), self.batch_size, view, steps_per_epoch=steps_per_epoch(n, self.batch_size)
@@ -236,11 +236,13 @@ class DeepCluster(Coder):
         self.pseudo_labels_ = objective.labels.cpu().numpy()
         self.agreement_ = np.array([row["agreement"] for row in session.history if row["stage"] == "labels"][1:])
 
-    def _cluster(self, rows: FloatArray, n_labels: int, seed: int) -> npt.NDArray[np.int64]:
+    def _cluster(self, rows: FloatArray, n_labels: int, seed: int, device: torch.device) -> npt.NDArray[np.int64]:
         """Return a pseudo-label of each row."""
         seed %= 2**31
         if self.pseudo_labels == "kmeans":
-            return kmeans(rows, n_labels, n_init=1, seed=seed).labels
+            # Apple's devices have no float64, which the sums are in
+            where = str(device) if device.type == "cuda" else "cpu"
+            return kmeans(rows, n_labels, n_init=1, seed=seed, device=where).labels
         labels = graph_start(rows, self.n_pseudo, seed=seed).grouping.labels
         return labels if labels.max() < n_labels else graph_start(rows, n_labels, seed=seed).grouping.labels
 
