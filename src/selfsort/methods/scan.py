@@ -337,7 +337,8 @@ class SCAN(HeadClusterer):
         return objective.guard
 
     def _label(self, samples: npt.NDArray[Any], session: Session) -> None:
-        objective = SelfLabels(self._scaling, self._encoder, self._heads, self._frozen, self.threshold)
+        usage = next(row["usage"] for row in reversed(session.history) if row["stage"] == "scan")
+        objective = SelfLabels(self._scaling, self._encoder, self._heads, self._frozen, self.threshold, usage)
         mined = self._views(samples.shape[1:]) == "neighbors"  # then they are the only other view
         neighbors = self.mined_neighbors_ if mined else None
         pairs = self._pairs(samples, session, both_changed=False, neighbors=neighbors)
@@ -347,7 +348,7 @@ class SCAN(HeadClusterer):
         if objective.ended >= 0 or objective.look(self.label_epochs):
             objective.go_back()  # also from an average of what came after
             warnings.warn(
-                f"Self-labeling ended after {int(objective.ended)} passes: in the next one a head gave up a cluster. "
+                f"Self-labeling ended after {int(objective.ended)} passes: the next one gave up clusters. "
                 "Train longer before it, or pass a lower threshold.",
                 UserWarning,
                 stacklevel=4,

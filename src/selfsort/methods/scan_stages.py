@@ -17,6 +17,7 @@ from selfsort.training.guard import Guard
 _ADVICE = "Pass a larger entropy_weight, larger batches, or rescue=True."
 _RESCUED = "Training goes back to where heads were healthy, and asks for twice the entropy if it goes on."
 _SUREST = 0.1  # share of a cluster that its prototype is the middle of
+_LEAST_USAGE = 0.98  # share of the entropy before self-labeling that is left in each pass of it, else it ends
 _OF_LABELS = "Pass fewer label_epochs, or a lower threshold."
 
 
@@ -97,11 +98,16 @@ class Consistency(_Clusters):
 
 
 class SelfLabels(_Clusters):
-    """Cross-entropy of changed samples with the clusters that the unchanged ones are sure of."""
+    """Cross-entropy of changed samples with the clusters that the unchanged ones are sure of.
 
-    def __init__(self, scaling: nn.Module, encoder: nn.Module, heads: Heads, frozen: bool, threshold: float) -> None:
+    `usage` is the entropy of the mean assignment before it, as a share of log n_clusters.
+    """
+
+    def __init__(
+        self, scaling: nn.Module, encoder: nn.Module, heads: Heads, frozen: bool, threshold: float, usage: float
+    ) -> None:
         super().__init__(scaling, encoder, heads, frozen, _OF_LABELS)
-        self.threshold = threshold
+        self.threshold, self.usage = threshold, usage
         self.healthy = copy.deepcopy(self._live).requires_grad_(False)
         self.register_buffer("ended", torch.tensor(-1))  # after so many passes, where it was ended
 
@@ -114,11 +120,12 @@ class SelfLabels(_Clusters):
         return {name: value.mean() for name, value in parts.items()}
 
     def look(self, epoch: int) -> bool:
-        """Between epochs: remember heads that use all clusters; where one is given up, go back and end.
+        """Between epochs: remember heads that use all clusters as before; where one is given up, go back and end.
 
-        A cluster that no head is sure of is taught by nobody, and its samples go to others.
+        A cluster that no head is sure of is taught by nobody, and its samples go to others: the entropy of the mean
+        assignment falls, and at last the cluster is empty.
         """
-        if self.guard.n_bad.any():
+        if self.guard.n_bad.any() or (self.guard.usage < _LEAST_USAGE * self.usage).any():
             self.go_back()
             self.ended.fill_(epoch - 1)
             return True

@@ -34,6 +34,8 @@ class Guard(nn.Module):
     n_bad : Tensor, shape (n_heads,), int64
         For how many epochs in a row each head has been collapsed: a cluster is the likeliest of no sample, or of more
         than `MAX_SHARE` of all, or the entropy of the mean assignment is below `MIN_ENTROPY` log n_clusters.
+    usage : Tensor, shape (n_heads,)
+        That entropy in the last epoch, as a share of log n_clusters; NaN before.
     """
 
     def __init__(self, n_heads: int, n_clusters: int, advice: str) -> None:
@@ -44,6 +46,7 @@ class Guard(nn.Module):
         self.register_buffer("sure", torch.zeros(n_heads))
         self.register_buffer("alarms", torch.zeros(n_heads, 3))  # the last: epoch, clusters used, largest share
         self.register_buffer("n_bad", torch.zeros(n_heads, dtype=torch.int64))
+        self.register_buffer("usage", torch.full((n_heads,), torch.nan))
 
     @torch.no_grad()
     def forward(self, logits: Tensor) -> None:
@@ -58,6 +61,7 @@ class Guard(nn.Module):
         """Forget everything: another stage begins."""
         for buffer in self.buffers():
             buffer.zero_()
+        self.usage.fill_(torch.nan)
 
     @torch.no_grad()
     def close(self, epoch: int) -> dict[str, float]:
@@ -75,6 +79,7 @@ class Guard(nn.Module):
         n = self.counts.sum(1, keepdim=True)
         mean = self.total / n.clamp_min(1)
         usage = -(mean * mean.clamp_min(1e-30).log()).sum(1) / math.log(max(2, self.n_clusters))
+        self.usage.copy_(usage)
         largest, used = (self.counts / n.clamp_min(1)).amax(1), (self.counts > 0).sum(1)
         row = {
             "usage": float(usage.min()),
