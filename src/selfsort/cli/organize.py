@@ -206,7 +206,7 @@ def _news(facts: dict[str, Any]) -> list[str]:
     if facts.get("n_corrections"):
         lines.append(f"{facts['n_corrections']:,} corrections taken into account.")
     kinds = {name: n for name, n in facts.get("kinds", {}).items() if n}
-    if len(kinds) > 1:
+    if facts["level"] == 1 and len(kinds) > 1:  # groups are of several kinds
         named = sorted(kinds.items(), key=lambda pair: -pair[1])
         lines.append("By kind: " + ", ".join(f"{n:,} {name}" for name, n in named) + ".")
     return lines
