@@ -94,8 +94,10 @@ def test_groupings_of_the_last_runs_are_known_and_keys_never_come_again(catalog)
     assert len(set(firsts)) == 12
     assert catalog.grouping() == {"1": (firsts[-1], firsts[-1]), "2": (-1, 7)}
     assert catalog.grouping("run 0") == {}
-    catalog.add_grouping("run 11", {"1": (0, 0)})  # known already
-    assert catalog.grouping("run 11")["2"] == (-1, 7)
+    catalog.add_grouping("run 5", {"1": (3, 3)})  # made again: the newest now, with the keys of its new groups
+    assert catalog.grouping() == catalog.grouping("run 5") == {"1": (3, 3)}
+    assert catalog.first_key() not in firsts
+    assert catalog.last_keys() == {"1": 3}
 
 
 def test_a_backup_is_whole_and_replaces_nothing(catalog, tmp_path):

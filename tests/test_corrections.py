@@ -100,6 +100,33 @@ def test_links(log):
     assert state(log).different == {frozenset("bc")}
 
 
+def test_links_hold_whatever_comes_before_or_after(log):
+    log.add("must-link", pictures=["g", "a"])  # the first belongs nowhere
+    assert state(log).groups["g"] == 1
+    log.add("move", pictures=["a"], group=3)  # and the other goes along
+    assert state(log).groups == GROUPS | {"a": 3, "g": 3}
+    log.add("must-link", pictures=["d", "g"])
+    assert state(log).groups == GROUPS | {"a": 3, "g": 3, "d": 3}
+    log.add("not-this", pictures=["g"], group=3)
+    assert state(log).groups["g"] == NOWHERE
+    log.add("lock", pictures=["b"], group=1)
+    log.add("must-link", pictures=["c", "b"])
+    log.add("move", pictures=["c"], group=2)
+    now = state(log).groups
+    assert (now["b"], now["c"]) == (1, 2)  # what is locked does not move
+
+
+def test_of_two_that_are_apart_the_one_that_nobody_placed_leaves(log):
+    log.add("move", pictures=["b"], group=1)
+    log.add("cannot-link", pictures=["a", "b"])
+    assert state(log).groups == GROUPS | {"a": NOWHERE}
+
+
+def test_not_the_same_tells_all_pairs_apart(log):
+    log.add("not-the-same", pictures=["a", "b", "c"])
+    assert state(log).different == {frozenset("ab"), frozenset("ac"), frozenset("bc")}
+
+
 def test_undo_and_redo_step_by_step(log):
     numbers = [log.add("move", pictures=[picture], group=3) for picture in "abc"]
     assert [log.undo().number for _ in range(3)] == numbers[::-1]

@@ -78,6 +78,7 @@ def test_what_is_not_the_same_does_not_come_up_again(album):
         corrected.correct("not-the-same", paths=["burst0.jpg", "burst1.jpg"])
     sets = found(run)
     assert ("same shot", ("scene1.png", "worse.jpg")) in sets
+    assert not any("small.jpg" in paths for _, paths in sets)  # also not by way of a third
     assert sorted(next(paths for level, paths in sets if level == "burst")) == ["burst1.jpg", "burst2.jpg"]
     organize(root, run)
     assert found(run) == sets

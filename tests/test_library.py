@@ -171,11 +171,49 @@ def test_new_pictures_join_groups_and_the_others_keep_theirs(library, tmp_path):
     assert sum(joined) >= 4
 
 
+def test_settings_there_and_back_keep_keys_and_corrections(library, organized):
+    one = of_kind(library, "noise")[0]
+    for n_groups in (4, 2, 4):
+        clusters = again(library, organized, groups=n_groups)
+        with Corrected(organized) as corrected:
+            assert set(corrected.state().groups.values()) - {NOWHERE} == {
+                g["key"] for g in clusters.groups if g["level"] == clusters.run["level"]
+            }
+    with Corrected(organized) as corrected:
+        corrected.correct("rename", groups=[groups(clusters)[one]], name="Static")
+        assert "Static" in corrected.state().names.values()
+    assert "Static" in {g.get("name") for g in again(library, organized, groups=4).groups}
+
+
+def test_a_whole_group_that_is_gone_for_a_run_comes_back_with_its_name(library, tmp_path):
+    root = tmp_path / "pictures"
+    shutil.copytree(library.root, root)
+    first = organize(root, tmp_path / "run")
+    with Corrected(tmp_path / "run") as corrected:
+        corrected.correct("rename", groups=[groups(first)[of_kind(library, "noise")[1]]], name="Static")
+    shutil.move(root / "noise", tmp_path / "noise")
+    assert "Static" not in {g.get("name") for g in organize(root, tmp_path / "run").groups}
+    shutil.move(tmp_path / "noise", root / "noise")
+    back = organize(root, tmp_path / "run")
+    number = groups(back)[of_kind(library, "noise")[1]]
+    assert [g.get("name") for g in back.groups if (g["level"], g["group"]) == (back.run["level"], number)] == ["Static"]
+
+
+def test_a_run_whose_catalog_is_lost_can_be_corrected_after_it_is_made_again(library, organized):
+    catalog_path(organized).unlink()
+    again(library, organized)
+    with Corrected(organized) as corrected:
+        assert corrected.correct("split", paths=of_kind(library, "noise")[:1])
+        own = NOWHERE - 1
+        corrected.correct("rename", groups=[own], name="Mine")
+        assert corrected.state().names == {own: "Mine"}
+
+
 def test_originals_are_never_touched(library, organized):
     before = snapshot(library.root)
     with Corrected(organized) as corrected:
         corrected.correct("split", paths=of_kind(library, "noise")[:2])
-        corrected.correct("hide", paths=of_kind(library, "disks")[:2])
+        corrected.correct("lock", paths=of_kind(library, "disks")[:2])
     again(library, organized)
     assert snapshot(library.root) == before
 

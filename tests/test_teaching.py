@@ -80,6 +80,16 @@ def test_a_split_part_is_followed_by_pictures_like_it():
     assert not set(now[truth == 1]) & set(now[truth == 0])
 
 
+@pytest.mark.parametrize("n", [2, 5, 7])
+def test_a_single_picture_does_not_take_a_small_group_with_it(n):
+    graph, truth = blobs(n, 30)
+    now, _ = result(graph, truth, entries({"do": "split", "pictures": ["p0"]}))
+    assert now[0] < NOWHERE
+    assert set(now[1:n]) == {0}
+    now, _ = result(graph, truth, entries({"do": "move", "pictures": ["p0"], "group": 1}))
+    assert set(now[1:n]) == {0}
+
+
 def test_locked_pictures_stay_whatever_is_around_them():
     graph, truth = blobs(12, 12)
     log = entries(

@@ -20,8 +20,6 @@ _ACTIONS: Mapping[str, tuple[int | None, str]] = {
     "split": (0, "paths"),
     "lock": (0, "paths"),
     "unlock": (0, "paths"),
-    "hide": (0, "paths"),
-    "show": (0, "paths"),
     "not-this": (0, "paths"),
     "must-link": (0, "paths"),
     "cannot-link": (0, "paths"),
@@ -41,15 +39,15 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
     rename GROUP NAME          merge GROUP GROUP...
     move GROUP PATH...         split PATH...          (into a new group)
     lock PATH...               unlock PATH...         (it stays where it is)
-    hide PATH...               show PATH...
     not-this PATH...           (it does not belong to its group)
     must-link PATH PATH...     cannot-link PATH PATH...
-    not-the-same PATH PATH     undo [N]   redo [N]   log
+    not-the-same PATH PATH...  undo [N]   redo [N]   log
 
     Groups are numbers of the run's own level, pictures are paths as the run has them. Nothing is ever lost: corrections
     lie in the catalog beside the run and are only added to; undo and redo reach back to any of them.
     """  # noqa: D301  (click takes a backspace as: leave these lines as they are)
     from selfsort.photos.corrected import Corrected
+    from selfsort.photos.corrections import own_key
 
     with Corrected(run) as corrected:
         if action == "log":
@@ -70,9 +68,13 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
         n_now = len(keys)
         facts_now = {"numbers": numbers, "n_groups": n_now, "n_nowhere": int((groups[corrected.clusters.ok] < 0).sum())}
         said = ", ".join(map(str, numbers))
+        if action == "split":
+            facts_now["group"] = own_key(numbers[0])
         emit(
             facts_now,
-            f"Correction {said} is kept; there are {n_now} groups now. Take it back with: selfsort correct "
+            f"Correction {said} is kept; there are {n_now} groups now"
+            + (f", the new one is {facts_now['group']}" if "group" in facts_now else "")
+            + f". Take it back with: selfsort correct "
             f"{shown(str(run))} undo\nGroup anew with what it teaches: give the same selfsort organize again.",
             as_json=as_json,
         )

@@ -92,7 +92,7 @@ def kmeans(
     initial_centers : array-like, shape (n_clusters, d), optional
         The only start.
     device : str
-        "cpu", or a device of torch, such as "cuda": see `selfsort.features.torch_kmeans`.
+        "cpu", or a device of torch that knows float64, such as "cuda": see `selfsort.features.torch_kmeans`.
 
     Returns
     -------

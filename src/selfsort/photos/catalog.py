@@ -38,6 +38,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE members (grouping INTEGER NOT NULL REFERENCES groupings ON DELETE CASCADE, number INTEGER NOT "
         "NULL REFERENCES pictures, found INTEGER NOT NULL, taught INTEGER NOT NULL, PRIMARY KEY (grouping, number)) "
         "WITHOUT ROWID",
+        "CREATE TABLE last_keys (number INTEGER PRIMARY KEY REFERENCES pictures, key INTEGER NOT NULL)",
     ),
 )
 #: How a file says that it is a catalog of selfsort: "sels".
@@ -127,9 +128,11 @@ class Catalog:
                 raise
 
     def _open(self) -> None:
+        self._db.execute("BEGIN")  # all three of one moment: another process may be making it just now
+        (n_tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        (n_tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        self._db.execute("COMMIT")
         if application != _APPLICATION and n_tables:
             raise DataError(f"{self.path} is a database of something else. Move it away, or give another folder.")
         if version > len(_MIGRATIONS):
@@ -161,8 +164,8 @@ class Catalog:
             ) from error
         except sqlite3.DatabaseError as error:
             raise DataError(
-                f"The catalog {self.path} is damaged: {error}. Put a backup in its place (`selfsort catalog backup` "
-                "makes them), or move it away to begin anew: the corrections in it are then not used."
+                f"The catalog {self.path} is damaged: {error}. Put a backup in its place (`selfsort catalog RUN "
+                "--backup FILE` makes them), or move it away to begin anew: the corrections in it are then not used."
             ) from error
 
     @contextmanager
@@ -300,16 +303,19 @@ class Catalog:
             return [(number, at, json.loads(body)) for number, at, body in rows]
 
     def add_grouping(self, fingerprint: str, members: Mapping[str, tuple[int, int]]) -> None:
-        """Keep the keys of each content's group in the run of this fingerprint; of a run that is known they stay."""
+        """Keep the keys of each content's group in the run of this fingerprint, which is then the newest."""
         with self._transaction():
-            if self._db.execute("SELECT 1 FROM groupings WHERE fingerprint = ?", (fingerprint,)).fetchone():
-                return
+            self._db.execute("DELETE FROM groupings WHERE fingerprint = ?", (fingerprint,))
             grouping = self._db.execute(
                 "INSERT INTO groupings (at, fingerprint) VALUES (?, ?)", (_now(), fingerprint)
             ).lastrowid
             self._db.executemany(
                 "INSERT INTO members SELECT ?, number, ?, ? FROM pictures WHERE id = ?",
                 ((grouping, found, taught, content) for content, (found, taught) in members.items()),
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO last_keys SELECT number, ? FROM pictures WHERE id = ?",
+                ((found, content) for content, (found, _) in members.items() if found != -1),
             )
             self._db.execute(
                 "DELETE FROM groupings WHERE number NOT IN (SELECT number FROM groupings ORDER BY number DESC LIMIT ?)",
@@ -330,6 +336,11 @@ class Catalog:
                 (fingerprint,) if fingerprint else (),
             )
             return {content: (found, taught) for content, found, taught in rows}
+
+    def last_keys(self) -> dict[str, int]:
+        """Return content -> key of the group that was found for it last, also of pictures that are gone now."""
+        with self._explained():
+            return dict(self._db.execute("SELECT id, key FROM last_keys JOIN pictures USING (number)"))
 
     def first_key(self) -> int:
         """Return a number from which on no key of a group of any run so far lies."""
@@ -353,17 +364,20 @@ class Catalog:
         """Copy the catalog to a file that does not exist yet, also while others write to it."""
         if path.exists():
             raise DataError(f"{path} exists, and a backup replaces nothing. Give another name.")
-        with self._explained():
+        try:
+            target = sqlite3.connect(os.fsencode(path))
             try:
-                target = sqlite3.connect(os.fsencode(path))
-                try:
-                    self._db.backup(target)
-                    target.execute("PRAGMA journal_mode=DELETE")  # one file, that can be carried away
-                finally:
-                    target.close()
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
+                self._db.backup(target)
+                target.execute("PRAGMA journal_mode=DELETE")  # one file, that can be carried away
+            finally:
+                target.close()
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error, sqlite3.Error):
+                raise DataError(
+                    f"The backup {path} cannot be written: {error}. Give another place; the catalog is as it was."
+                ) from error
+            raise
 
 
 def _compare(before: Mapping[bytes, str | None], now: Mapping[bytes, str | None]) -> Changes:

@@ -41,7 +41,7 @@ class Corrected:
         self._ids: list[str] = self.clusters.items.column("id").to_pylist()
         grouping = self._catalog.grouping(str(self.clusters.run.get("fingerprint")))
         self._taught = {content: key for content, (_, key) in grouping.items()}
-        if not self._taught:
+        if not self._taught and self.clusters.ok.any():
             self._catalog.close()
             raise DataError(
                 f"The catalog {self._catalog.path} does not know the groups of {run}: it keeps those of the last runs. "
@@ -66,7 +66,10 @@ class Corrected:
             return self.state().resolve(keys[number])
         if number < NOWHERE and number in self.state().groups.values():
             return number
-        raise DataError(f"The run has groups 0 to {len(keys) - 1}: got {number}.")
+        own = sorted({key for key in self.state().groups.values() if key < NOWHERE}, reverse=True)
+        which = f"groups 0 to {len(keys) - 1}" if keys else "no groups"
+        which += f", and {', '.join(map(str, own))} of your own" if own else ""
+        raise DataError(f"The run has {which}: got {number}.")
 
     def pictures(self, paths: Iterable[str]) -> list[str]:
         """Return the contents of pictures by their paths in the run.

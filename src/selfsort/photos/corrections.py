@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 from selfsort.errors import DataError
@@ -201,12 +202,14 @@ def apply(groups: Mapping[str, int], entries: Iterable[Entry]) -> State:
     for entry in entries:
         if not entry.undone:
             _RULES[entry.do](state, entry)
+    _settle_links(state)
     state.groups = {content: key for content, key in state.groups.items() if content in groups}
     return state
 
 
 def _put(state: State, pictures: Sequence[str], key: int) -> None:
     for content in pictures:
+        state.placed.pop(content, None)  # the newest stands last
         state.groups[content] = state.placed[content] = key
         state.rejected.get(content, set()).discard(key)
 
@@ -264,23 +267,53 @@ def _reject(state: State, entry: Entry) -> None:
 
 
 def _link(state: State, entry: Entry) -> None:
-    first, *others = entry.body["pictures"]
-    state.together.append((first, *others))
-    key = state.groups.get(first, NOWHERE)
-    if key != NOWHERE:
-        for content in others:
-            if content not in state.locked:
-                state.groups[content] = key
-                if content in state.placed:
-                    state.placed[content] = key
+    state.together.append(tuple(entry.body["pictures"]))
 
 
 def _part(state: State, entry: Entry) -> None:
     first, *others = entry.body["pictures"]
-    for content in others:
-        state.apart.append((first, content))
-        if content not in state.placed and state.groups.get(content) == state.groups.get(first):
-            state.groups[content] = NOWHERE
+    state.apart += [(first, other) for other in others]
+
+
+def _tell_apart(state: State, entry: Entry) -> None:
+    state.different.update(frozenset(pair) for pair in combinations(entry.body["pictures"], 2))
+
+
+def _settle_links(state: State) -> None:
+    """Put linked pictures together, and those that do not belong together apart, whatever came before or after.
+
+    Linked pictures go where a person placed one of them last, else where the first of them is that is in a group; but
+    none that is locked, and none to a group that it was said not to belong to. Of two that do not belong together one
+    that nobody placed leaves, the second rather than the first.
+    """
+    last = {content: number for number, content in enumerate(state.placed)}
+    for linked in _connected(state.together):
+        grouped = [content for content in linked if state.groups.get(content, NOWHERE) != NOWHERE]
+        placed = [content for content in grouped if content in last]
+        if not grouped:
+            continue
+        key = state.groups[max(placed, key=last.__getitem__) if placed else grouped[0]]
+        for content in linked:
+            if content not in state.locked and key not in state.rejected.get(content, ()):
+                state.groups[content] = key
+                if content in state.placed:
+                    state.placed[content] = key
+    for first, other in state.apart:
+        key = state.groups.get(first, NOWHERE)
+        if key != NOWHERE and key == state.groups.get(other):
+            leaving = [content for content in (other, first) if content not in state.placed]
+            if leaving:
+                state.groups[leaving[0]] = NOWHERE
+
+
+def _connected(links: Iterable[tuple[str, ...]]) -> list[list[str]]:
+    """Return the pictures that links connect, in the order in which they were named."""
+    found: list[list[str]] = []
+    for link in links:
+        touched = [group for group in found if not set(group).isdisjoint(link)]
+        found = [group for group in found if group not in touched]
+        found.append(list(dict.fromkeys([content for group in (*touched, link) for content in group])))
+    return found
 
 
 _RULES = {
@@ -295,7 +328,7 @@ _RULES = {
     "not-this": _reject,
     "must-link": _link,
     "cannot-link": _part,
-    "not-the-same": lambda state, entry: state.different.add(frozenset(entry.body["pictures"])),
+    "not-the-same": _tell_apart,
 }
 
 

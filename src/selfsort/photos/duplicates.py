@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +29,7 @@ LEVELS = ("identical", "same shot", "burst")
 MAX_BITS, MIN_CORRELATION = 20, 0.97
 #: By how much the logarithm (base 2) of width over height may differ.
 MAX_ASPECT = 0.03
+_CHUNK = 100_000
 #: The least cosine of the features of two pictures of a burst.
 MIN_COSINE = 0.8
 
@@ -78,10 +79,11 @@ def find_same(clusters: Clusters, catalog: Catalog) -> list[Same]:
     different = apply({}, Log(catalog).entries()).different
     pairs = [(best[a], best[b]) for a, b in _neighboring(clusters, ids) if frozenset((a, b)) not in different]
     same = _same_shot(clusters, ids, looks, pairs)
-    shots, kept = _sets(same, best.values(), rank, len(ids))
+    unlike = {frozenset(best[content] for content in pair) for pair in different if pair <= best.keys()}
+    shots, kept = _sets(same, best.values(), rank, len(ids), unlike)
     found += [Same(LEVELS[1], rows) for rows in shots]
     times = {content: facts for content, facts in catalog.facts("metadata").items() if content in best}
-    bursts, _ = _sets(_burst(clusters, ids, times, kept, different), kept, rank, len(ids))
+    bursts, _ = _sets(_burst(clusters, ids, times, kept, different), kept, rank, len(ids), unlike)
     found += [Same(LEVELS[2], rows) for rows in bursts]
     return sorted(found, key=lambda one: (LEVELS.index(one.level), one.rows))
 
@@ -118,14 +120,17 @@ def _same_shot(
     bits = np.unpackbits(np.array([list(bytes.fromhex(look["hash"])) for look in known.values()], np.uint8), axis=1)
     aspect = np.array([look["aspect"] for look in known.values()])
     a, b = (np.array([order[row] for row in side.tolist()]) for side in sides.T)
-    close = ((bits[a] != bits[b]).sum(1) <= MAX_BITS) & (np.abs(aspect[a] - aspect[b]) <= MAX_ASPECT)
+    close = np.abs(aspect[a] - aspect[b]) <= MAX_ASPECT
+    for start in range(0, len(a), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        close[part] &= (bits[a[part]] != bits[b[part]]).sum(1) <= MAX_BITS
 
-    @cache
-    def shown(row: int) -> npt.NDArray[np.float64] | None:
+    @lru_cache(maxsize=4096)
+    def shown(row: int) -> npt.NDArray[np.float32] | None:
         thumbnail = clusters.thumbnail(row)
         if thumbnail is None:
             return None
-        pixels = np.asarray(Image.open(io.BytesIO(thumbnail)).convert("L"), np.float64).ravel()
+        pixels = np.asarray(Image.open(io.BytesIO(thumbnail)).convert("L"), np.float32).ravel()
         pixels -= pixels.mean()
         return np.asarray(pixels / max(float(np.linalg.norm(pixels)), 1e-9))
 
@@ -167,16 +172,30 @@ def _burst(
 
 
 def _sets(
-    pairs: list[tuple[int, int]], rows: Iterable[int], rank: npt.NDArray[np.int64], n: int
+    pairs: list[tuple[int, int]],
+    rows: Iterable[int],
+    rank: npt.NDArray[np.int64],
+    n: int,
+    unlike: set[frozenset[int]],
 ) -> tuple[list[tuple[int, ...]], list[int]]:
-    """Return the sets that pairs connect, the best of each first, and the best of every set and single row."""
+    """Return the sets that pairs connect, the best of each first, and the best of every set and single row.
+
+    Where a set would hold two that are `unlike`, the worse of them begins another.
+    """
     a, b = np.array(pairs, np.int64).reshape(-1, 2).T
     graph = sparse.coo_matrix((np.ones(len(a)), (a, b)), shape=(n, n))
     _, component = sparse.csgraph.connected_components(graph, directed=False)
-    members: dict[int, list[int]] = {}
+    members: dict[int, list[list[int]]] = {}
     for row in sorted(rows, key=lambda row: int(rank[row])):
-        members.setdefault(int(component[row]), []).append(row)
-    return [tuple(found) for found in members.values() if len(found) > 1], [found[0] for found in members.values()]
+        parts = members.setdefault(int(component[row]), [])
+        fitting = (part for part in parts if not any(frozenset((row, other)) in unlike for other in part))
+        home = next(fitting, None)
+        if home is None:
+            parts.append([row])
+        else:
+            home.append(row)
+    found = [part for parts in members.values() for part in parts]
+    return [tuple(part) for part in found if len(part) > 1], [part[0] for part in found]
 
 
 def described(clusters: Clusters, same: Same) -> list[dict[str, Any]]:

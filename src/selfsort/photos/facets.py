@@ -120,6 +120,7 @@ def _read(source: Source, row: int, content: str, names: list[str]) -> tuple[str
     for name in names:
         try:
             values[name] = FACETS[name].read(data)
-        except Unreadable:
-            values[name] = None
+        except Unreadable as error:
+            if not str(error).startswith("not enough memory"):  # that may go better next time
+                values[name] = None
     return content, values

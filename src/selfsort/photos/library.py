@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 from scipy import sparse
 
 from selfsort.features.extract import Extracted
-from selfsort.photos import kind
+from selfsort.photos import kind, looks
 from selfsort.photos.catalog import Catalog, Changes, Scanned
 from selfsort.photos.corrections import NOWHERE, Entry, Log, State, apply
 from selfsort.photos.facets import read_facets
@@ -46,7 +47,8 @@ class Library:
     def digest(self) -> str:
         """What a run depends on beside the pictures: the corrections that count, and whether kinds are told."""
         live = [entry.number for entry in self.entries if not entry.undone]
-        return f"corrections {live}, kinds {kind.VERSION if self.looks else None}" if live or self.looks else ""
+        seen = xxhash.xxh3_64_hexdigest("".join(sorted(self.looks)).encode()) if self.looks else None
+        return f"corrections {live}, looks {seen}, {looks.VERSION}, {kind.VERSION}"
 
     def kinds(self, contents: Sequence[str], features: npt.NDArray[Any]) -> npt.NDArray[np.float32] | None:
         """Return how probable each kind is, shape (n, n_kinds); None if the pictures were not looked at."""
@@ -60,8 +62,7 @@ class Library:
 
     def teach(self, graph: sparse.csr_matrix, labels: IntArray, contents: Sequence[str]) -> Taught:
         """Return groups after what corrections say and teach, with the keys that they keep."""
-        before = {content: found for content, (found, _) in self.catalog.grouping().items()}
-        found = hand_on(labels, contents, before, self.catalog.first_key())
+        found = hand_on(labels, contents, self.catalog.last_keys(), self.catalog.first_key())
         taught = teach(graph, found, contents, self.entries)
         state = apply(dict(zip(contents, taught.tolist(), strict=True)), self.entries)
         return Taught(found, taught, state, np.array([state.groups[content] for content in contents], np.int64))

@@ -29,8 +29,9 @@ _EARLIEST = 1826  # the year of the oldest photograph
 _MAX_TEXT = 100
 
 _DAY = r"(?P<y>(?:19|20)\d\d)(?P<s>[-_. ]?)(?P<m>0[1-9]|1[0-2])(?P=s)(?P<d>0[1-9]|[12]\d|3[01])"
-_CLOCK = r"(?P<H>[01]\d|2[0-3])(?P<t>[-_.:h]?)(?P<M>[0-5]\d)(?:(?P=t)(?P<S>[0-5]\d))?(?:\d{3})?"
-_NAMED = re.compile(rf"(?<!\d){_DAY}(?:(?:[-_. T]|_at_| at ){_CLOCK})?(?!\d)", re.ASCII)
+_HOUR = r"(?P<H>[01]\d|2[0-3]|\d(?=[.:h]))"
+_CLOCK = rf"{_HOUR}(?P<t>[-_.:h]?)(?P<M>[0-5]\d)(?:(?P=t)(?P<S>[0-5]\d))?(?:\d{{3}})?(?:[ \u202f]?(?P<half>[AP])M)?"
+_NAMED = re.compile(rf"(?<!\d){_DAY}(?:(?:[-_. T]|_at_| at |(?<=\d{{8}})){_CLOCK})?(?!\d)", re.ASCII)
 _MILLISECONDS = re.compile(r"(?<!\d)(1[0-9]{12})(?!\d)", re.ASCII)
 #: Seconds between pictures within which they are one burst, and the bounds of a gap between events.
 BURST_SECONDS = 2.0
@@ -149,7 +150,10 @@ def time_of_name(name: str) -> Taken | None:
             continue
         if not part["H"]:
             return Taken(day, "name", "day")
-        at = day.replace(hour=int(part["H"]), minute=int(part["M"]), second=int(part["S"] or 0))
+        hour = int(part["H"])
+        if part["half"]:
+            hour = hour % 12 + (12 if part["half"] == "P" else 0)
+        at = day.replace(hour=hour, minute=int(part["M"]), second=int(part["S"] or 0))
         return Taken(at, "name", "second" if part["S"] else "minute")
     number = _MILLISECONDS.search(name)
     if number:  # since 1970, as chat programs and some phones write it

@@ -92,7 +92,8 @@ def organize(
         library = open_library(catalog, source, extracted, look=settings.facets, progress=progress)
         clock("look")
         pipeline = Pipeline(source, extracted, encoder, settings, library, salt=digest_of_labels(labels))
-        if target is not None and (same := unchanged(target, pipeline.fingerprint)) is not None:
+        known = not pipeline.contents or bool(catalog.grouping(pipeline.fingerprint))  # else it was lost: made anew
+        if target is not None and known and (same := unchanged(target, pipeline.fingerprint)) is not None:
             return same
         clusters = pipeline.run(work, clock, progress)
         if pipeline.taught is not None:

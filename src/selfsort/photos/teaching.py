@@ -19,6 +19,8 @@ _SHARE = 0.9
 _WEIGHT = 5.0
 #: How much the other pictures of a group lose in weight for each share of it that a person took out.
 _DOUBT = 10.0
+#: So many pictures of a group were placed elsewhere before all of it follows them.
+_LEAST_TAKEN = 2
 #: Link between pictures that a person put together; the greatest of the graph is 1.
 _LINK = 1.0
 
@@ -104,8 +106,33 @@ def teach(graph: sparse.csr_matrix, found: IntArray, contents: Sequence[str], en
     best = keys[heard.argmax(1)]
     silent = (heard.max(1) <= 0) | ((found == NOWHERE) & (now == NOWHERE) & ~_rejected(state, contents))
     best = np.where(silent | placed, now, best)
+    best = _held(best, start, now, placed, state, contents)
     _keep_apart(best, heard, keys, placed, state, row_of)
     return np.where(placed | (best == start), found, best)
+
+
+def _held(
+    best: IntArray,
+    start: IntArray,
+    now: IntArray,
+    placed: npt.NDArray[np.bool_],
+    state: State,
+    contents: Sequence[str],
+) -> IntArray:
+    """Keep a group of which all would follow a single picture, or go to a group that a person divided off from it.
+
+    In a small group one picture would take all others with it, and a division would undo itself.
+    """
+    free = np.array([content in state.rejected for content in contents]) | (now != start)
+    held = best.copy()
+    for key in np.unique(start[(best != start) & ~placed & ~free]).tolist():
+        members = start == key
+        n_taken = int((members & (placed | free) & (now != start)).sum())
+        staying = members & ~placed & (best == start)
+        here = members & ~placed & ~free
+        if not staying.any() and (n_taken < _LEAST_TAKEN or (best[here] < NOWHERE).any()):
+            held[here] = key
+    return held
 
 
 def _said(
@@ -162,13 +189,14 @@ def _keep_apart(
     state: State,
     row_of: Mapping[str, int],
 ) -> None:
-    """Put pictures that do not belong together into different groups: the second goes to its next best."""
+    """Put pictures that do not belong together into different groups: the second, if it can, goes to its next best."""
     for first, other in state.apart:
         if first in row_of and other in row_of:
             a, b = row_of[first], row_of[other]
-            if best[a] == best[b] and not placed[b]:
-                others = np.where(keys == best[a], -np.inf, heard[b])
-                best[b] = keys[others.argmax()] if others.max() > 0 else NOWHERE
+            leaving = [row for row in (b, a) if not placed[row]]
+            if best[a] == best[b] and leaving:
+                others = np.where(keys == best[a], -np.inf, heard[leaving[0]])
+                best[leaving[0]] = keys[others.argmax()] if others.max() > 0 else NOWHERE
 
 
 def moved(before: State, after: State) -> dict[str, int]:

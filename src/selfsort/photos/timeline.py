@@ -120,11 +120,14 @@ def _placed(facts: Sequence[dict[str, float]]) -> list[Place | None]:
 def _with_guesses(
     members: list[int], dated: list[tuple[int, Taken]], placed: list[Place | None], seconds: np.ndarray
 ) -> list[Moment]:
-    known = [i for i in members if placed[i] is not None]
+    known = [i for i in members if placed[i] is not None]  # in the order of time
+    times = seconds[known]
     moments = []
     for i in members:
         place, guessed = placed[i], False
         if place is None and known:
-            place, guessed = placed[min(known, key=lambda other: abs(seconds[other] - seconds[i]))], True
+            after = int(np.searchsorted(times, seconds[i]))
+            near = [n for n in (after - 1, after) if 0 <= n < len(known)]
+            place, guessed = placed[known[min(near, key=lambda n: abs(times[n] - seconds[i]))]], True
         moments.append(Moment(dated[i][0], dated[i][1], place, guessed))
     return moments

@@ -131,8 +131,13 @@ def path_bytes(item: Item) -> bytes:
 
 
 def is_clutter(name: str) -> bool:
-    """Tell whether a file or folder is hidden, or one that a system or selfsort leaves behind."""
-    return name.startswith(".") or name.endswith(_OWN) or name.lower() in _CLUTTER
+    """Tell whether a file or folder is hidden, or one that a system leaves behind."""
+    return name.startswith(".") or name.lower() in _CLUTTER
+
+
+def is_own(name: str) -> bool:
+    """Tell whether a file is one that selfsort writes beside runs."""
+    return name.endswith(_OWN)
 
 
 def reason(error: OSError) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from selfsort.errors import DataError
 from selfsort.images import Unreadable
-from selfsort.sources.base import Item, Limits, Source, display_path, is_clutter, path_bytes, reason
+from selfsort.sources.base import Item, Limits, Source, display_path, is_clutter, is_own, path_bytes, reason
 
 _CHUNK = 1 << 20
 
@@ -90,7 +90,7 @@ def _walk(root: str, limits: Limits) -> Iterator[Item]:
             name = f"{folder}{os.sep}{entry.name}" if folder else entry.name
             if _is_folder(entry):
                 (linked if entry.is_symlink() else folders).append(name)
-            else:
+            elif not is_own(entry.name):
                 yield _item(Path(entry.path), name.replace(os.sep, "/"), limits)
 
 
