@@ -101,6 +101,15 @@ def test_without_facets_only_identical_files_are_found(album):
     assert {level for level, _ in found(run.with_name("plain"))} == {"identical"}
 
 
+def test_tiny_pictures_hold_too_little_to_tell(tmp_path):
+    root = tmp_path / "pictures"
+    root.mkdir()
+    for number, side in enumerate((31, 30, 29)):
+        scene(1).resize((side, side)).save(root / f"{number}.png")
+    organize(root, tmp_path / "run")
+    assert found(tmp_path / "run") == set()
+
+
 def test_nothing_the_same(tmp_path):
     root = tmp_path / "pictures"
     root.mkdir()

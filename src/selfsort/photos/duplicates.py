@@ -27,6 +27,8 @@ from selfsort.photos.metadata import BURST_SECONDS
 LEVELS = ("identical", "same shot", "burst")
 #: Bits of 128 by which two pictures of one shot may differ, and the least correlation of their thumbnails.
 MAX_BITS, MIN_CORRELATION = 20, 0.97
+#: Pictures with a shorter side in pixels hold too little to tell.
+MIN_SIDE = 32
 #: By how much the logarithm (base 2) of width over height may differ.
 MAX_ASPECT = 0.03
 _CHUNK = 100_000
@@ -111,7 +113,9 @@ def _neighboring(clusters: Clusters, ids: list[str]) -> set[tuple[str, str]]:
 def _same_shot(
     clusters: Clusters, ids: list[str], looks: Mapping[str, Any], pairs: list[tuple[int, int]]
 ) -> list[tuple[int, int]]:
-    pairs = [(a, b) for a, b in pairs if looks.get(ids[a]) and looks.get(ids[b])]
+    shorter = np.minimum(clusters.items.column("width").to_numpy(), clusters.items.column("height").to_numpy())
+    told = {row for pair in pairs for row in pair if looks.get(ids[row]) and shorter[row] >= MIN_SIDE}
+    pairs = [(a, b) for a, b in pairs if a in told and b in told]
     if not pairs:
         return []
     sides = np.array(pairs)
