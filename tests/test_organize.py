@@ -99,6 +99,7 @@ def test_the_run_folder_holds_everything(run, library):
         "granularity": 1.0,
         "encoder": "efficientnet-lite0",
         "n_neighbors": None,
+        "facets": True,
         "learn": False,
         "seed": 0,
     }

@@ -74,7 +74,7 @@ def assert_killed_runs_are_finished(pictures, tmp_path, n_kills, *options, seed=
         assert found.groups == expected.groups
         assert found.run["fingerprint"] == expected.run["fingerprint"]
         assert leftovers(folder) == []
-        assert [p.name for p in folder.iterdir()] == ["run"]
+        assert sorted(p.name for p in folder.iterdir()) == ["run", "run.catalog"]
         shutil.rmtree(folder / "run")
         if rng.random() < 0.5:
             shutil.rmtree(tmp_path / "cache")
