@@ -23,6 +23,7 @@ RUN_FILES = {
     "embedding.npy",
     "neighbors.npy",
     "map.npy",
+    "merges.npy",
     "groups.json",
     "thumbnails.parquet",
     "report.html",

@@ -5,7 +5,9 @@ from scipy import sparse
 from selfsort.features.graph import (
     by_size,
     communities,
+    cut_at,
     merge_down,
+    merge_order,
     merge_tree,
     refine,
     shared_neighbor_graph,
@@ -337,3 +339,30 @@ def test_support_is_the_share_of_links_that_stay():
     for i, value in enumerate(support(graph, labels)):
         total = dense[i].sum()
         assert value == pytest.approx(dense[i, labels == labels[i]].sum() / total if total else 0, abs=1e-6)
+
+
+def test_merge_order_passes_through_the_groups_and_ends_with_one():
+    rng = np.random.default_rng(0)
+    for n, n_groups in ((1, 1), (40, 3), (120, 7)):
+        links = sparse.random(n, n, 0.05, random_state=np.random.RandomState(1), format="csr", dtype=np.float32)
+        graph = (links + links.T).tocsr()  # sparse enough to fall into unlinked pieces
+        groups = by_size(rng.integers(0, n_groups, n))
+        finest = by_size(groups * 4 + rng.integers(0, 4, n))
+        groups[rng.random(n) < 0.1] = -1
+        groups = by_size(groups)
+        finest = by_size(np.where(groups < 0, -1, finest))
+        merges = merge_order(graph, finest, groups)
+        n_finest, n_held = finest.max(initial=-1) + 1, groups.max(initial=-1) + 1
+        assert merges.shape == (max(0, n_finest - 1), 2)
+        before = finest
+        for wanted in range(n_finest, 0, -1):
+            labels = cut_at(finest, merges, wanted)
+            assert len(np.unique(labels[labels >= 0])) == wanted
+            assert ((labels < 0) == (groups < 0)).all()
+            assert len(np.unique(np.column_stack([before, labels])[groups >= 0], axis=0)) == len(
+                np.unique(before[groups >= 0])
+            )  # nested
+            before = labels
+            if wanted == n_held:
+                assert len(np.unique(np.column_stack([labels, groups])[groups >= 0], axis=0)) == n_held
+        assert (cut_at(finest, merges, n_held) == -1).sum() == (groups < 0).sum()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
-ARRAYS = ("labels", "levels", "confidence", "embedding", "neighbors", "map", "probabilities")
+ARRAYS = ("labels", "levels", "confidence", "embedding", "neighbors", "map", "probabilities", "merges")
 METRICS, FIGURES = "metrics.jsonl", "figures.json"
 _FIGURE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -118,6 +118,9 @@ class Clusters:
         Small JPEG per item, squashed to a square.
     probabilities : ndarray of float32, shape (n, k), optional
         Share of each item in each of the method's k clusters; zeros where the item could not be read.
+    merges : ndarray of int32, shape (n_finest - 1, 2), optional
+        How the groups of the last level merge, see `selfsort.features.graph.merge_order`: on the way all those of the
+        default level come by.
     metrics : list of dict
         How training went, one row per epoch in order: ``stage``, ``epoch`` (from 1 in each stage), ``step``, ``lr``,
         ``seconds``, and the mean of each term of the objective under its name. Empty if nothing was trained.
@@ -137,6 +140,7 @@ class Clusters:
     embedding: npt.NDArray[np.float16] | None = None
     thumbnails: list[bytes | None] | None = None
     probabilities: npt.NDArray[np.float32] | None = None
+    merges: npt.NDArray[np.int32] | None = None
     metrics: list[dict[str, Any]] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     path: Path | None = None

@@ -175,15 +175,67 @@ def merge_down(graph: sparse.csr_matrix, labels: IntArray, n_groups: int) -> Int
     Newman, "Fast algorithm for detecting community structure in networks", Physical Review E 2004.
     """
 
-    def change(weight: FloatRow, volume: float, volumes: FloatRow, total: float) -> FloatRow:
-        return np.where(weight > 0, weight / total - volume * volumes / total**2, -np.inf)
-
-    merges, _ = _agglomerate(graph, labels, change, n_groups)
+    merges, _ = _agglomerate(graph, labels, _modularity_change, n_groups)
     volume = np.asarray(graph.sum(1)).ravel()
     labels = by_size(_merged(labels, merges), volume)
     for last in range(int(labels.max(initial=-1)), n_groups - 1, -1):  # no links: the two smallest cost the least
         labels = by_size(np.where(labels == last, last - 1, labels), volume)
     return by_size(labels)
+
+
+def _modularity_change(weight: FloatRow, volume: float, volumes: FloatRow, total: float) -> FloatRow:
+    return np.where(weight > 0, weight / total - volume * volumes / total**2, -np.inf)
+
+
+def merge_order(graph: sparse.csr_matrix, finest: IntArray, groups: IntArray) -> IntArray:
+    """Put all merges in one order: of fine groups into the groups that hold them, then of those into one.
+
+    Parameters
+    ----------
+    graph : csr_matrix, shape (n, n)
+    finest : ndarray of int64, shape (n,)
+        Fine groups, numbered from 0; -1 for none.
+    groups : ndarray of int64, shape (n,)
+        Groups that the fine ones lie in, numbered from 0; -1 for none.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_fine - 1, 2)
+        Row s merges group ``[s, 1]`` into ``[s, 0]``, by numbers of `finest`. What is best connected merges first;
+        what has no links merges last. See `cut_at`.
+    """
+    grouped = groups >= 0
+    if not grouped.all():
+        graph, finest, groups = graph[grouped][:, grouped], finest[grouped], groups[grouped]
+    if not len(groups):
+        return np.zeros((0, 2), np.int64)
+    inner = merge_tree(within(graph, groups), finest).merges
+    home = _homes(int(finest.max()) + 1, inner)
+    holder = np.empty(len(home), np.int64)
+    holder[finest] = groups
+    pieces: dict[int, list[int]] = {}
+    for root in np.unique(home).tolist():
+        pieces.setdefault(int(holder[root]), []).append(root)
+    joined = [(roots[0], other) for roots in pieces.values() for other in roots[1:]]
+    outer, _ = _agglomerate(graph, groups, _modularity_change, n_groups=1)
+    homes = _homes(int(groups.max()) + 1, outer)
+    alone = [(0, other) for other in np.unique(homes).tolist()[1:]]
+    last = [(pieces[a][0], pieces[b][0]) for a, b in [*outer.tolist(), *alone]]
+    return np.array([*inner.tolist(), *joined, *last], np.int64).reshape(-1, 2)
+
+
+def cut_at(finest: IntArray, merges: IntArray, n_groups: int) -> IntArray:
+    """Return the fine groups merged, in the order of `merge_order`, until `n_groups` are left; -1 stays -1."""
+    home = _homes(len(merges) + 1, merges[: max(0, len(merges) + 1 - n_groups)])
+    return np.where(finest >= 0, home[finest], -1)
+
+
+def _homes(n_groups: int, merges: IntArray) -> IntArray:
+    """Return the group that each group is a part of after merges."""
+    home = np.arange(n_groups)
+    for kept, absorbed in merges:
+        home[home == absorbed] = kept
+    return home
 
 
 def _agglomerate(
@@ -240,10 +292,7 @@ def _agglomerate(
 
 
 def _merged(labels: IntArray, merges: IntArray) -> IntArray:
-    parent = np.arange(int(labels.max(initial=-1)) + 1)
-    for kept, absorbed in merges:
-        parent[parent == absorbed] = kept
-    return by_size(parent[labels])
+    return by_size(_homes(int(labels.max(initial=-1)) + 1, merges)[labels])
 
 
 def within(graph: sparse.csr_matrix, labels: IntArray) -> sparse.csr_matrix:

@@ -290,11 +290,19 @@ class Catalog:
             )
             return [content for (content,) in rows]
 
-    def append(self, body: Mapping[str, Any]) -> int:
-        """Add an entry to the log of corrections and return its number, see `selfsort.photos.corrections`."""
+    def append(self, *bodies: Mapping[str, Any]) -> int:
+        """Add entries to the log of corrections, all or none; return the number of the first, the others follow it."""
+        first = 0
         with self._transaction():
-            cursor = self._db.execute("INSERT INTO entries (at, body) VALUES (?, ?)", (_now(), _json(body)))
-            return int(cursor.lastrowid or 0)
+            for body in bodies:
+                cursor = self._db.execute("INSERT INTO entries (at, body) VALUES (?, ?)", (_now(), _json(body)))
+                first = first or int(cursor.lastrowid or 0)
+        return first
+
+    def last_entry(self) -> int:
+        """Return the number of the newest entry, 0 if there is none."""
+        with self._explained():
+            return int(self._db.execute("SELECT coalesce(max(number), 0) FROM entries").fetchone()[0])
 
     def entries(self, after: int = 0) -> list[tuple[int, str, dict[str, Any]]]:
         """Return the log of corrections as (number, time, entry), oldest first."""

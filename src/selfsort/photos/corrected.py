@@ -52,7 +52,15 @@ class Corrected:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the catalog."""
         self._catalog.close()
+
+    def last_entry(self) -> int:
+        """Return the number of the newest entry of the log, also of one that another program added."""
+        return self._catalog.last_entry()
 
     def state(self) -> State:
         """Return the groups as they are now."""
@@ -114,26 +122,34 @@ class Corrected:
         list of int
             Numbers of the entries.
         """
-        keys, pictures = [self.group(number) for number in groups], self.pictures(paths)
+        return self.add(do, keys=[self.group(number) for number in groups], contents=self.pictures(paths), name=name)
+
+    def add(
+        self, do: str, *, keys: Sequence[int] = (), contents: Sequence[str] = (), name: str | None = None
+    ) -> list[int]:
+        """Add a correction that names groups by their keys and pictures by their contents; otherwise as `correct`."""
         if do == "merge":
             if len(set(keys)) < 2:
                 raise DataError("merge needs two different groups or more.")
             return [self.log.add(do, groups=keys[1:], into=keys[0])]
         if do in ("lock", "not-this"):
             now = self.state().groups
-            nowhere = [path for path, content in zip(paths, pictures, strict=True) if now[content] == NOWHERE]
-            if nowhere:
-                raise DataError(f"{do} needs pictures that are in a group: {nowhere[0]!r} belongs nowhere.")
             by_group: dict[int, list[str]] = {}
-            for content in pictures:
+            for content in contents:
                 by_group.setdefault(now[content], []).append(content)
-            return [self.log.add(do, pictures=contents, group=key) for key, contents in by_group.items()]
-        body: dict[str, object] = {"pictures": pictures} if pictures else {}
+            if NOWHERE in by_group:
+                path = self._path(by_group[NOWHERE][0])
+                raise DataError(f"{do} needs pictures that are in a group: {path!r} belongs nowhere.")
+            return self.log.add_together([{"do": do, "pictures": of, "group": key} for key, of in by_group.items()])
+        body: dict[str, object] = {"pictures": contents} if contents else {}
         if keys:
             body["group"] = keys[0]
         if name is not None:
             body["name"] = name
         return [self.log.add(do, **body)]
+
+    def _path(self, content: str) -> str:
+        return os.fsdecode(self.clusters.items.column("path_bytes")[self._ids.index(content)].as_py())
 
     def labels(self) -> tuple[np.ndarray, Sequence[int]]:
         """Return the group of every row, -1 for none, the largest group first, and the key of each group."""

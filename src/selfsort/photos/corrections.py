@@ -9,7 +9,7 @@ and the entries that are not undone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -50,6 +50,8 @@ class Entry:
         See `Log.add`.
     body : mapping
         All of it.
+    step : int
+        Number of the first entry of those that a person made at once; they are undone at once.
     undone : bool
     """
 
@@ -57,6 +59,7 @@ class Entry:
     at: str
     do: str
     body: Mapping[str, Any]
+    step: int = 0
     undone: bool = False
 
 
@@ -135,22 +138,54 @@ class Log:
         DataError
             If the correction is not complete, or its values are not of these kinds.
         """
-        entry = _checked(do, body)
-        return self._catalog.append({"do": do, **entry})
+        return self.add_together([{"do": do, **body}])[0]
+
+    def add_together(self, corrections: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Add corrections that are one step for those who undo it; return their numbers.
+
+        Parameters
+        ----------
+        corrections : sequence of mapping
+            ``do`` and what `add` takes, of each.
+        """
+        bodies = []
+        for place, correction in enumerate(corrections):
+            body = dict(correction)
+            do = str(body.pop("do"))
+            bodies.append({"do": do, **_checked(do, body), **({"part": place} if place else {})})
+        first = self._catalog.append(*bodies)
+        return [first + place for place in range(len(bodies))]
 
     def undo(self, number: int | None = None) -> Entry:
-        """Undo a correction, by default the last that is not undone, and return it."""
-        live = [entry for entry in self.entries() if not entry.undone]
-        found = [entry for entry in live if number in (None, entry.number)]
-        if not found:
+        """Undo a correction, by default the last that is not undone, with all of its step; return the step's first."""
+        entries = self.entries()
+        live = [entry for entry in entries if not entry.undone and number in (None, entry.number)]
+        if not live:
             raise DataError(
                 "There is no correction to undo." if number is None else f"There is no correction {number} to undo."
             )
-        self._catalog.append({"undo": found[-1].number})
-        return found[-1]
+        return self._turn("undo", [entry for entry in entries if entry.step == live[-1].step and not entry.undone])
 
     def redo(self, number: int | None = None) -> Entry:
-        """Do again what was undone, by default what was undone last if nothing was corrected since; return it."""
+        """Do again what was undone, by default what was undone last if nothing was corrected since.
+
+        It is done with all of its step; the step's first is returned.
+        """
+        entries = {entry.number: entry for entry in self.entries() if entry.undone}
+        wanted = number if number is not None else self._last_undone()
+        if wanted not in entries:
+            raise DataError(
+                "There is nothing to do again." if number is None else f"Correction {number} is not undone."
+            )
+        return self._turn("redo", [entry for entry in entries.values() if entry.step == entries[wanted].step])
+
+    def redoable(self) -> Entry | None:
+        """Return what `redo` would do again, None if there is nothing."""
+        entries = {entry.number: entry for entry in self.entries()}
+        last = self._last_undone()
+        return entries[entries[last].step] if last is not None else None
+
+    def _last_undone(self) -> int | None:
         undone: list[int] = []
         for _, _, body in self._catalog.entries():
             if "do" in body:
@@ -159,14 +194,11 @@ class Log:
                 undone.append(body["undo"])
             elif body["redo"] in undone:
                 undone.remove(body["redo"])
-        entries = {entry.number: entry for entry in self.entries() if entry.undone}
-        wanted = number if number is not None else (undone[-1] if undone else None)
-        if wanted not in entries:
-            raise DataError(
-                "There is nothing to do again." if number is None else f"Correction {number} is not undone."
-            )
-        self._catalog.append({"redo": wanted})
-        return entries[wanted]
+        return undone[-1] if undone else None
+
+    def _turn(self, how: str, step: Sequence[Entry]) -> Entry:
+        self._catalog.append(*({how: entry.number} for entry in step))
+        return step[0]
 
     def entries(self) -> list[Entry]:
         """Return all corrections, oldest first."""
@@ -174,12 +206,12 @@ class Log:
         undone: set[int] = set()
         for number, at, body in self._catalog.entries():
             if "do" in body:
-                found[number] = Entry(number, at, body["do"], body)
+                found[number] = Entry(number, at, body["do"], body, number - body.get("part", 0))
             elif "undo" in body:
                 undone.add(body["undo"])
             else:
                 undone.discard(body["redo"])
-        return [Entry(e.number, e.at, e.do, e.body, e.number in undone) for e in found.values()]
+        return [replace(entry, undone=entry.number in undone) for entry in found.values()]
 
 
 def own_key(number: int) -> int:

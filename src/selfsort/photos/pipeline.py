@@ -19,7 +19,7 @@ from selfsort.choosing import modularity
 from selfsort.clusters import SCHEMA_VERSION, Clusters, items_table, save_array
 from selfsort.features.encoders import DEFAULT, LAYERED, Encoder
 from selfsort.features.extract import Extracted
-from selfsort.features.graph import by_size, shared_neighbor_graph
+from selfsort.features.graph import by_size, merge_order, shared_neighbor_graph
 from selfsort.features.groups import Grouping, default_n_neighbors, describe_groups, find_groups, nest
 from selfsort.features.layers import WEIGHTS, margin, prepare_layers
 from selfsort.features.layout import layout
@@ -34,7 +34,7 @@ from selfsort.runtime import Clock, Progress, n_threads
 from selfsort.sources import Source
 
 #: Raise when the same features would give other groups, or other weights are tried: runs are then made anew.
-_STAGES_VERSION = 5
+_STAGES_VERSION = 6
 #: So many neighbors are kept for those who read the run; the graph uses the nearest of them.
 _N_STORED = 20
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "pillow", "scikit-network")
@@ -149,7 +149,9 @@ class Pipeline:
             self.warnings.append("No picture could be read; the reasons are listed with the files.")
             none = np.zeros((0, 0), np.int32)
             nothing = Grouping(np.zeros((0, 4), np.int64), 2)
-            return self._assemble(features, none, nothing, [], np.zeros(0), np.zeros((0, 2)), clock)
+            return self._assemble(
+                features, none, nothing, [], np.zeros(0), np.zeros((0, 2)), nothing.levels[:, :2], clock
+            )
         copies = np.bincount(self.nodes[self.nodes >= 0], minlength=n)
 
         def group(vectors: npt.NDArray[np.float32], name: str = "") -> _Grouped:
@@ -184,7 +186,8 @@ class Pipeline:
         start = vectors[:, :2] if vectors.shape[1] > 1 else np.repeat(vectors, 2, axis=1)
         position = stage("map", "", lambda: layout(graph, start, seed=s.seed, progress=progress))
         groups, confidence = describe_groups(grouping, graph, vectors)
-        return self._assemble(features, neighbors, grouping, groups, confidence, position, clock)
+        merges = merge_order(graph, grouping.levels[:, -1], grouping.labels)
+        return self._assemble(features, neighbors, grouping, groups, confidence, position, merges, clock)
 
     def _learn(
         self, features: npt.NDArray[np.float16], group: Callable[[npt.NDArray[np.float32], str], _Grouped]
@@ -225,6 +228,7 @@ class Pipeline:
         groups: list[dict[str, Any]],
         confidence: npt.NDArray[Any],
         position: npt.NDArray[Any],
+        merges: npt.NDArray[Any],
         clock: Clock,
     ) -> Clusters:
         """Spread the nodes' results over the rows: copies get what their content got, the unreadable get nothing."""
@@ -254,6 +258,7 @@ class Pipeline:
             map=spread(position, np.nan, np.float32),
             embedding=spread(features, 0, np.float16),
             thumbnails=[thumbnails[node] if node >= 0 else None for node in self.nodes],
+            merges=merges.astype(np.int32),
         )
 
     def _name(self, groups: list[dict[str, Any]], grouping: Grouping) -> None:

@@ -1,0 +1,163 @@
+"""Who may talk to the page: only a browser on this machine that was given the token, from the page itself."""
+
+from __future__ import annotations
+
+import hmac
+import http.cookies
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: Bytes that a request may hold: of JSON, and of a picture to search by.
+MAX_BODY, MAX_PICTURE = 8 << 20, 64 << 20
+PICTURE_SEARCH = "/api/search/picture"
+TOKEN_HEADER = "x-selfsort-token"
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+class Guard:
+    """Refuse what does not come from the page, before anything else sees it.
+
+    The Host must be this machine at our port (against names that are made to point here), the Origin the same (against
+    other pages), the token must be in a cookie for reading, which only this address sets, and also in a header for
+    writing, which other pages cannot set.
+
+    Parameters
+    ----------
+    app : ASGI application
+    token : str
+    port : int
+    """
+
+    def __init__(self, app: App, token: str, port: int) -> None:
+        self._app, self._token = app, token
+        self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+        self._cookie = f"selfsort-{port}"  # cookies know no ports
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # there are no sockets here
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        headers: dict[str, list[str]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [pair for pair in message["headers"] if pair[0].lower() != b"server"]
+                names = {name.lower() for name, _ in kept}
+                message["headers"] = [*kept, *((n, v) for n, v in _HEADERS if n not in names)]
+                if b"cache-control" not in names:
+                    message["headers"].append((b"cache-control", b"no-store"))
+            await send(message)
+
+        refused = self._refused(scope, headers)
+        if refused:
+            await _answer(answer, *refused)
+        elif scope["path"] == "/" and scope["query_string"]:
+            await self._let_in(scope, answer)
+        else:
+            await self._bounded(scope, receive, answer)
+
+    def _refused(self, scope: Scope, headers: dict[str, list[str]]) -> tuple[int, str] | None:
+        """Return why a request is refused, with the status; None if it is not."""
+        hosts = headers.get("host", [])
+        if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
+            return 403, "This page answers only at its own address on this machine."
+        if any(origin.lower() != f"http://{hosts[0].lower()}" for origin in headers.get("origin", [])):
+            return 403, "Requests from other pages are refused."
+        if any(site not in ("same-origin", "none") for site in headers.get("sec-fetch-site", [])):
+            return 403, "Requests from other pages are refused."
+        if scope["method"] not in ("GET", "HEAD", "POST"):
+            return 405, "There is no such request."
+        if scope["path"] == "/" and scope["query_string"]:
+            return None  # it brings the token
+        if not self._is_token(_cookie(headers, self._cookie)):
+            return 403, "The token is missing. Open the address that selfsort review printed."
+        if scope["method"] == "POST":
+            if not self._is_token(headers.get(TOKEN_HEADER, [""])[0]):
+                return 403, "The token is missing. Reload the page."
+            length = headers.get("content-length", ["0"])[0]
+            if not length.isdigit() or int(length) > _limit(scope):
+                return 413, "The request is too large."
+        return None
+
+    async def _let_in(self, scope: Scope, send: Send) -> None:
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if not self._is_token(given):
+            await _answer(send, 403, "This token is not of this run. Open the address that selfsort review printed.")
+            return
+        cookie = f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+        await _answer(send, 303, "", [(b"location", b"/"), (b"set-cookie", cookie.encode())])
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, but not more of it than is allowed, whatever its head says."""
+        seen, started = 0, False
+
+        async def bounded() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > _limit(scope):
+                raise _TooLargeError
+            return message
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, bounded, watched)
+        except _TooLargeError:
+            if not started:
+                await _answer(send, 413, "The request is too large.")
+
+    def _is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+def _limit(scope: Scope) -> int:
+    return MAX_PICTURE if scope["path"] == PICTURE_SEARCH else MAX_BODY
+
+
+def _cookie(headers: dict[str, list[str]], name: str) -> str:
+    for line in headers.get("cookie", []):
+        jar: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
+        try:
+            jar.load(line)
+        except http.cookies.CookieError:
+            continue
+        if name in jar:
+            return jar[name].value
+    return ""
+
+
+async def _answer(send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+    head = [(b"content-type", b"text/plain; charset=utf-8"), *(headers or [])]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": text.encode()})

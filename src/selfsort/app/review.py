@@ -1,0 +1,317 @@
+"""What the page shows and changes: one run with its corrections, as arrays by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from selfsort.app.pack import pack
+from selfsort.app.words import described, last_step
+from selfsort.errors import DataError
+from selfsort.features.graph import by_size, cut_at, shared_neighbor_graph
+from selfsort.features.groups import find_groups
+from selfsort.features.neighbors import nearest_neighbors
+from selfsort.features.project import graph_features
+from selfsort.photos.corrected import Corrected
+from selfsort.photos.corrections import NOWHERE, Entry
+
+IntArray = npt.NDArray[np.int64]
+
+LOCKED, HIDDEN, PLACED = 1, 2, 4
+_N_COVERS = 8
+#: Neighbors of each picture in the graph of one group.
+_K_INSIDE = 10
+
+
+class Review:
+    """A run that is looked at and corrected; all calls from one thread.
+
+    Parameters
+    ----------
+    run : path
+        A run folder of `selfsort.organize`.
+
+    Attributes
+    ----------
+    run : Path
+    corrected : Corrected
+    """
+
+    def __init__(self, run: str | Path) -> None:
+        self.run = Path(run).resolve()
+        self._open()
+
+    def _open(self) -> None:
+        self._stamp = self._now()
+        self.corrected = Corrected(self.run)
+        self.clusters = self.corrected.clusters
+        self.ids: list[str] = self.clusters.items.column("id").to_pylist()
+        level = self.clusters.run["level"]
+        groups = [group for group in self.clusters.groups if group["level"] == level]
+        self._numbers = {int(group["key"]): int(group["group"]) for group in groups}
+        self._rank = np.nan_to_num(np.asarray(self.clusters.confidence, np.float64))
+        for group in groups:
+            rows = group["prototypes"]
+            self._rank[rows] = np.maximum(self._rank[rows], 2 - np.arange(len(rows)) / 100)
+        named = {g["group"]: g["name"] for g in self.clusters.groups if g["level"] == 0 and g.get("name")}
+        self._kinds = named if level == 1 else {}
+        self._last = -1
+        self._refresh()
+
+    def _now(self) -> int:
+        try:
+            return (self.run / "run.json").stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def close(self) -> None:
+        """Let go of the catalog."""
+        self.corrected.close()
+
+    def version(self) -> str:
+        """Return what changes whenever the run or its corrections do, also by another program; read them anew then."""
+        now = self._now()
+        if now and now != self._stamp:
+            self.close()
+            self._open()
+        else:
+            self._refresh()
+        return f"{self._stamp}-{self._last}"
+
+    def _refresh(self) -> None:
+        last = self.corrected.last_entry()
+        if last != self._last:
+            self.entries = self.corrected.log.entries()
+            self.state = self.corrected.state()
+            self._last = last
+            groups = self.state.groups
+            self._keys = np.array([groups.get(content, NOWHERE) for content in self.ids], np.int64)
+            flags = {content: LOCKED for content in self.state.locked}
+            for content in self.state.hidden:
+                flags[content] = flags.get(content, 0) | HIDDEN
+            for content in self.state.placed:
+                flags[content] = flags.get(content, 0) | PLACED
+            self._flags = np.array([flags.get(content, 0) for content in self.ids], np.uint8) if flags else None
+
+    @property
+    def flags(self) -> npt.NDArray[np.uint8]:
+        """Of each row, which of `LOCKED`, `HIDDEN` and `PLACED` it is, shape (n,)."""
+        return self._flags if self._flags is not None else np.zeros(len(self.ids), np.uint8)
+
+    def columns(self) -> bytes:
+        """Return what does not change while the run stays: see `pack`."""
+        items, run = self.clusters.items, self.clusters.run
+        width, height = (
+            np.minimum(items.column(name).to_numpy(), 65535).astype(np.uint16) for name in ("width", "height")
+        )
+        place = self.clusters.map
+        x, y = _whole(np.asarray(place, np.float64)) if place is not None else [np.zeros(0, np.uint16)] * 2
+        facts = {
+            "name": Path(str(run.get("root") or self.run)).name,
+            "root": str(run.get("root") or "").encode("utf-8", "backslashreplace").decode(),
+            "n": len(self.ids),
+            "levels": self._levels(),
+            "warnings": list(run.get("warnings", [])),
+            "moved": run.get("moved") or {},
+            "source": run.get("source"),
+        }
+        ok = self.clusters.ok.astype(np.uint8)
+        return pack(facts, width=width, height=height, x=x, y=y, ok=ok)
+
+    def _levels(self) -> dict[str, int] | None:
+        """Return between how many groups the page can choose, and how many there are; None if the run cannot tell."""
+        if self.clusters.merges is None or not len(self.clusters.merges):
+            return None
+        return {"least": 1, "most": len(self.clusters.merges) + 1, "found": len(self._numbers)}
+
+    def groups(self, n_groups: int | None = None) -> bytes:
+        """Return the groups as they are now: what each is, and of each picture its group and `flags`, see `pack`.
+
+        Parameters
+        ----------
+        n_groups : int, optional
+            Coarser or finer than they are: see `selfsort.features.graph.merge_order`. Nothing is changed by looking.
+        """
+        keys = self._keys
+        if n_groups is not None and self._levels():
+            keys = self._cut(n_groups)
+        return self._packed(keys, is_cut=keys is not self._keys)
+
+    def _packed(self, keys: IntArray, *, is_cut: bool) -> bytes:
+        known = np.unique(keys[keys != NOWHERE])
+        index = np.where(keys != NOWHERE, np.searchsorted(known, keys), -1)
+        shown = (self.flags & HIDDEN) == 0
+        sizes = np.bincount(index[(index >= 0) & shown], minlength=len(known))
+        order = np.argsort(-sizes, kind="stable")
+        place = np.empty(len(known), np.int64)
+        place[order] = np.arange(len(known))
+        labels = np.where(index >= 0, place[np.maximum(index, 0)], -1).astype(np.int32)
+        covers = self._covers(labels, shown, len(known))
+        kinds = self._kind_of(labels, len(known))
+        groups = []
+        for number, key in enumerate(known[order].tolist()):
+            name = self.state.names.get(key, "") if not is_cut else self._name_of_cut(key)
+            group = {"key": key, "name": name, "size": int(sizes[order[number]]), "covers": covers[number]}
+            group |= {"number": self._numbers.get(key), "kind": kinds[number]}
+            groups.append(group)
+        facts = {
+            "version": f"{self._stamp}-{self._last}",
+            "groups": groups,
+            "cut": is_cut,
+            "undo": self._described(last_step(self.entries)),
+            "redo": self._described(self.corrected.log.redoable()),
+            "n_hidden": int((~shown).sum()),
+            "n_nowhere": int(((labels < 0) & shown & self.clusters.ok).sum()),
+            "n_corrections": sum(not entry.undone for entry in self.entries),
+        }
+        return pack(facts, group=labels, flags=self.flags)
+
+    def _covers(self, labels: npt.NDArray[np.int32], shown: npt.NDArray[np.bool_], n: int) -> list[list[int]]:
+        """Return rows of the pictures that stand for each group: the surest first, none twice."""
+        rows = np.flatnonzero((labels >= 0) & shown)
+        rows = rows[np.lexsort((-self._rank[rows], labels[rows]))]
+        starts = np.searchsorted(labels[rows], np.arange(n + 1))
+        covers = []
+        for first, last in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+            distinct: dict[str, int] = {}
+            for row in rows[first : min(last, first + 4 * _N_COVERS)].tolist():
+                distinct.setdefault(self.ids[row], row)
+            covers.append(list(distinct.values())[:_N_COVERS])
+        return covers
+
+    def _kind_of(self, labels: npt.NDArray[np.int32], n: int) -> list[str]:
+        """Return the kind that most pictures of each group are of, empty where the run does not tell kinds."""
+        if not self._kinds:
+            return [""] * n
+        coarse = np.asarray(self.clusters.levels[:, 0], np.int64)
+        both = (labels >= 0) & (coarse >= 0)
+        n_kinds = int(coarse.max(initial=0)) + 1
+        votes = np.bincount(labels[both] * n_kinds + coarse[both], minlength=n * n_kinds).reshape(n, n_kinds)
+        return [self._kinds.get(kind, "") for kind in votes.argmax(1).tolist()]
+
+    def _cut(self, n_groups: int) -> IntArray:
+        """Return keys of coarser or finer groups: those of the run merged or divided, what was corrected following.
+
+        Coarser groups are of whole groups as they are now. A finer one is of the pictures of one group; those that were
+        moved into it are in its largest part.
+        """
+        merges = self.clusters.merges
+        assert merges is not None
+        cut = cut_at(np.asarray(self.clusters.levels[:, -1], np.int64), np.asarray(merges, np.int64), n_groups)
+        found = np.asarray(self.clusters.labels)
+        known, now = np.unique(self._keys, return_inverse=True)
+        run_keys = {number: key for key, number in self._numbers.items()}
+        own = np.array([self.state.resolve(run_keys.get(group, NOWHERE)) for group in range(found.max(initial=-1) + 1)])
+        stayed = (self._keys != NOWHERE) & (found >= 0)
+        stayed[stayed] = own[found[stayed]] == self._keys[stayed]
+        n_cut = len(merges) + 1
+        main = n_cut + np.arange(len(known))  # a group that nothing of the run stayed in is one by itself
+        pairs, counts = np.unique(now[stayed] * n_cut + cut[stayed], return_counts=True)
+        order = np.argsort(counts, kind="stable")  # the last of each group, the most frequent, stands
+        main[pairs[order] // n_cut] = pairs[order] % n_cut
+        part = main[now]
+        if n_groups > len(self._numbers):
+            part[stayed] = cut[stayed]
+        return by_size(np.where(self._keys != NOWHERE, part, -1))
+
+    def _name_of_cut(self, key: int) -> str:
+        return ""
+
+    def correct(self, do: str, *, rows: Sequence[int] = (), keys: Sequence[int] = (), name: str | None = None) -> None:
+        """Add a correction; see `selfsort.photos.corrected.Corrected.add`."""
+        self.corrected.add(do, contents=self.contents(rows), keys=[self._key(key) for key in keys], name=name)
+        self._refresh()
+
+    def split(self, key: int, n_parts: int | None) -> int:
+        """Divide a group along its own graph, all but the largest part becoming new groups; return how many parts."""
+        key = self._key(key)
+        rows = np.flatnonzero(self._keys == key)
+        _, first = np.unique(np.array(self.ids)[rows], return_index=True)
+        rows = rows[np.sort(first)]
+        if len(rows) < 2 or self.clusters.embedding is None:
+            raise DataError("A group of one picture cannot be split.")
+        labels = parts(np.asarray(self.clusters.embedding[rows]), n_parts)
+        self.corrected.log.add_together(
+            [
+                {"do": "split", "pictures": [self.ids[row] for row in rows[labels == part].tolist()]}
+                for part in range(1, int(labels.max()) + 1)
+            ]
+        )
+        self._refresh()
+        return int(labels.max()) + 1
+
+    def undo(self, number: int | None = None) -> Entry:
+        """Undo a correction, see `selfsort.photos.corrections.Log.undo`."""
+        entry = self.corrected.log.undo(number)
+        self._refresh()
+        return entry
+
+    def redo(self, number: int | None = None) -> Entry:
+        """Do again what was undone."""
+        entry = self.corrected.log.redo(number)
+        self._refresh()
+        return entry
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return all corrections, the newest first: ``number``, ``at``, ``undone``, ``said``."""
+        return [
+            {"number": entry.number, "at": entry.at, "undone": entry.undone, "said": self._described(entry)}
+            for entry in reversed(self.entries)
+            if entry.step == entry.number
+        ]
+
+    def contents(self, rows: Sequence[int]) -> list[str]:
+        """Return the contents of pictures by their rows."""
+        for row in rows:
+            if not 0 <= row < len(self.ids) or not self.clusters.ok[row]:
+                raise DataError(f"There is no picture {row} that could be read.")
+        return list(dict.fromkeys(self.ids[row] for row in rows))
+
+    def _key(self, key: int) -> int:
+        key = self.state.resolve(key)
+        if key == NOWHERE or not (self._keys == key).any():
+            raise DataError("This group is gone. Reload the page.")
+        return key
+
+    def _described(self, entry: Entry | None) -> str:
+        return described(self.entries, entry, self._called) if entry is not None else ""
+
+    def _called(self, key: int) -> str:
+        key = self.state.resolve(key)
+        return self.state.names.get(key) or f"group {self._numbers.get(key, key)}"
+
+
+def parts(features: npt.NDArray[Any], n_parts: int | None = None) -> IntArray:
+    """Divide the pictures of one group by the graph of it alone, shape (n,), numbered from the largest.
+
+    Parameters
+    ----------
+    features : ndarray, shape (n, d)
+    n_parts : int, optional
+        From 2 to n; found if not given, and two if none are found.
+    """
+    n = len(features)
+    if n_parts is not None and not 2 <= n_parts <= n:
+        raise DataError(f"A group of {n} pictures can be split into 2 to {n} parts: got {n_parts}.")
+    vectors = graph_features(features)
+    graph = shared_neighbor_graph(nearest_neighbors(vectors, min(_K_INSIDE, n - 1), seed=0).indices)
+    labels = find_groups(graph, vectors, n_groups=n_parts, outliers=False).labels
+    if labels.max() == 0:
+        labels = find_groups(graph, vectors, n_groups=2, outliers=False).labels
+    return labels
+
+
+def _whole(points: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """Return both coordinates on one scale from 0 to 60,000; 65,535 where there is none."""
+    placed = np.isfinite(points).all(1)
+    whole = np.full(points.shape, 65535, np.uint16)
+    if placed.any():
+        low = points[placed].min(0)
+        span = float((points[placed].max(0) - low).max()) or 1.0
+        whole[placed] = np.rint((points[placed] - low) / span * 60_000)
+    return whole[:, 0], whole[:, 1]
+
