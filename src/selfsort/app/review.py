@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from selfsort.app.facts import Facts
 from selfsort.app.pack import pack
 from selfsort.app.words import described, last_step
 from selfsort.errors import DataError
@@ -90,7 +91,7 @@ class Review:
             self._last = last
             groups = self.state.groups
             self._keys = np.array([groups.get(content, NOWHERE) for content in self.ids], np.int64)
-            flags = {content: LOCKED for content in self.state.locked}
+            flags = dict.fromkeys(self.state.locked, LOCKED)
             for content in self.state.hidden:
                 flags[content] = flags.get(content, 0) | HIDDEN
             for content in self.state.placed:
@@ -120,7 +121,8 @@ class Review:
             "source": run.get("source"),
         }
         ok = self.clusters.ok.astype(np.uint8)
-        return pack(facts, width=width, height=height, x=x, y=y, ok=ok)
+        sure = np.rint(100 * np.minimum(self._rank, 1)).astype(np.uint8)
+        return pack(facts, width=width, height=height, x=x, y=y, ok=ok, sure=sure)
 
     def _levels(self) -> dict[str, int] | None:
         """Return between how many groups the page can choose, and how many there are; None if the run cannot tell."""
@@ -226,15 +228,18 @@ class Review:
         self.corrected.add(do, contents=self.contents(rows), keys=[self._key(key) for key in keys], name=name)
         self._refresh()
 
-    def split(self, key: int, n_parts: int | None) -> int:
-        """Divide a group along its own graph, all but the largest part becoming new groups; return how many parts."""
+    def members(self, key: int) -> tuple[IntArray, npt.NDArray[Any]]:
+        """Return the rows of a group's different pictures, and their features."""
         key = self._key(key)
         rows = np.flatnonzero(self._keys == key)
         _, first = np.unique(np.array(self.ids)[rows], return_index=True)
         rows = rows[np.sort(first)]
         if len(rows) < 2 or self.clusters.embedding is None:
             raise DataError("A group of one picture cannot be split.")
-        labels = parts(np.asarray(self.clusters.embedding[rows]), n_parts)
+        return rows, np.asarray(self.clusters.embedding[rows])
+
+    def split(self, rows: IntArray, labels: IntArray) -> None:
+        """Make new groups of all parts of a group but the largest; see `members` and `parts`."""
         self.corrected.log.add_together(
             [
                 {"do": "split", "pictures": [self.ids[row] for row in rows[labels == part].tolist()]}
@@ -242,7 +247,6 @@ class Review:
             ]
         )
         self._refresh()
-        return int(labels.max()) + 1
 
     def undo(self, number: int | None = None) -> Entry:
         """Undo a correction, see `selfsort.photos.corrections.Log.undo`."""
@@ -262,6 +266,35 @@ class Review:
             {"number": entry.number, "at": entry.at, "undone": entry.undone, "said": self._described(entry)}
             for entry in reversed(self.entries)
             if entry.step == entry.number
+        ]
+
+    def described_picture(self, row: int, facts: Facts) -> dict[str, Any]:
+        """Return what is known of one picture, for people."""
+        items, content = self.clusters.items, self.ids[row]
+        known = {
+            name: items.column(name)[row].as_py() for name in ("path", "size", "width", "height", "format", "status")
+        }
+        known["path"] = known["path"].encode("utf-8", "backslashreplace").decode()
+        camera = facts.cameras.get(content) or {}
+        return {
+            "row": row,
+            **known,
+            **facts.details.get(row, {}),
+            "camera": " ".join(str(camera[name]) for name in ("make", "model") if camera.get(name)),
+            "confidence": round(float(np.nan_to_num(self.clusters.confidence[row])), 3),
+            "copies": self.ids.count(content) - 1 if content else 0,
+        }
+
+    def search(self, words: str, paths: Sequence[str]) -> list[int]:
+        """Return the rows of pictures whose text, or whose path, holds all the words."""
+        wanted = words.casefold().split()
+        if not wanted:
+            return []
+        texts = set(self.corrected.search(words))
+        return [
+            row
+            for row, (content, path) in enumerate(zip(self.ids, paths, strict=True))
+            if content and (content in texts or all(word in path.casefold() for word in wanted))
         ]
 
     def contents(self, rows: Sequence[int]) -> list[str]:
@@ -314,4 +347,3 @@ def _whole(points: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.uint16], npt
         span = float((points[placed].max(0) - low).max()) or 1.0
         whole[placed] = np.rint((points[placed] - low) / span * 60_000)
     return whole[:, 0], whole[:, 1]
-

@@ -20,6 +20,7 @@ _COMMANDS = {
     "demo": ("selfsort.cli.organize", "demo"),
     "info": ("selfsort.cli.runs", "info"),
     "evaluate": ("selfsort.cli.runs", "evaluate"),
+    "review": ("selfsort.cli.review", "review"),
     "correct": ("selfsort.cli.library", "correct"),
     "catalog": ("selfsort.cli.library", "catalog"),
     "duplicates": ("selfsort.cli.library", "duplicates"),

@@ -62,6 +62,10 @@ class Corrected:
         """Return the number of the newest entry of the log, also of one that another program added."""
         return self._catalog.last_entry()
 
+    def search(self, words: str) -> list[str]:
+        """Return the contents of pictures whose text holds all the words, see `Catalog.search`."""
+        return self._catalog.search(words)
+
     def state(self) -> State:
         """Return the groups as they are now."""
         return apply(self._taught, self.log.entries())

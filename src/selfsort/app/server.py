@@ -1,0 +1,319 @@
+"""The review page's server: requests in, one call, answer out. It listens on this machine only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from selfsort.app import facts, similar, work
+from selfsort.app.guard import PICTURE_SEARCH, Guard
+from selfsort.app.jobs import Jobs
+from selfsort.app.pack import pack
+from selfsort.app.pictures import Pictures
+from selfsort.app.review import Review, parts
+from selfsort.errors import DataError, SelfsortError
+from selfsort.images import Unreadable
+
+_STATIC = files("selfsort") / "app" / "static"
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
+_BINARY = "application/octet-stream"
+_FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+_N_SIMILAR = 200
+_MAX_ROWS = 1_000_000
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Correction(_Body):
+    """See `Review.correct`."""
+
+    do: str
+    rows: Annotated[list[int], Field(max_length=_MAX_ROWS)] = []
+    keys: Annotated[list[int], Field(max_length=10_000)] = []
+    name: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class Split(_Body):
+    """See `Review.split`."""
+
+    key: int
+    parts: Annotated[int, Field(ge=2, le=1000)] | None = None
+
+
+class Step(_Body):
+    """Which correction to undo or to do again; the last if not given."""
+
+    number: int | None = None
+
+
+class Regroup(_Body):
+    """See `selfsort.app.work.group_again`."""
+
+    groups: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+
+class Page:
+    """What the server holds while it runs: all of it is used from the event loop, but for pictures and facts.
+
+    Parameters
+    ----------
+    run : Path
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.review = Review(run)
+        self.jobs = Jobs()
+        self._clusters: Any = None
+        self._read()
+
+    def _read(self) -> None:
+        if self._clusters is not self.review.clusters:
+            self._clusters = self.review.clusters
+            self.pictures = Pictures(self._clusters)
+            self._tasks: dict[str, asyncio.Task[Any]] = {}
+            paths = self._clusters.items.column("path_bytes").to_pylist()
+            self.paths = [os.fsdecode(path) for path in paths]
+
+    def fresh(self) -> Review:
+        """Return the review as it is now, read anew if the run or its log changed."""
+        self.review.version()
+        self._read()
+        return self.review
+
+    async def once(self, name: str, compute: Any) -> Any:
+        """Return what `compute` makes of the run, computed in a thread, once per run."""
+        task = self._tasks.get(name)
+        if task is None or (task.done() and task.exception() is not None):
+            task = asyncio.create_task(asyncio.to_thread(compute, self._clusters, self.review.run))
+            self._tasks[name] = task
+        return await asyncio.shield(task)
+
+    def close(self) -> None:
+        """Stop what runs and let go of the catalog."""
+        self.jobs.stop()
+        self.review.close()
+
+
+def create_app(run: Path, *, token: str, port: int) -> Guard:
+    """Return the server's application.
+
+    Parameters
+    ----------
+    run : Path
+        A run folder of `selfsort.organize`.
+    token : str
+        What a browser must show.
+    port : int
+        Where it will listen.
+    """
+    Review(run).close()  # what is wrong with it is said before anything is served
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.page = Page(run)
+        try:
+            yield
+        finally:
+            app.state.page.close()
+
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.add_exception_handler(SelfsortError, lambda _, error: _error(400, str(error)))
+    app.add_exception_handler(Unreadable, lambda _, error: _error(404, f"It cannot be shown: {error}."))
+    app.add_exception_handler(RequestValidationError, _invalid)
+    _serve_page(app, token)
+    _serve_groups(app)
+    _serve_facts(app)
+    _serve_pictures(app)
+    _serve_jobs(app)
+    return Guard(app, token, port)
+
+
+def _error(status: int, message: str) -> JSONResponse:
+    text = " ".join(message.encode("utf-8", "backslashreplace").decode().split())
+    return JSONResponse({"error": text}, status)
+
+
+def _invalid(_: Request, error: Exception) -> JSONResponse:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": "not valid"}
+    return _error(422, f"{'.'.join(map(str, first['loc'][1:])) or 'The request'}: {first['msg']}.")
+
+
+def _page(request: Request) -> Page:
+    page: Page = request.app.state.page
+    return page
+
+
+def _serve_page(app: FastAPI, token: str) -> None:
+    """Serve the page and its parts; their names are looked up, never joined to a path."""
+    parts = {entry.name: entry for entry in _STATIC.iterdir() if Path(entry.name).suffix in _TYPES}
+
+    @app.get("/")
+    async def index() -> Response:
+        text = parts["index.html"].read_text(encoding="utf-8").replace("{{ token }}", token)
+        return Response(text, media_type="text/html")
+
+    @app.get("/static/{name}")
+    async def static(name: str) -> Response:
+        if name not in parts or name == "index.html":
+            return _error(404, "There is no such part of the page.")
+        kind = _TYPES[Path(name).suffix]
+        return Response(parts[name].read_bytes(), media_type=kind, headers={"Cache-Control": "no-cache"})
+
+
+def _serve_groups(app: FastAPI) -> None:
+    @app.get("/api/run")
+    async def run(request: Request) -> Response:
+        return Response(_page(request).fresh().columns(), media_type=_BINARY)
+
+    @app.get("/api/names")
+    async def names(request: Request) -> list[str]:
+        page = _page(request)
+        page.fresh()
+        return [path.encode("utf-8", "backslashreplace").decode() for path in page.paths]
+
+    @app.get("/api/groups")
+    async def groups(request: Request, n: Annotated[int | None, Field(ge=1, le=1_000_000)] = None) -> Response:
+        return Response(_page(request).fresh().groups(n), media_type=_BINARY)
+
+    @app.post("/api/correct")
+    async def correct(request: Request, body: Correction) -> Response:
+        review = _page(request).fresh()
+        review.correct(body.do, rows=body.rows, keys=body.keys, name=body.name)
+        return Response(review.groups(), media_type=_BINARY)
+
+    @app.post("/api/split")
+    async def split(request: Request, body: Split) -> Response:
+        review = _page(request).fresh()
+        rows, features = review.members(body.key)
+        labels = await asyncio.to_thread(parts, features, body.parts)
+        review.split(rows, labels)
+        return Response(review.groups(), media_type=_BINARY)
+
+    @app.post("/api/undo")
+    async def undo(request: Request, body: Step) -> Response:
+        review = _page(request).fresh()
+        review.undo(body.number)
+        return Response(review.groups(), media_type=_BINARY)
+
+    @app.post("/api/redo")
+    async def redo(request: Request, body: Step) -> Response:
+        review = _page(request).fresh()
+        review.redo(body.number)
+        return Response(review.groups(), media_type=_BINARY)
+
+    @app.get("/api/history")
+    async def history(request: Request) -> list[dict[str, Any]]:
+        return _page(request).fresh().history()
+
+
+def _serve_facts(app: FastAPI) -> None:
+    @app.get("/api/facts")
+    async def all_facts(request: Request) -> Response:
+        found: facts.Facts = await _page(request).once("facts", facts.read)
+        text = pack(
+            {"events": found.events, "flaws": facts.FLAWS},
+            time=found.time,
+            latitude=found.latitude,
+            longitude=found.longitude,
+            flaws=found.flaws,
+            event=found.event,
+        )
+        return Response(text, media_type=_BINARY)
+
+    @app.get("/api/duplicates")
+    async def duplicates(request: Request) -> list[dict[str, Any]]:
+        page = _page(request)
+        different = page.fresh().state.different
+        found = await page.once(f"duplicates {sorted(map(sorted, different))}", facts.duplicates)
+        return list(found)
+
+    @app.get("/api/pictures")
+    async def pictures(request: Request, rows: str) -> list[dict[str, Any]]:
+        page = _page(request)
+        review = page.fresh()
+        found: facts.Facts = await page.once("facts", facts.read)
+        wanted = [int(row) for row in rows.split(",") if row.isascii() and row.isdigit()][:500]
+        return [review.described_picture(row, found) for row in wanted if row < len(review.ids)]
+
+    @app.get("/api/search")
+    async def search(request: Request, q: Annotated[str, Field(max_length=1000)]) -> dict[str, Any]:
+        page = _page(request)
+        return {"rows": page.fresh().search(q, page.paths)}
+
+    @app.get("/api/search/like/{row}")
+    async def like(request: Request, row: int) -> dict[str, Any]:
+        review = _page(request).fresh()
+        review.contents([row])
+        if review.clusters.embedding is None:
+            raise DataError("This run holds no features to search by. Make it with selfsort organize.")
+        vector = np.asarray(review.clusters.embedding[row])
+        rows = await asyncio.to_thread(similar.nearest, review.clusters, vector, _N_SIMILAR)
+        return {"rows": rows.tolist()}
+
+    @app.post(PICTURE_SEARCH)
+    async def by_picture(request: Request) -> dict[str, Any]:
+        review, data = _page(request).fresh(), await request.body()
+        vector = await asyncio.to_thread(similar.encode, review.clusters, data)
+        rows = await asyncio.to_thread(similar.nearest, review.clusters, vector, _N_SIMILAR)
+        return {"rows": rows.tolist()}
+
+
+def _serve_pictures(app: FastAPI) -> None:
+    def check(page: Page, row: int) -> None:
+        if not 0 <= row < len(page.paths):
+            raise Unreadable("there is no such picture")
+
+    @app.get("/picture/{row}/small")
+    def small(request: Request, row: int) -> Response:
+        page = _page(request)
+        check(page, row)
+        data = page.pictures.small(row)
+        if data is None:
+            raise Unreadable("there is no picture of it")
+        return Response(data, media_type="image/jpeg", headers=_FOR_EVER)
+
+    @app.get("/picture/{row}/tile")
+    def tile(request: Request, row: int) -> Response:
+        page = _page(request)
+        check(page, row)
+        return Response(page.pictures.tile(row), media_type="image/jpeg", headers=_FOR_EVER)
+
+    @app.get("/picture/{row}/large")
+    def large(request: Request, row: int) -> Response:
+        page = _page(request)
+        check(page, row)
+        return Response(page.pictures.large(row), media_type="image/jpeg", headers=_FOR_EVER)
+
+
+def _serve_jobs(app: FastAPI) -> None:
+    @app.get("/api/now")
+    async def now(request: Request) -> dict[str, Any]:
+        page = _page(request)
+        page.fresh()
+        return {"version": page.review.version(), "job": page.jobs.facts()}
+
+    @app.post("/api/regroup")
+    async def regroup(request: Request, body: Regroup) -> dict[str, Any]:
+        page = _page(request)
+        work.pictures_of(page.fresh().clusters)
+        page.jobs.start("Grouping again", work.group_again, run=str(page.review.run), n_groups=body.groups)
+        return {"job": page.jobs.facts()}
+
+    @app.post("/api/stop")
+    async def stop(request: Request) -> dict[str, Any]:
+        page = _page(request)
+        await asyncio.to_thread(page.jobs.stop)
+        return {"job": page.jobs.facts()}

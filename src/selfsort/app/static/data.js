@@ -1,0 +1,163 @@
+// What the server knows, as the page holds it: `run` stays while the run stays, `now` changes with every correction.
+
+const token = document.querySelector("meta[name=token]").content;
+const listeners = new Map();
+
+export const run = { n: 0, stamp: "", names: null, facts: null };
+export const now = { groups: [], group: new Int32Array(0), flags: new Uint8Array(0), version: "", showHidden: false, n: null };
+export const LOCKED = 1, HIDDEN = 2, PLACED = 4;
+
+export function on(event, listener) {
+  if (!listeners.has(event)) listeners.set(event, new Set());
+  listeners.get(event).add(listener);
+  return () => listeners.get(event).delete(listener);
+}
+
+export function emit(event, value) {
+  for (const listener of [...(listeners.get(event) ?? [])]) listener(value);
+}
+
+async function answer(response) {
+  if (response.ok) return response;
+  let message = `The server answered ${response.status}.`;
+  try {
+    message = response.headers.get("content-type").includes("json") ? (await response.json()).error : await response.text();
+  } catch { /* what came is no message */ }
+  throw new Error(message);
+}
+
+async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new Error("selfsort review does not answer. Is it still running? Nothing is lost.");
+  }
+  return answer(response);
+}
+
+const getJson = async (path) => (await ask(path)).json();
+const getPacked = async (path) => unpack(await (await ask(path)).arrayBuffer());
+const post = (path, body) =>
+  ask(path, {
+    method: "POST",
+    headers: { "content-type": body instanceof Blob ? "application/octet-stream" : "application/json", "x-selfsort-token": token },
+    body: body instanceof Blob ? body : JSON.stringify(body),
+  });
+
+const TYPES = { int32: Int32Array, uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array, float64: Float64Array };
+
+// See pack.py: JSON that says where each array lies, then the arrays.
+function unpack(buffer) {
+  const length = new DataView(buffer).getUint32(0, true);
+  const { arrays, ...facts } = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+  const start = Math.ceil((4 + length) / 8) * 8;
+  for (const [name, { type, offset, length: size }] of Object.entries(arrays)) {
+    facts[name] = new TYPES[type](buffer, start + offset, size);
+  }
+  return facts;
+}
+
+export async function load() {
+  const [columns, groups] = await Promise.all([getPacked("/api/run"), getPacked(groupsPath())]);
+  Object.assign(run, columns, { stamp: groups.version.split("-")[0], names: null, facts: null, loading: null });
+  take(groups);
+  emit("run");
+}
+
+const groupsPath = () => (now.n === null ? "/api/groups" : `/api/groups?n=${now.n}`);
+
+function take(groups) {
+  Object.assign(now, groups);
+  now.members = null;
+  emit("groups");
+}
+
+let asked = 0;
+
+// Coarser or finer: n groups, or null for the groups as they are. An answer that a later question overtook is dropped.
+export async function look(n) {
+  now.n = n;
+  const mine = ++asked;
+  const groups = await getPacked(groupsPath());
+  if (mine === asked) take(groups);
+}
+
+async function change(path, body) {
+  const answered = await post(path, body);
+  now.n = null;
+  asked += 1;
+  take(unpack(await answered.arrayBuffer()));
+}
+
+export const correct = (body) => change("/api/correct", body);
+export const split = (key, parts) => change("/api/split", parts ? { key, parts } : { key });
+export const undo = (number) => change("/api/undo", number ? { number } : {});
+export const redo = (number) => change("/api/redo", number ? { number } : {});
+export const history = () => getJson("/api/history");
+export const duplicates = () => getJson("/api/duplicates");
+export const details = (rows) => getJson(`/api/pictures?rows=${rows.join(",")}`);
+export const search = async (words) => (await getJson(`/api/search?q=${encodeURIComponent(words)}`)).rows;
+export const like = async (row) => (await getJson(`/api/search/like/${row}`)).rows;
+export const byPicture = async (file) => (await (await post("/api/search/picture", file)).json()).rows;
+export const regroup = async (groups) => emit("job", (await (await post("/api/regroup", groups ? { groups } : {})).json()).job);
+export const stop = async () => emit("job", (await (await post("/api/stop", {})).json()).job);
+export const shapes = () => getJson("/static/countries-110m.json");
+export const postJson = async (path, body) => (await post(path, body)).json();
+
+export async function names() {
+  run.names ??= await getJson("/api/names");
+  return run.names;
+}
+
+export async function facts() {
+  run.loading ??= getPacked("/api/facts");
+  run.facts = await run.loading;
+  return run.facts;
+}
+
+export const source = (row, size) => `/picture/${row}/${size}?v=${run.stamp}`;
+export const isShown = (row) => run.ok[row] && (now.showHidden || !(now.flags[row] & HIDDEN));
+
+// Rows of each group, the surest first; -1 for those that belong nowhere.
+export function members(index) {
+  if (!now.members || now.membersHidden !== now.showHidden) {
+    const lists = new Map(now.groups.map((_, i) => [i, []]));
+    lists.set(-1, []);
+    for (let row = 0; row < run.n; row++) if (isShown(row)) lists.get(now.group[row])?.push(row);
+    now.members = lists;
+    now.membersHidden = now.showHidden;
+  }
+  const rows = now.members.get(index) ?? [];
+  if (!rows.sorted) {
+    rows.sort((a, b) => run.sure[b] - run.sure[a] || a - b);
+    rows.sorted = true;
+  }
+  return rows;
+}
+
+export const title = (group) => group.name || group.suggested || (group.number === null ? "New group" : `Group ${group.number}`);
+
+// Asks again and again whether anything changed: another tab, another program, a job.
+export function watch() {
+  let failed = false;
+  const once = async () => {
+    try {
+      const { version, job } = await getJson("/api/now");
+      if (failed) emit("said", "Connected again.");
+      failed = false;
+      emit("job", job);
+      if (version.split("-")[0] !== run.stamp) await load();
+      else if (version !== now.version) await look(now.n);
+    } catch (error) {
+      if (!failed) emit("failed", error);
+      failed = true;
+    }
+  };
+  const beat = async () => {
+    if (!document.hidden) await once();
+    setTimeout(beat, 1500);
+  };
+  document.addEventListener("visibilitychange", () => document.hidden || once());
+  setTimeout(beat, 1500);
+}

@@ -1,0 +1,62 @@
+// The few things of the DOM that every part of the page uses. Text only ever becomes text: nothing here parses HTML.
+
+export const $ = (id) => document.getElementById(id);
+
+export function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "class") node.className = value;
+    else if (name in node && typeof value !== "string") node[name] = value;
+    else if (value !== false) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+export const count = (n) => n.toLocaleString("en-US");
+export const pictures = (n) => `${count(n)} picture${n === 1 ? "" : "s"}`;
+
+export function bytes(n) {
+  for (const unit of ["bytes", "kB", "MB", "GB"]) {
+    if (n < 1000 || unit === "GB") return unit === "bytes" ? `${n} bytes` : `${n.toFixed(n < 10 ? 1 : 0)} ${unit}`;
+    n /= 1000;
+  }
+}
+
+export function duration(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+// A dialog with a form; resolves to the value of the button that closed it, null if it was left. Focus goes back.
+export function dialog(heading, content, buttons, { wide = false } = {}) {
+  const box = el("dialog", { class: wide ? "wide" : "", "aria-label": heading });
+  const actions = buttons.map(([value, text, kind]) => el("button", { value, class: kind ?? "" }, text));
+  const form = el("form", { method: "dialog" }, el("h2", {}, heading), content, actions.length ? el("div", { class: "actions" }, actions) : null);
+  box.append(form);
+  document.body.append(box);
+  const back = document.activeElement;
+  box.showModal();
+  return new Promise((resolve) => {
+    box.addEventListener("click", (event) => event.target === box && box.close());
+    box.addEventListener("close", () => {
+      box.remove();
+      back?.focus?.();
+      resolve(box.returnValue || null);
+    });
+  });
+}
+
+const probe = el("span", { hidden: true });
+
+// What a color of the style sheet is now, for canvases; they know neither variables nor light-dark().
+export function color(value) {
+  if (!probe.isConnected) document.body.append(probe);
+  probe.style.color = value;
+  return getComputedStyle(probe).color;
+}
+
+export const isDark = () => color("light-dark(rgb(0, 0, 0), rgb(255, 255, 255))") === "rgb(255, 255, 255)";
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

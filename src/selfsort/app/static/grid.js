@@ -1,0 +1,166 @@
+// Pictures in a grid: looked at, selected by click, Shift, Ctrl, rectangle or keyboard, dragged to a group.
+
+import * as actions from "./actions.js";
+import { HIDDEN, LOCKED, on, now, run, source } from "./data.js";
+import { el, pictures } from "./dom.js";
+import { band, draggable } from "./drag.js";
+import { selection } from "./selection.js";
+import { view } from "./viewer.js";
+import { virtual } from "./virtual.js";
+
+// What a drop target says that makes a new group; no group has this key.
+export const NEW = 0;
+
+// `rows()` gives the rows to show; it is asked again by `refresh`.
+export function pictureGrid(scroller, rows, label) {
+  let shown = rows();
+  let [active, anchor] = [0, 0];
+
+  const grid = virtual({
+    scroller, count: shown.length, width: innerWidth < 600 ? 104 : 150, height: (side) => side, gap: 6, make, fill, settled, role: "listbox", label,
+  });
+  grid.box.setAttribute("aria-multiselectable", "true");
+  grid.box.classList.add("pictures");
+  const off = on("selection", mark);
+
+  function make() {
+    return el("div", { class: "tile", role: "option" }, el("img", { alt: "", draggable: false, decoding: "async" }), el("span", { class: "marks", "aria-hidden": "true" }));
+  }
+
+  function fill(cell, index) {
+    const row = shown[index];
+    const [image, marks] = cell.children;
+    cell.index = index;
+    if (cell.row !== row) {
+      cell.row = row;
+      image.removeAttribute("src");
+      fit(image, row);
+      image.src = source(row, "small");
+    }
+    const flags = now.flags[row];
+    marks.textContent = `${flags & LOCKED ? "🔒" : ""}${flags & HIDDEN ? "🚫" : ""}`;
+    cell.setAttribute("aria-label", run.names?.[row] ?? `Picture ${row}`);
+    cell.setAttribute("aria-selected", selection.has(row));
+    cell.tabIndex = index === active ? 0 : -1;
+  }
+
+  // The run's own thumbnails are squashed to squares: the element gets the picture's shape, the cell cuts it off.
+  function fit(image, row) {
+    const aspect = Math.min(4, Math.max(0.25, run.width[row] / run.height[row] || 1));
+    image.style.width = `${Math.max(1, aspect) * 100}%`;
+    image.style.height = `${Math.max(1, 1 / aspect) * 100}%`;
+    image.style.left = `${(1 - Math.max(1, aspect)) * 50}%`;
+    image.style.top = `${(1 - Math.max(1, 1 / aspect)) * 50}%`;
+  }
+
+  function settled(cells) {
+    for (const cell of cells.values()) {
+      const sharp = source(cell.row, "tile");
+      if (cell.firstChild.getAttribute("src") !== sharp) cell.firstChild.src = sharp;
+    }
+  }
+
+  function mark() {
+    for (const cell of grid.cells.values()) cell.setAttribute("aria-selected", selection.has(cell.row));
+  }
+
+  function activate(index, focus = true) {
+    const before = grid.cells.get(active);
+    if (before) before.tabIndex = -1;
+    active = Math.max(0, Math.min(shown.length - 1, index));
+    const cell = grid.reveal(active);
+    if (cell) {
+      cell.tabIndex = 0;
+      if (focus) cell.focus({ preventScroll: true });
+    }
+  }
+
+  const range = (from, to) => shown.slice(Math.min(from, to), Math.max(from, to) + 1);
+  const open = (index) => view(shown, index, (at) => activate(at));
+
+  function clicked(cell, event) {
+    activate(cell.index);
+    if (event.shiftKey) selection.set(range(anchor, cell.index));
+    else if (event.ctrlKey || event.metaKey) selection.toggle(cell.row);
+    else if (event.pointerType === "touch") return selection.size ? selection.toggle(cell.row) : open(cell.index);
+    else selection.set(selection.size === 1 && selection.has(cell.row) ? [] : [cell.row]);
+    if (!event.shiftKey) anchor = cell.index;
+    return undefined;
+  }
+
+  let held = 0;
+  grid.box.addEventListener("click", (event) => {
+    const cell = event.target.closest(".tile");
+    if (cell) clicked(cell, event);
+  });
+  grid.box.addEventListener("dblclick", (event) => {
+    const cell = event.target.closest(".tile");
+    if (cell) open(cell.index);
+  });
+  const pressed = (event) => {
+    if (event.button !== 0 || event.target.closest("button, input, a, select, dialog")) return;
+    const cell = event.target.closest(".tile");
+    if (!cell) {
+      if (event.pointerType === "touch") return;
+      const before = event.ctrlKey || event.metaKey || event.shiftKey ? selection.rows() : [];
+      if (!before.length) selection.clear();
+      band(event, (rectangle) => selection.set([...before, ...grid.within(rectangle).map((index) => shown[index])]));
+      return;
+    }
+    if (event.pointerType === "touch") {
+      clearTimeout(held);
+      held = setTimeout(() => selection.toggle(cell.row), 500);
+      const release = () => clearTimeout(held);
+      for (const name of ["pointerup", "pointercancel", "pointermove"]) cell.addEventListener(name, release, { once: true });
+      return;
+    }
+    draggable(event, {
+      begin() {
+        if (!selection.has(cell.row)) selection.set([cell.row]);
+        return pictures(selection.size);
+      },
+      drop: (key) => (key === NEW ? actions.newGroup() : actions.move(key)),
+    });
+  };
+  scroller.addEventListener("pointerdown", pressed);
+
+  grid.box.addEventListener("keydown", (event) => {
+    const page = grid.columns() * Math.max(1, Math.floor(scroller.clientHeight / 160) - 1);
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -grid.columns(), ArrowDown: grid.columns(), PageUp: -page, PageDown: page, Home: -shown.length, End: shown.length };
+    if (event.key in steps && !event.altKey && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      activate(active + steps[event.key]);
+      if (event.shiftKey) selection.set(range(anchor, active));
+      else anchor = active;
+    } else if (event.key === " ") {
+      event.preventDefault();
+      selection.toggle(shown[active]);
+      anchor = active;
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      open(active);
+    } else if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      selection.set(shown);
+    }
+  });
+
+  return {
+    box: grid.box,
+    rows: () => shown,
+    focus: () => shown.length && activate(active),
+    refresh() {
+      const focused = grid.box.contains(document.activeElement);
+      shown = rows();
+      active = Math.max(0, Math.min(active, shown.length - 1));
+      anchor = Math.min(anchor, active);
+      grid.resize(shown.length);
+      if (focused && shown.length) activate(active);
+    },
+    close() {
+      off();
+      grid.close();
+      scroller.removeEventListener("pointerdown", pressed);
+    },
+  };
+}

@@ -1,0 +1,114 @@
+// Pictures in a grid under a heading: those of a group, or of any other set; beside them, the groups to drop them on.
+
+import * as actions from "./actions.js";
+import * as data from "./data.js";
+import { now, run, source, title } from "./data.js";
+import { count, el, pictures } from "./dom.js";
+import { NEW, pictureGrid } from "./grid.js";
+import { selection } from "./selection.js";
+
+const SORTS = {
+  "surest first": null,
+  "least sure first": (a, b) => run.sure[a] - run.sure[b] || a - b,
+  "by name": (a, b) => a - b,
+  "oldest first": (a, b) => at(a) - at(b) || a - b,
+  "newest first": (a, b) => at(b) - at(a) || a - b,
+};
+const at = (row) => (Number.isFinite(run.facts?.time[row]) ? run.facts.time[row] : Infinity);
+let order = "surest first";
+
+// A scroller with the grid, and the list of groups beside it. `heading()` is drawn anew whenever groups change.
+function frame(scroller, { heading, rows, label, sorted = true }) {
+  const head = el("div", { class: "head" });
+  const tools = el("div", { class: "sorting" });
+  const inner = el("div", { class: "scroller" });
+  const side = el("aside", { class: "targets", "aria-label": "Groups to drop pictures on" });
+  scroller.replaceChildren(el("div", { class: "split" }, inner, side));
+  scroller.classList.add("fixed");
+  const ordered = () => (sorted && SORTS[order] ? [...rows()].sort(SORTS[order]) : rows());
+  const grid = pictureGrid(inner, ordered, label);
+  const empty = el("p", { class: "empty" }, "There are no pictures here.");
+  inner.append(head, grid.box, empty);
+
+  function refresh() {
+    const typing = head.contains(document.activeElement) && document.activeElement.tagName === "INPUT";
+    if (!typing) head.replaceChildren(...heading(grid.rows), tools);
+    grid.refresh();
+    empty.hidden = grid.rows().length > 0;
+    drawTargets();
+  }
+
+  function drawTargets() {
+    const here = now.groups.find((group) => location.hash === `#/group/${group.key}`);
+    side.replaceChildren(
+      el("p", {}, "Drop pictures on a group"),
+      el("ul", {}, el("li", { class: "new", "data-drop": String(NEW) }, "+ A new group"),
+        now.cut ? [] : now.groups.filter((group) => group !== here).slice(0, 300).map((group) =>
+          el("li", { "data-drop": String(group.key) },
+            el("a", { href: `#/group/${group.key}`, draggable: false }, el("img", { src: data.source(group.covers[0] ?? 0, "small"), alt: "", loading: "lazy", draggable: false }),
+              el("span", {}, title(group)), el("small", {}, count(group.size)))))),
+    );
+  }
+
+  if (sorted) {
+    const choice = el("select", { "aria-label": "Order", onchange: async () => {
+      order = choice.value;
+      if (order.endsWith("est first") && order !== "surest first") await data.facts().catch(() => null);
+      refresh();
+    } }, Object.keys(SORTS).map((name) => el("option", { selected: name === order }, name)));
+    tools.append(choice);
+  }
+  tools.append(el("button", { type: "button", onclick: () => selection.set(grid.rows()) }, "Select all"));
+  refresh();
+  return {
+    refresh,
+    focus: grid.focus,
+    close() {
+      grid.close();
+      scroller.classList.remove("fixed");
+    },
+  };
+}
+
+export function group(scroller, key) {
+  const find = () => now.groups.findIndex((each) => each.key === key);
+  return frame(scroller, { heading, rows: () => (find() < 0 ? [] : data.members(find())), label: "Pictures of the group" });
+
+  function heading(rows) {
+    const each = now.groups[find()];
+    if (!each) return [el("h2", {}, "This group is gone"), el("a", { href: "#/" }, "All groups")];
+    const name = el("input", { class: "name", value: each.name, placeholder: title(each), "aria-label": "Name of the group", maxLength: 200, disabled: now.cut });
+    name.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") name.blur();
+      if (event.key === "Escape") {
+        name.value = each.name;
+        name.blur();
+      }
+      event.stopPropagation();
+    });
+    name.addEventListener("blur", () => name.value.trim() !== each.name && actions.rename(key, name.value.trim()));
+    const button = (text, label, act) => el("button", { type: "button", title: label, onclick: act, disabled: now.cut }, text);
+    const others = (each.alternatives ?? []).map((other) => el("button", { type: "button", class: "other", onclick: () => actions.rename(key, other), disabled: now.cut }, other));
+    return [
+      el("a", { class: "back", href: "#/", "aria-label": "All groups" }, "←"), name,
+      el("span", { class: "size" }, pictures(each.size)),
+      el("span", { class: "why" }, each.why ?? ""),
+      others.length ? el("span", { class: "others" }, "or", others) : "",
+      el("div", { class: "buttons" },
+        button("Split…", "Divide it by the likeness of its pictures", () => actions.splitGroup(key)),
+        button("Merge…", "Put it together with another group", async () => {
+          const into = await actions.mergeSomewhere(key);
+          if (into !== null) location.hash = `#/group/${into}`;
+        }),
+        button("Lock all", "No later grouping moves its pictures", () => actions.lock([...rows()])),
+        button("Hide all", "Do not show its pictures; nothing is deleted", () => actions.hide([...rows()]))),
+    ];
+  }
+}
+
+export function set(scroller, { heading, rows, sorted = true }) {
+  return frame(scroller, {
+    heading: () => [el("a", { class: "back", href: "#/", "aria-label": "All groups" }, "←"), el("h2", {}, heading), el("span", { class: "size" }, pictures(rows().length))],
+    rows: () => rows().filter(data.isShown), label: heading, sorted,
+  });
+}

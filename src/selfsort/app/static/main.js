@@ -1,0 +1,263 @@
+// The page as a whole: which view is shown, the bars around it, and the keys.
+
+import * as actions from "./actions.js";
+import * as data from "./data.js";
+import { now, on, run } from "./data.js";
+import { $, count, dialog, duration, el, pictures } from "./dom.js";
+import { group, set } from "./group.js";
+import { map } from "./map.js";
+import { places } from "./places.js";
+import { same } from "./same.js";
+import { selection } from "./selection.js";
+import { eventTitle, rowsOfEvent, timeline } from "./timeline.js";
+import { coarser, finer, wall } from "./wall.js";
+
+const VIEWS = [["", "Groups", wall], ["map", "Map", map], ["time", "Time", timeline], ["places", "Places", places], ["same", "Same", same]];
+const every = (test) => Array.from({ length: run.n }, (_, row) => row).filter((row) => run.ok[row] && test(row));
+const found = { words: "", rows: [] };
+let view = null;
+const scrolled = new Map();
+let shownHash = null;
+
+// What each address shows. Those that need to ask first are async, and are dropped if the address changed meanwhile.
+const ROUTES = {
+  group: (main, key) => group(main, Number(key)),
+  nowhere: (main) => set(main, { heading: "Belong nowhere", rows: () => data.members(-1) }),
+  hidden: (main) => {
+    now.showHidden = true;
+    return set(main, { heading: "Hidden", rows: () => every((row) => now.flags[row] & data.HIDDEN) });
+  },
+  locked: (main) => set(main, { heading: "Locked", rows: () => every((row) => now.flags[row] & data.LOCKED) }),
+  picked: (main) => set(main, { heading: "Taken here", rows: () => run.picked ?? [] }),
+  like: async (main, row) => {
+    const rows = await data.like(Number(row));
+    return () => set(main, { heading: "Most like it", rows: () => rows, sorted: false });
+  },
+  found: async (main) => () => set(main, { heading: found.words, rows: () => found.rows, sorted: false }),
+  search: async (main, words) => {
+    const rows = await data.search(words);
+    $("words").value = words;
+    return () => set(main, { heading: `“${words}”`, rows: () => rows });
+  },
+  event: async (main, number) => {
+    const { events } = await data.facts();
+    const rows = rowsOfEvent(Number(number));
+    return () => set(main, { heading: events[number] ? eventTitle(events[number]) : "No such event", rows: () => rows, sorted: false });
+  },
+  undated: async (main) => {
+    await data.facts();
+    return () => set(main, { heading: "Without a date", rows: () => every((row) => !Number.isFinite(run.facts.time[row])) });
+  },
+  flaw: async (main, name) => {
+    const { flaws } = await data.facts();
+    const bit = 1 << flaws.indexOf(name);
+    return () => set(main, { heading: `Seem ${name}`, rows: () => every((row) => run.facts.flaws[row] & bit) });
+  },
+};
+
+async function route({ keepFocus = false } = {}) {
+  const main = $("main");
+  const hash = location.hash.replace(/^#\/?/, "");
+  const [name, ...rest] = hash.split("/");
+  if (shownHash !== null) scrolled.set(shownHash, main.scrollTop);
+  let argument = rest.join("/");
+  try {
+    argument = decodeURIComponent(argument);
+  } catch { /* a broken address is taken as it is */ }
+  const make = VIEWS.find(([path]) => path === name)?.[2] ?? ROUTES[name] ?? wall;
+  let build = () => make(main, argument);
+  if (make.constructor.name === "AsyncFunction") {
+    try {
+      build = await make(main, argument);
+    } catch (error) {
+      actions.say(error.message, { bad: true });
+      return;
+    }
+    if (location.hash.replace(/^#\/?/, "") !== hash) return;
+  }
+  view?.close();
+  if (shownHash !== hash) selection.clear();
+  now.showHidden = name === "hidden";
+  main.classList.remove("fixed");
+  shownHash = hash;
+  view = build();
+  main.scrollTop = scrolled.get(hash) ?? 0;
+  for (const link of $("views").children) link.toggleAttribute("aria-current", link.getAttribute("href") === `#/${VIEWS.some(([path]) => path === name) ? name : ""}`);
+  if (!keepFocus) view.focus?.();
+}
+
+function refresh() {
+  view?.refresh();
+  const [undo, redo] = [$("undo"), $("redo")];
+  undo.disabled = !now.undo;
+  redo.disabled = !now.redo;
+  undo.title = now.undo ? `Undo: ${now.undo} (Ctrl+Z)` : "Nothing to undo";
+  redo.title = now.redo ? `Do again: ${now.redo} (Ctrl+Shift+Z)` : "Nothing to do again";
+}
+
+// ---- the bar of selected pictures
+
+const TOOLS = [
+  ["m", "Move to…", "Move to another group", actions.moveSomewhere],
+  ["n", "New group", "Make a group of them", () => actions.newGroup()],
+  ["x", "Not this", "They do not belong to their group", () => actions.notThis()],
+  ["l", "Lock", "No later grouping moves them", () => (all(data.LOCKED) ? actions.unlock() : actions.lock())],
+  ["h", "Hide", "Do not show them; nothing is deleted", () => (all(data.HIDDEN) ? actions.show() : actions.hide())],
+  ["t", "Keep together", "They belong together", () => actions.together(), 2],
+  ["p", "Keep apart", "The first does not belong with the others", () => actions.apart(), 2],
+  ["s", "Similar", "Show the pictures most like the first", () => { location.hash = `#/like/${selection.rows()[0]}`; }],
+];
+const all = (flag) => selection.rows().every((row) => now.flags[row] & flag);
+
+function drawSelection() {
+  const bar = $("selection");
+  bar.hidden = !selection.size;
+  if (!selection.size) return;
+  const names = { l: all(data.LOCKED) ? "Unlock" : "Lock", h: all(data.HIDDEN) ? "Show again" : "Hide" };
+  bar.replaceChildren(el("strong", {}, `${count(selection.size)} selected`),
+    ...TOOLS.map(([key, text, label, act, least = 1]) => el("button", { type: "button", title: `${label} (${key.toUpperCase()})`, onclick: act, disabled: selection.size < least }, names[key] ?? text)),
+    el("button", { type: "button", class: "quiet", title: "Select none (Esc)", onclick: () => selection.clear() }, "✕"));
+}
+
+// ---- jobs
+
+let before = null;
+function drawJob(job) {
+  const box = $("job");
+  if (before?.running && job && !job.running) actions.say(job.error || finished(job), { bad: Boolean(job.error) });
+  before = job;
+  box.hidden = !job?.running;
+  if (!job?.running) return;
+  const share = job.total ? job.done / job.total : null;
+  const bar = el("progress", share === null ? { "aria-label": job.name } : { max: 1, value: share, "aria-label": job.name });
+  const left = job.left ? `, ${duration(job.left)} left` : "";
+  box.replaceChildren(el("span", {}, `${job.name}: ${job.stage}${job.total ? ` ${count(job.done)} of ${count(job.total)}` : ""}${left}`), bar, el("button", { type: "button", onclick: () => actions.attempt(data.stop) }, "Stop"));
+}
+
+function finished({ name, result }) {
+  const moved = result?.moved;
+  if (!moved || moved.moved === undefined) return `${name}: done.`;
+  const added = result.changes?.new ? `, ${pictures(result.changes.new)} new` : "";
+  return `${name}: done. ${pictures(moved.moved)} in another group, ${count(moved.new_groups)} new groups, ${count(moved.gone_groups)} fewer${added}.`;
+}
+
+// ---- menu, keys, help
+
+const KEYS = [
+  ["1 – 5", "Groups, map, time, places, same"], ["/", "Search"], ["[  ]", "Coarser, finer"], ["Arrows", "Move in a grid, with Shift select"],
+  ["Space", "Select, or choose a group for merging"], ["Enter", "Open"], ["Ctrl+A", "Select all of a grid"], ["Esc", "Select none, or back"],
+  ...TOOLS.map(([key, , label]) => [key.toUpperCase(), label]), ["Ctrl+Z, Z", "Undo"], ["Ctrl+Shift+Z, Y", "Do again"], ["G", "Group again"], ["?", "These keys"],
+];
+
+async function help() {
+  await dialog("Keys", el("dl", { class: "keys" }, KEYS.flatMap(([key, text]) => [el("dt", {}, key), el("dd", {}, text)])), [["", "Close"]], { wide: true });
+}
+
+async function menu() {
+  const theme = document.documentElement.dataset.theme ?? "";
+  const item = (value, text) => el("li", {}, el("button", { value }, text));
+  const themes = [["", "As the system"], ["light", "Light"], ["dark", "Dark"]].map(([value, text]) => el("option", { value, selected: value === theme }, text));
+  const content = el("div", {},
+    el("ul", { class: "menu" }, item("regroup", "Group again…"), item("history", "What was corrected…"), item("hidden", `Hidden pictures (${count(now.n_hidden)})`), item("locked", "Locked pictures"),
+      item("blurred", "Pictures that seem blurred"), item("dark", "Pictures that seem dark"), item("empty", "Pictures that seem empty"), item("help", "Keys…")),
+    el("label", { class: "theme" }, "Colors", el("select", { onchange: (event) => setTheme(event.target.value) }, themes)),
+    run.warnings.length ? el("ul", { class: "warnings" }, run.warnings.map((text) => el("li", {}, text))) : "",
+    el("p", { class: "note" }, `Pictures in ${run.root}. Corrections are kept at once, beside the run; originals are only read.`));
+  const value = await dialog("More", content, [["", "Close"]]);
+  if (value === "regroup") await actions.regroup(null);
+  else if (value === "history") await actions.showHistory();
+  else if (value === "help") await help();
+  else if (value === "hidden" || value === "locked") location.hash = `#/${value}`;
+  else if (value) location.hash = `#/flaw/${value}`;
+}
+
+function setTheme(value) {
+  if (value) document.documentElement.dataset.theme = value;
+  else delete document.documentElement.dataset.theme;
+  try {
+    localStorage.setItem("selfsort-theme", value);
+  } catch { /* it holds for this visit then */ }
+  refresh();
+}
+
+function key(event) {
+  const typing = event.target.closest("input:not([type=checkbox], [type=radio], [type=range]), select, textarea");
+  const command = event.ctrlKey || event.metaKey;
+  if (document.querySelector("dialog[open]")) return;
+  if (command && event.key.toLowerCase() === "z" && !typing) event.shiftKey ? actions.redo() : actions.undo();
+  else if (typing || command || event.altKey) return;
+  else if (event.key === "Escape") selection.size ? selection.clear() : location.hash !== "#/" && history.back();
+  else if (event.key === "/") $("words").focus();
+  else if (event.key === "?") help();
+  else if (event.key === "[") coarser();
+  else if (event.key === "]") finer();
+  else if (event.key === "z") actions.undo();
+  else if (event.key === "y") actions.redo();
+  else if (event.key === "g") actions.regroup(null);
+  else if (/^[1-5]$/.test(event.key)) location.hash = `#/${VIEWS[event.key - 1][0]}`;
+  else if (selection.size && TOOLS.some(([of]) => of === event.key)) {
+    const [, , , act, least = 1] = TOOLS.find(([of]) => of === event.key);
+    if (selection.size >= least) act();
+  } else return;
+  event.preventDefault();
+}
+
+// ---- begin
+
+async function begin() {
+  try {
+    const theme = localStorage.getItem("selfsort-theme");
+    if (theme) document.documentElement.dataset.theme = theme;
+  } catch { /* no memory for such things here */ }
+  $("views").replaceChildren(...VIEWS.map(([path, text]) => el("a", { href: `#/${path}` }, text)));
+  $("undo").addEventListener("click", () => actions.undo());
+  $("redo").addEventListener("click", () => actions.redo());
+  $("menu").addEventListener("click", menu);
+  $("search").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const words = $("words").value.trim();
+    location.hash = words ? `#/search/${encodeURIComponent(words)}` : "#/";
+  });
+  $("words").addEventListener("keydown", (event) => event.key === "Escape" && $("words").blur());
+  const searchBy = async (file) => {
+    if (!file) return;
+    const done = await actions.attempt(async () => {
+      found.rows = await data.byPicture(file);
+      found.words = `Most like ${file.name}`;
+    });
+    if (done && location.hash === "#/found") route();
+    else if (done) location.hash = "#/found";
+  };
+  $("by-picture").addEventListener("change", (event) => searchBy(event.target.files[0]));
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    searchBy(event.dataTransfer.files[0]);
+  });
+  addEventListener("hashchange", () => route());
+  addEventListener("keydown", key);
+  on("groups", refresh);
+  on("selection", drawSelection);
+  on("job", drawJob);
+  on("said", (message) => actions.say(message));
+  on("failed", (error) => actions.say(error.message, { bad: true }));
+  try {
+    await data.load();
+  } catch (error) {
+    $("main").replaceChildren(el("p", { class: "empty" }, error.message));
+    return;
+  }
+  on("run", () => {
+    scrolled.clear();
+    selection.clear();
+    route({ keepFocus: true });
+  });
+  $("library").textContent = run.name;
+  document.title = `${run.name} · selfsort`;
+  await route({ keepFocus: true });
+  refresh();
+  data.watch();
+  data.names().then(() => view?.refresh(), () => null);
+}
+
+begin();

@@ -1,0 +1,114 @@
+// The map of all pictures: what is alike lies close together.
+
+import { isShown, now, on, run, source, title } from "./data.js";
+import { color, el, isDark } from "./dom.js";
+import { plane } from "./plane.js";
+import { selection } from "./selection.js";
+import { view as look } from "./viewer.js";
+
+const NONE = 65535;
+const TURN = 137.508; // degrees, so that neighbors in the list of groups get colors far apart
+
+export function map(scroller) {
+  const tip = el("figure", { class: "tip", hidden: true }, el("img", { alt: "" }), el("figcaption"));
+  const faces = new Map();
+  let placed = [];
+  const chart = plane({ label: "Map of all pictures. Arrows move, + and - zoom, Shift and drag draws a lasso.", extent, draw, pick, lasso, hover });
+  chart.box.append(tip);
+  scroller.replaceChildren(chart.box);
+  scroller.classList.add("fixed");
+  const off = on("selection", chart.paint);
+  refresh();
+
+  function refresh() {
+    placed = [];
+    for (let row = 0; row < run.n; row++) if (run.x[row] !== undefined && run.x[row] !== NONE && isShown(row)) placed.push(row);
+    chart.paint();
+  }
+
+  function extent() {
+    let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
+    for (const row of placed) {
+      [left, right] = [Math.min(left, run.x[row]), Math.max(right, run.x[row])];
+      [top, bottom] = [Math.min(top, run.y[row]), Math.max(bottom, run.y[row])];
+    }
+    return placed.length ? { left, top, right, bottom } : { left: 0, top: 0, right: 1, bottom: 1 };
+  }
+
+  function draw(pen, { k, x, y, width, height }) {
+    const dark = isDark();
+    const colors = now.groups.map((_, i) => `hsl(${(i * TURN) % 360} ${60 + (i % 3) * 12}% ${dark ? 62 : 42}%)`);
+    const dot = Math.max(2, Math.min(7, 2 + Math.sqrt((width * height) / Math.max(1, placed.length)) / 12));
+    const seen = [];
+    const byGroup = new Map();
+    for (const row of placed) {
+      const [px, py] = [run.x[row] * k + x, run.y[row] * k + y];
+      if (px < -40 || py < -40 || px > width + 40 || py > height + 40) continue;
+      seen.push(row);
+      if (!byGroup.has(now.group[row])) byGroup.set(now.group[row], []);
+      byGroup.get(now.group[row]).push(px, py);
+    }
+    for (const [group, places] of byGroup) {
+      pen.fillStyle = group < 0 ? "#8888" : colors[group];
+      for (let i = 0; i < places.length; i += 2) pen.fillRect(places[i] - dot / 2, places[i + 1] - dot / 2, dot, dot);
+    }
+    if (seen.length <= 400) for (const row of seen) thumbnail(pen, row, run.x[row] * k + x, run.y[row] * k + y);
+    if (selection.size) {
+      pen.strokeStyle = color("var(--text)");
+      pen.lineWidth = 2;
+      const side = seen.length <= 400 ? 44 : dot + 4;
+      for (const row of seen) if (selection.has(row)) pen.strokeRect(run.x[row] * k + x - side / 2, run.y[row] * k + y - side / 2, side, side);
+    }
+  }
+
+  function thumbnail(pen, row, x, y) {
+    let image = faces.get(row);
+    if (!image) {
+      if (faces.size > 2000) faces.clear();
+      faces.set(row, (image = new Image()));
+      image.onload = chart.paint;
+      image.src = source(row, "small");
+    }
+    if (image.complete && image.naturalWidth) pen.drawImage(image, x - 20, y - 20, 40, 40);
+  }
+
+  function nearest(x, y, far = 22) {
+    let [best, least] = [-1, far * far];
+    for (const row of placed) {
+      const distance = (run.x[row] * chart.view.k + chart.view.x - x) ** 2 + (run.y[row] * chart.view.k + chart.view.y - y) ** 2;
+      if (distance < least) [best, least] = [row, distance];
+    }
+    return best;
+  }
+
+  function hover(x, y) {
+    const row = x < 0 ? -1 : nearest(x, y);
+    tip.hidden = row < 0;
+    if (row < 0) return;
+    const group = now.groups[now.group[row]];
+    tip.firstChild.src = source(row, "small");
+    tip.lastChild.textContent = group ? title(group) : "belongs nowhere";
+    tip.style.transform = `translate(${Math.min(x + 16, chart.view.width - 150)}px, ${Math.min(y + 16, chart.view.height - 160)}px)`;
+  }
+
+  function pick(x, y) {
+    const row = nearest(x, y);
+    if (row < 0) return selection.clear();
+    return look([row], 0);
+  }
+
+  function lasso(inside) {
+    const { k, x, y } = chart.view;
+    selection.set(placed.filter((row) => inside(run.x[row] * k + x, run.y[row] * k + y)));
+  }
+
+  return {
+    refresh,
+    focus: () => chart.canvas.focus(),
+    close() {
+      off();
+      chart.close();
+      scroller.classList.remove("fixed");
+    },
+  };
+}

@@ -1,0 +1,131 @@
+// The map of the world: where pictures were taken. Its shapes come with selfsort; nothing is fetched from elsewhere.
+
+import * as data from "./data.js";
+import { run } from "./data.js";
+import { color, count, el, pictures } from "./dom.js";
+import { plane } from "./plane.js";
+import { selection } from "./selection.js";
+
+const CELL = 34; // pixels within which places are drawn as one
+
+export function places(scroller) {
+  const note = el("p", { class: "note" });
+  let [placed, lands, clusters] = [[], [], []];
+  const chart = plane({ label: "Map of the world. Arrows move, + and - zoom, Shift and drag draws a lasso.", extent, draw, pick, lasso });
+  chart.box.append(note);
+  chart.tools.append(el("button", { type: "button", onclick: () => open(placed) }, "All of them"));
+  scroller.replaceChildren(chart.box);
+  scroller.classList.add("fixed");
+  Promise.all([data.facts(), data.shapes()]).then(([, shapes]) => {
+    lands = outlines(shapes);
+    refresh();
+    chart.fit();
+  }, (error) => { note.textContent = error.message; });
+
+  const mercator = (latitude) => (Math.log(Math.tan(Math.PI / 4 + (Math.max(-84, Math.min(84, latitude)) * Math.PI) / 360)) * 180) / Math.PI;
+
+  function refresh() {
+    if (!run.facts) return;
+    placed = [];
+    for (let row = 0; row < run.n; row++) if (Number.isFinite(run.facts.latitude[row]) && data.isShown(row)) placed.push(row);
+    note.textContent = placed.length ? `${pictures(placed.length)} say where they were taken. Press a place to see them.` : "No picture says where it was taken.";
+    chart.paint();
+  }
+
+  const east = (row) => run.facts.longitude[row];
+  const south = (row) => -mercator(run.facts.latitude[row]);
+
+  function extent() {
+    if (!placed.length) return { left: -170, right: 190, top: -mercator(78), bottom: mercator(58) };
+    let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
+    for (const row of placed) {
+      [left, right] = [Math.min(left, east(row)), Math.max(right, east(row))];
+      [top, bottom] = [Math.min(top, south(row)), Math.max(bottom, south(row))];
+    }
+    const room = 4;
+    return { left: left - room, right: right + room, top: top - room, bottom: bottom + room };
+  }
+
+  function draw(pen, { k, x, y, width, height }) {
+    pen.fillStyle = color("var(--sunken)");
+    pen.strokeStyle = color("var(--line)");
+    pen.lineWidth = 1;
+    for (const { path } of lands) {
+      pen.beginPath();
+      for (const ring of path) ring.forEach(([px, py], i) => (i ? pen.lineTo(px * k + x, py * k + y) : pen.moveTo(px * k + x, py * k + y)));
+      pen.fill("evenodd");
+      pen.stroke();
+    }
+    const cells = new Map();
+    for (const row of placed) {
+      const [px, py] = [east(row) * k + x, south(row) * k + y];
+      if (px < -CELL || py < -CELL || px > width + CELL || py > height + CELL) continue;
+      const key = `${Math.floor(px / CELL)} ${Math.floor(py / CELL)}`;
+      const cell = cells.get(key) ?? { x: 0, y: 0, rows: [] };
+      cell.x += px;
+      cell.y += py;
+      cell.rows.push(row);
+      cells.set(key, cell);
+    }
+    clusters = [...cells.values()].map((cell) => ({ x: cell.x / cell.rows.length, y: cell.y / cell.rows.length, rows: cell.rows }));
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    pen.font = "600 12px system-ui, sans-serif";
+    const [accent, text, onAccent] = ["--accent", "--text", "--on-accent"].map((name) => color(`var(${name})`));
+    for (const each of clusters) {
+      each.radius = Math.min(26, 8 + 3 * Math.log2(1 + each.rows.length));
+      pen.beginPath();
+      pen.arc(each.x, each.y, each.radius, 0, 2 * Math.PI);
+      pen.fillStyle = accent;
+      pen.fill();
+      if (each.rows.some((row) => selection.has(row))) {
+        pen.lineWidth = 3;
+        pen.strokeStyle = text;
+        pen.stroke();
+      }
+      pen.fillStyle = onAccent;
+      if (each.rows.length > 1) pen.fillText(count(each.rows.length), each.x, each.y);
+    }
+  }
+
+  function pick(x, y) {
+    const found = clusters.find((each) => Math.hypot(each.x - x, each.y - y) <= each.radius + 4);
+    if (found) open(found.rows);
+  }
+
+  function open(rows) {
+    if (!rows.length) return;
+    run.picked = rows;
+    location.hash = "#/picked";
+  }
+
+  function lasso(inside) {
+    const { k, x, y } = chart.view;
+    selection.set(placed.filter((row) => inside(east(row) * k + x, south(row) * k + y)));
+    chart.paint();
+  }
+
+  // TopoJSON: arcs are steps on a grid, and a country is rings of arcs, those with a negative number run backwards.
+  function outlines({ transform: { scale, translate }, arcs, objects }) {
+    const lines = arcs.map((arc) => {
+      let [px, py] = [0, 0];
+      return arc.map(([dx, dy]) => {
+        px += dx;
+        py += dy;
+        return [px * scale[0] + translate[0], -mercator(py * scale[1] + translate[1])];
+      });
+    });
+    const line = (index) => (index < 0 ? [...lines[~index]].reverse() : lines[index]);
+    const ring = (indices) => indices.flatMap((index, i) => (i ? line(index).slice(1) : line(index)));
+    return objects.countries.geometries.map(({ type, arcs: shape }) => ({ path: (type === "Polygon" ? [shape] : shape ?? []).flatMap((polygon) => polygon.map(ring)) }));
+  }
+
+  return {
+    refresh,
+    focus: () => chart.canvas.focus(),
+    close() {
+      chart.close();
+      scroller.classList.remove("fixed");
+    },
+  };
+}

@@ -1,0 +1,86 @@
+// Pictures by time: how many in each month, and event by event.
+
+import * as data from "./data.js";
+import { run, source } from "./data.js";
+import { count, el, pictures } from "./dom.js";
+import { virtual } from "./virtual.js";
+
+const day = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+const month = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
+const date = (text) => new Date(`${text}Z`);
+const STRIP = 4;
+
+export function eventTitle(event) {
+  const [from, to] = [day.format(date(event.start)), day.format(date(event.end))];
+  return from === to ? from : `${from} – ${to}`;
+}
+
+export function rowsOfEvent(number) {
+  const rows = [];
+  run.facts.event.forEach((event, row) => event === number && rows.push(row));
+  return rows.sort((a, b) => run.facts.time[a] - run.facts.time[b]);
+}
+
+export function timeline(scroller) {
+  const box = el("div", { class: "timeline" }, el("p", { class: "empty" }, "Reading when pictures were taken…"));
+  scroller.replaceChildren(box);
+  let [list, closed] = [null, false];
+  data.facts().then(draw, (error) => box.replaceChildren(el("p", { class: "empty" }, error.message)));
+
+  function draw() {
+    if (closed) return;
+    const { events, event, time } = run.facts;
+    const byEvent = events.map(() => []);
+    for (let row = 0; row < run.n; row++) if (event[row] >= 0 && data.isShown(row)) byEvent[event[row]].push(row);
+    const order = events.map((_, i) => i).filter((i) => byEvent[i].length).reverse(); // newest first
+    const undated = [];
+    for (let row = 0; row < run.n; row++) if (!Number.isFinite(time[row]) && data.isShown(row)) undated.push(row);
+    const head = el("div", { class: "head" }, el("h2", {}, `${count(order.length)} events`),
+      el("a", { href: "#/undated" }, `${pictures(undated.length)} without a date`));
+    list?.close();
+    list = virtual({ scroller, count: order.length, width: 330, height: () => 142, gap: 10, make, fill, role: "list", label: "Events" });
+    list.box.classList.add("events");
+    box.replaceChildren(head, months(order, byEvent), list.box);
+    if (!order.length) box.append(el("p", { class: "empty" }, "No picture says when it was taken, neither in its metadata nor by its name."));
+
+    function make() {
+      return el("article", { class: "event", role: "listitem" }, el("a", {}, el("h3"), el("p", { class: "size" }), el("div", { class: "strip" }, Array.from({ length: STRIP }, () => el("img", { alt: "", decoding: "async" })))));
+    }
+
+    function fill(cell, index) {
+      const number = order[index];
+      const rows = byEvent[number];
+      const [link] = cell.children;
+      link.href = `#/event/${number}`;
+      link.children[0].textContent = eventTitle(events[number]);
+      link.children[1].textContent = [pictures(rows.length), ...events[number].places].join(" · ");
+      [...link.children[2].children].forEach((image, at) => {
+        const row = rows[Math.floor((at * rows.length) / Math.min(STRIP, rows.length))];
+        image.hidden = at >= rows.length;
+        if (at < rows.length) image.src = source(row, "small");
+      });
+    }
+  }
+
+  // One bar per month; pressing it goes to the newest event of that month.
+  function months(order, byEvent) {
+    const numbers = new Map();
+    order.forEach((number, at) => {
+      const start = date(run.facts.events[number].start);
+      const key = start.getUTCFullYear() * 12 + start.getUTCMonth();
+      const entry = numbers.get(key) ?? { n: 0, at, start };
+      entry.n += byEvent[number].length;
+      numbers.set(key, entry);
+    });
+    const most = Math.max(1, ...[...numbers.values()].map((entry) => entry.n));
+    const bars = [...numbers].sort((a, b) => a[0] - b[0]).map(([, entry]) => {
+      const label = `${month.format(entry.start)}: ${pictures(entry.n)}`;
+      const bar = el("button", { type: "button", title: label, "aria-label": label, onclick: () => list.reveal(entry.at)?.querySelector("a").focus() }, el("span"));
+      bar.firstChild.style.height = `${Math.max(4, 100 * Math.sqrt(entry.n / most))}%`;
+      return bar;
+    });
+    return el("div", { class: "months", role: "group", "aria-label": "Months" }, bars);
+  }
+
+  return { refresh: () => run.facts && draw(), focus: () => box.querySelector("a")?.focus(), close: () => { closed = true; list?.close(); } };
+}

@@ -1,0 +1,81 @@
+// One picture by itself, large, with what is known of it.
+
+import * as actions from "./actions.js";
+import { LOCKED, details, now, source, title } from "./data.js";
+import { bytes, count, el } from "./dom.js";
+import { selection } from "./selection.js";
+
+// `left(index)` is called with the place of the picture that was seen last.
+export function view(rows, index, left = () => {}) {
+  const image = el("img", { alt: "" });
+  const facts = el("dl", { class: "facts" });
+  const heading = el("h2");
+  const place = el("p", { class: "place", "aria-live": "polite" });
+  const button = (text, label, act) => el("button", { type: "button", onclick: act, title: label }, text);
+  const lockButton = button("Lock", "No later grouping moves it", () => act(now.flags[rows[index]] & LOCKED ? actions.unlock : actions.lock));
+  const box = el("dialog", { class: "viewer", "aria-label": "Picture" },
+    el("figure", {}, image),
+    el("aside", {}, heading, place, facts,
+      el("div", { class: "actions" },
+        button("Move to…", "Move it to another group", () => moveIt()), lockButton,
+        button("Not this group", "It does not belong to its group", () => act(actions.notThis)),
+        button("Hide", "Do not show it; nothing is deleted", () => act(actions.hide)),
+        button("Similar", "Show the pictures most like it", () => { box.close(); location.hash = `#/like/${rows[index]}`; }),
+        button("Close", "Back to the pictures (Esc)", () => box.close()))),
+    el("button", { type: "button", class: "step before", "aria-label": "Picture before", onclick: () => go(-1) }, "‹"),
+    el("button", { type: "button", class: "step after", "aria-label": "Next picture", onclick: () => go(1) }, "›"));
+
+  async function act(what) {
+    await what([rows[index]]);
+    show();
+  }
+
+  async function moveIt() {
+    selection.set([rows[index]]);
+    await actions.moveSomewhere();
+    selection.clear();
+    show();
+  }
+
+  function go(step) {
+    index = Math.max(0, Math.min(rows.length - 1, index + step));
+    show();
+  }
+
+  async function show() {
+    const row = rows[index];
+    image.src = source(row, "large");
+    const group = now.groups[now.group[row]];
+    lockButton.textContent = now.flags[row] & LOCKED ? "Unlock" : "Lock";
+    place.textContent = `${count(index + 1)} of ${count(rows.length)}`;
+    const [known] = await details([row]).catch(() => [{}]);
+    if (row !== rows[index] || !known) return;
+    const name = known.path?.split("/").pop() ?? "";
+    image.alt = heading.textContent = name;
+    const taken = known.taken && `${known.taken.replace("T", " ")} (${{ exif: "from the camera", name: "from its name", changed: "from a program" }[known.source] ?? known.source})`;
+    const pairs = [
+      ["Group", group ? title(group) : "belongs nowhere"], ["Taken", taken], ["Place", known.place && known.place + (known.guessed ? " (guessed from pictures of the same time)" : "")],
+      ["Camera", known.camera], ["Size", known.width && `${known.width} × ${known.height}, ${bytes(known.size)}, ${known.format}`],
+      ["Text", known.text], ["Seems to show", known.objects], ["Faces", known.faces], ["Flaws", known.flaws?.join(", ")],
+      ["Copies", known.copies || null], ["File", known.path],
+    ];
+    facts.replaceChildren(...pairs.filter(([, value]) => value).flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, String(value))]));
+  }
+
+  box.addEventListener("keydown", (event) => {
+    if (event.target.closest("dialog") !== box) return;
+    if (event.key === "ArrowLeft") go(-1);
+    else if (event.key === "ArrowRight") go(1);
+    else if (event.key === "l") lockButton.click();
+    else return;
+    event.preventDefault();
+  });
+  box.addEventListener("click", (event) => event.target.tagName === "FIGURE" && box.close());
+  box.addEventListener("close", () => {
+    box.remove();
+    left(index);
+  });
+  document.body.append(box);
+  box.showModal();
+  show();
+}

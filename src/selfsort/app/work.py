@@ -1,0 +1,41 @@
+"""The long work that the page starts, each a function at the top of a module so that another process can run it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from selfsort.clusters import Clusters
+from selfsort.errors import DataError
+from selfsort.photos.organize import organize
+from selfsort.photos.settings import Settings
+from selfsort.runtime import Progress
+
+
+def group_again(progress: Progress, *, run: str, n_groups: int | None) -> dict[str, Any]:
+    """Make a run again, with what corrections say and teach; return what moved.
+
+    Parameters
+    ----------
+    progress : Progress
+    run : str
+        Path of the run folder.
+    n_groups : int, optional
+        So many groups; found if not given.
+    """
+    clusters = Clusters.load(run)
+    settings = dataclasses.replace(Settings(**clusters.run["params"]), groups=n_groups)
+    made = organize(pictures_of(clusters), run, settings=settings, progress=progress)
+    return {"moved": made.run.get("moved") or {}, "changes": made.run.get("changes") or {}}
+
+
+def pictures_of(clusters: Clusters) -> Any:
+    """Return what `selfsort.organize` was given for a run."""
+    root, source = clusters.run.get("root"), clusters.run.get("source")
+    if not root or source == "array":
+        raise DataError("This run was made of arrays, which are not there any more: it cannot be made again here.")
+    if source == "list":
+        return [Path(root, os.fsdecode(path)) for path in clusters.items.column("path_bytes").to_pylist()]
+    return root
