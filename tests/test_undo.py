@@ -224,7 +224,8 @@ def test_every_file_is_announced_before_and_confirmed_after(tmp_path, library):
     export(library, tmp_path / "out", mode="copy")
     steps = [json.loads(line) for line in (tmp_path / "out" / JOURNAL).read_text().splitlines()]
     assert steps[0]["do"] == "export"
-    order = [(step["do"], step["target"]) for step in steps[1:] if step["do"] != "folder"]
+    assert steps[-1] == {"do": "end"}
+    order = [(step["do"], step["target"]) for step in steps[1:-1] if step["do"] != "folder"]
     assert order == [(do, operation) for operation in planned(library, tmp_path) for do in ("plan", "done")]
 
 

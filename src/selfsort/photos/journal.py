@@ -344,6 +344,7 @@ def _write_all(file: int, data: bytes) -> None:
 
 
 def write_whole(path: Path, content: bytes, digest: str) -> None:
+    """Write a new file to the disk, and read it back."""
     with open(path, "xb") as file:
         file.write(content)
         file.flush()

@@ -105,9 +105,11 @@ def outcome(clusters: Clusters, corrected: Corrected | None = None, level: int |
     n_live = sum(not entry.undone for entry in entries)
     state = corrected.state()
     ids = clusters.items.column("id").to_pylist()
-    said = [np.array([content in of for content in ids], bool) for of in (state.placed, state.locked, state.hidden)]
+    placed, locked, hidden = (
+        np.array([content in of for content in ids], bool) for of in (state.placed, state.locked, state.hidden)
+    )
     if level != default:
-        return Outcome(level, found, found, *said, keys, names, n_corrections=n_live)
+        return Outcome(level, found, found, placed, locked, hidden, keys, names, n_corrections=n_live)
     labels, numbers = _numbered([state.groups.get(content, NOWHERE) for content in ids], keys)
     renamed = {state.resolve(entry.body["group"]) for entry in entries if entry.do == "rename"}
     given = {
@@ -118,7 +120,9 @@ def outcome(clusters: Clusters, corrected: Corrected | None = None, level: int |
         level,
         labels,
         found,
-        *said,
+        placed,
+        locked,
+        hidden,
         keys={number: key for key, number in numbers.items()},
         names={number: name for number, name in given.items() if name},
         merged=_merged(state, keys, numbers),

@@ -220,9 +220,10 @@ def _when_and_where(items: pa.Table, catalog: Catalog | None) -> dict[str, Any]:
 
 def _places(latitudes: list[float | None], longitudes: list[float | None]) -> list[str | None]:
     places: list[str | None] = [None] * len(latitudes)
-    known = [i for i, (a, b) in enumerate(zip(latitudes, longitudes, strict=True)) if a is not None and b is not None]
+    pairs = enumerate(zip(latitudes, longitudes, strict=True))
+    known = {i: (a, b) for i, (a, b) in pairs if a is not None and b is not None}
     if known and are_known():
-        found = find_places([latitudes[i] for i in known], [longitudes[i] for i in known])
+        found = find_places([a for a, _ in known.values()], [b for _, b in known.values()])
         for i, place in zip(known, found, strict=True):
             if place is not None:
                 places[i] = ", ".join(filter(None, (place.town, place.region, place.country)))

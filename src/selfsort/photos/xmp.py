@@ -1,7 +1,7 @@
 """Keywords in XMP sidecars, put into what is there: all that is not ours stays as it is, to the byte.
 
-The text is not parsed into a tree and written anew, which would lose prefixes, comments, quotes and white space. A parser
-says where our few properties stand (`selfsort.photos.xmp_text`), and only these places are edited.
+The text is not parsed into a tree and written anew, which would lose prefixes, comments, quotes and white space. A
+parser says where our few properties stand (`selfsort.photos.xmp_text`), and only these places are edited.
 
 References: ISO 16684-1 (XMP), which allows every property once, as an element or an attribute of a ``rdf:Description``.
 """

@@ -108,6 +108,7 @@ def find_rdf(data: bytes) -> Element:
     Raises `selfsort.images.Unreadable` where there is none, or the text is no XML.
     """
     root = _Reader(data).root
+    assert root is not None  # a text without one is no XML
     found = [e for e in (root, *root.children) if e.name == (RDF, "RDF")]
     if len(found) != 1:
         raise Unreadable("the sidecar is no XMP: it has no rdf:RDF, or several")
@@ -132,7 +133,7 @@ class _Reader:
         self._data = data
         self._stack: list[Element | None] = []
         self._declared: dict[str, str] = {}
-        self._root: Element | None = None
+        self.root: Element | None = None
         self._n_kept = 0
         parser = expat.ParserCreate("utf-8", SEPARATOR)
         parser.namespace_prefixes = True
@@ -149,8 +150,6 @@ class _Reader:
             raise Unreadable(f"the sidecar is damaged: {error}") from error
         finally:
             del self._parser  # it holds us
-        assert self._root is not None  # else the parser has found none
-        self.root = self._root
 
     def _declare(self, prefix: str | None, uri: str | None) -> None:
         self._declared[prefix or ""] = uri or ""
@@ -178,7 +177,7 @@ class _Reader:
         empty = self._data[tag.end() - 2 : tag.end()] == b"/>"
         element = Element(found, start, tag.end(), tag[1].decode(), empty, attributes, scope)
         if parent is None:
-            self._root = element
+            self.root = element
         else:
             parent.children.append(element)
         self._stack.append(element)
