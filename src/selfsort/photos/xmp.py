@@ -183,7 +183,7 @@ class _Document:
     def _is_ours(self, name: Name, text: str) -> bool:
         if name == SUBJECT:
             return _plain(text) in self._noted
-        return name == NOTED or text.strip().startswith((f"{ROOT}|", f"{ROOT}/"))
+        return name == NOTED or text.strip().startswith(f"{ROOT}{'|' if name == HIERARCHY else '/'}")
 
     def _items(self, name: Name) -> list[str | None]:
         """Return the items of a property; None for one that is no plain text."""

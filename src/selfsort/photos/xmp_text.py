@@ -24,7 +24,7 @@ PROPERTIES = (SUBJECT, HIERARCHY, TAGS_LIST, NOTED)
 MAX_BYTES, MAX_DEPTH = 16 << 20, 64
 _MAX_ELEMENTS = 100_000
 _START_TAG = re.compile(rb"<([^\s/>]++)(?:[^\"'>]++|\"[^\"]*+\"|'[^']*+')*+>")
-_DECLARED = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_DECLARED = re.compile(r"""<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _BOMS = (  # of 32 bits first: the mark of 16 bits is how it begins
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -83,23 +83,23 @@ def decoded(source: bytes) -> tuple[bytes, str, bytes]:
         raise Unreadable(f"the sidecar is larger than {MAX_BYTES >> 20} MiB")
     bom, encoding = next((of for of in _BOMS if source.startswith(of[0])), (b"", ""))
     body = source[len(bom) :]
-    if not encoding and body[:4] in (b"<\0?\0", b"<\0x\0", b"<\0r\0"):
+    if not encoding and body[1:2] == b"\0":
         encoding = "utf-16-le"
-    elif not encoding and body[:4] in (b"\0<\0?", b"\0<\0x", b"\0<\0r"):
+    elif not encoding and body[:1] == b"\0":
         encoding = "utf-16-be"
-    elif not encoding:
-        declared = _DECLARED.match(body)
-        try:
-            encoding = codecs.lookup(declared[1].decode() if declared else "utf-8").name
-        except LookupError:
-            encoding = ""
-        if encoding not in _ENCODINGS:
-            raise Unreadable("the sidecar has an encoding that is not known")
     try:
-        data = body.decode(encoding).encode()
+        text = body.decode(encoding or "latin-1")  # which shows a declaration, if nothing else
+        declared = _DECLARED.match(text)
+        name = codecs.lookup(declared[1] if declared else encoding or "utf-8").name
+        if not encoding and name in _ENCODINGS:
+            encoding, text = name, body.decode(name)
+        if not encoding or not encoding.startswith(name):  # "utf-16" without its byte order
+            raise Unreadable(f"the sidecar has an encoding that is not known: {name}")
+        return bom, encoding, text.encode()
+    except LookupError as error:
+        raise Unreadable("the sidecar has an encoding that is not known") from error
     except ValueError as error:
-        raise Unreadable(f"the sidecar is damaged: it is no {encoding.upper()}") from error
-    return bom, encoding, data
+        raise Unreadable("the sidecar is damaged: it is not in the encoding that it should be in") from error
 
 
 def find_rdf(data: bytes) -> Element:
