@@ -56,9 +56,7 @@ def files(folder):
 
 def originals(root):
     """Return the content hash of every file below a folder."""
-    return {
-        os.fsencode(path): xxhash.xxh3_128_hexdigest(path.read_bytes()) for path in root.rglob("*") if path.is_file()
-    }
+    return {str(path): xxhash.xxh3_128_hexdigest(path.read_bytes()) for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(name="folder")
