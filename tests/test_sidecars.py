@@ -186,6 +186,50 @@ def test_names_without_their_suffix_share_a_sidecar(tmp_path):
         export(folder, tmp_path / "three", mode="xmp", sidecar_names="other")
 
 
+ODD = {
+    "new\nline.jpg": b"1",
+    "quote\"'`$(x).jpg": b"2",
+    "-rf": b"3",
+    "🌨 雪/🌨.png": b"4",
+    os.fsdecode(b"caf\xe9/caf\xe9.jpg"): b"5",
+    "cafe\u0301.jpg": b"6",
+    "x" * 251 + ".jpg": b"7",
+    "y" * 247 + ".jpg": b"8",
+    "dots...": b"9",
+    "dots../ends with space ": b"10",
+    "tab\t\x7f\x1b[31m.jpg": b"11",
+    "%41&amp;<b>;|?*:.jpg": b"12",
+    "back\\slash.jpg": b"13",
+    ".xmp.jpg": b"14",
+    "z": b"15",
+}
+
+
+@posix
+@pytest.mark.parametrize("mode", ["copy", "hardlink", "symlink", "csv", "parquet", "json", "fiftyone", "xmp", "beside"])
+def test_odd_paths(tmp_path, mode):
+    folder = catalogued(tmp_path, ODD)
+    before = files(tmp_path)
+    place = tmp_path / ("pictures" if mode == "beside" else "out")
+    result = export(folder, None if mode == "beside" else place, mode="xmp" if mode == "beside" else mode)
+    reasons = [reason for _, reason in result.skipped]
+    if mode in ("xmp", "beside"):
+        assert reasons == ["its sidecar cannot be read: File name too long"]
+        expected = [f"{name}.xmp" for name in list(ODD)[:-1] if len(os.fsencode(name)) < 252]
+        assert sorted(result.done) == sorted(expected)
+    elif mode == "fiftyone":
+        assert reasons == ["its path is no UTF-8, which FiftyOne cannot hold"]
+    else:
+        assert reasons == []
+    if mode in ("copy", "hardlink", "symlink"):
+        assert sorted(
+            path.read_bytes() for path in place.rglob("*") if path.name != JOURNAL and path.is_file()
+        ) == sorted(ODD.values())
+    back = undo(place)
+    assert (len(back.removed), back.kept, back.added) == (len(result.done), [], [])
+    assert files(tmp_path) == before
+
+
 def test_a_folder_of_sidecars_begins_with_what_is_beside_the_originals(tmp_path, folder):
     (tmp_path / "pictures/a/one.jpg.xmp").write_text(LIGHTROOM)
     (tmp_path / "pictures/no suffix.xmp").write_text("broken")

@@ -85,6 +85,7 @@ def test_fiftyone_files(tmp_path, folder):
     assert set(by_path) == {str(tmp_path / "pictures" / name) for name, content in FILES.items() if content}
     snow = by_path[str(tmp_path / "pictures/a/one.jpg")]
     assert (snow["label"], snow["confidence"], snow["attributes"]["kind"]) == ("Snow", 0.75, "photo")
+    assert not {"id", "_id", "tags", "label", "confidence", "logits"} & set(snow["attributes"])  # are the label's own
     assert by_path[str(tmp_path / "pictures/nowhere.jpg")] is None
 
 

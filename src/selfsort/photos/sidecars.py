@@ -88,4 +88,4 @@ def read_sidecar(path: Path) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise Unreadable(f"the sidecar {path.name} cannot be read: {error.strerror}") from error
+        raise Unreadable(f"its sidecar cannot be read: {error.strerror}") from error

@@ -166,7 +166,7 @@ def to_fiftyone(pictures: pa.Table, clusters: Clusters, outcome: Outcome) -> dic
     """
     files: dict[str, str] = {}
     labels: dict[str, Any] = {}
-    left_out = {"path", "path_bytes", "group", "confidence"}
+    left_out = {"path", "path_bytes", "id", "confidence"}  # a label's own id is another
     for i, row in enumerate(pictures.to_pylist()):
         path = absolute_path(clusters, row["path_bytes"])
         if not is_text(path):
@@ -176,7 +176,7 @@ def to_fiftyone(pictures: pa.Table, clusters: Clusters, outcome: Outcome) -> dic
         label = {
             "label": outcome.name(row["group"]),
             "confidence": row["confidence"],
-            "attributes": attributes | {"group": row["group"]},
+            "attributes": attributes | {"content": row["id"]},
         }
         labels[f"{i:07d}"] = label if row["group"] >= 0 else None
     classes = sorted({label["label"] for label in labels.values() if label})
