@@ -9,6 +9,7 @@ import pytest
 from exports import KEYS, catalogued, correct, folder_of_run, hide  # noqa: F401
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
+from selfsort.photos.corrected import Corrected
 from selfsort.photos.export import export, undo
 from selfsort.photos.places import are_known
 from test_export import FILES, make_run, posix, tree, write_files
@@ -133,6 +134,20 @@ def test_arrays_have_tables_but_no_files(tmp_path):
         assert export(run, tmp_path / mode, mode=mode).done
     with pytest.raises(DataError, match="made of arrays"):
         export(run, tmp_path / "x", mode="fiftyone")
+
+
+def test_a_run_may_be_given_as_it_is_or_with_its_catalog(tmp_path, folder):
+    correct(folder, ("rename", [0], [], "Snow"))
+    with Corrected(folder) as corrected:
+        export(corrected, tmp_path / "corrected", mode="csv")
+    export(corrected.clusters, tmp_path / "as it is", mode="csv")
+    names = [{row["name"] for row in rows_of(tmp_path / of / "groups.csv")} for of in ("corrected", "as it is")]
+    assert names == [{"Snow", ""}, {""}]
+    (tmp_path / "run.catalog").unlink()
+    export(folder, tmp_path / "no catalog", mode="csv")
+    assert rows_of(tmp_path / "no catalog/groups.csv")[0]["taken_source"] == ""
+    with pytest.raises(DataError, match="not a finished run"):
+        export(tmp_path / "nowhere", tmp_path / "x", mode="csv")
 
 
 def test_a_run_that_was_fitted_has_no_confidence(tmp_path):

@@ -130,12 +130,13 @@ def to_json(pictures: pa.Table, clusters: Clusters, outcome: Outcome) -> bytes:
         if os.fsdecode(exact) != row["path"]:
             picture["path_base64"] = base64.b64encode(exact).decode("ascii")
         members[picture.pop("group")].append(picture)
+    known = set(outcome.found.tolist())
     groups = [
         {
             "group": group,
             "key": outcome.keys.get(group),
             "name": outcome.names.get(group),
-            "made_by_hand": group not in set(outcome.found.tolist()),
+            "made_by_hand": group not in known,
             "merged_from": outcome.merged.get(group, []),
             "pictures": members[group],
         }
