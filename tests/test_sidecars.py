@@ -289,6 +289,10 @@ def test_places_for_sidecars(tmp_path, folder):
         export(folder, folder / "new", mode="xmp")
     with pytest.raises(DataError, match="Only xmp sidecars"):
         export(folder, None, mode="copy")
+    (tmp_path / "pictures").rename(tmp_path / "away")
+    with pytest.raises(DataError, match="is not there"):
+        beside(folder)
+    (tmp_path / "away").rename(tmp_path / "pictures")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/notes").write_text("mine")
     assert export(folder, tmp_path / "out", mode="xmp").done

@@ -3,6 +3,7 @@ import json
 import random
 import shutil
 import subprocess
+import tracemalloc
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -273,6 +274,20 @@ BOMB = '<!DOCTYPE r [<!ENTITY a "aaaaaaaaaa">' + "".join(
 def test_what_cannot_be_read_is_said_to_be(data, why):
     with pytest.raises(Unreadable, match=why):
         merge(data, TAGS)
+
+
+def test_what_is_big_stays_small():
+    """Neither a long space between keywords is taken up for ours, nor is each of many namespaces kept many times."""
+    spaced = simple(f"<dc:subject>{bag('a', 'b')}</dc:subject>").replace("</rdf:li>", "</rdf:li>" + " " * 100_000)
+    assert len(merge(spaced.encode(), TAGS)) < len(spaced) + 2000
+    names = " ".join(f'xmlns:a{i}="urn:{i}"' for i in range(2000))
+    many = f"<rdf:RDF {RDF} {names}>" + '<rdf:Description xmlns:dc="urn:x"/>' * 2000 + "</rdf:RDF>"
+    tracemalloc.start()
+    try:
+        merge(many.encode(), TAGS)
+        assert tracemalloc.get_traced_memory()[1] < 30 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def damaged(rng, data):

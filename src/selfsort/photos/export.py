@@ -130,6 +130,8 @@ def export(
         groups = outcome(clusters, corrected, level)
         _check_mode(clusters, mode, beside=destination is None)
         place = Path(clusters.run["root"] if destination is None else destination).resolve()
+        if destination is None and not place.is_dir():
+            raise DataError(f"The folder {place} of the pictures is not there. Connect its disk, or give a folder.")
         job = _Job(clusters, groups, corrected, mode, hidden, sidecar_names, place, beside=destination is None)
         return job.do(dry_run=dry_run, progress=progress)
 

@@ -20,6 +20,7 @@ from selfsort.photos.xmp_text import (
     HIERARCHY,
     META,
     NOTED,
+    PROPERTIES,
     RDF,
     SEPARATOR,
     SUBJECT,
@@ -34,15 +35,10 @@ from selfsort.photos.xmp_text import (
 
 #: How a tree of tags begins that is ours.
 ROOT = "selfsort"
-#: Prefix and container of each property where it is new.
-_WRITTEN = {
-    SUBJECT: ("dc", "Bag"),
-    HIERARCHY: ("lr", "Bag"),
-    TAGS_LIST: ("digiKam", "Seq"),
-    NOTED: ("selfsort", "Bag"),
-}
+#: Container of each property where it is new.
+_ARRAYS = {SUBJECT: "Bag", HIERARCHY: "Bag", TAGS_LIST: "Seq", NOTED: "Bag"}
 _CONTAINERS = {(RDF, "Bag"), (RDF, "Seq"), (RDF, "Alt")}
-_DECLARATIONS = " ".join(f'xmlns:{prefix}="{name[0]}"' for name, (prefix, _) in _WRITTEN.items())
+_DECLARATIONS = " ".join(f'xmlns:{prefix}="{name[0]}"' for name, prefix in PROPERTIES.items())
 _NEW = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="{META}" x:xmptk="selfsort">
  <rdf:RDF xmlns:rdf="{RDF}">
@@ -52,6 +48,8 @@ _NEW = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </x:xmpmeta>
 <?xpacket end="w"?>
 """.encode()
+#: A longer space between keywords is not taken up for ours.
+_MAX_SPACE = 200
 _ATTRIBUTE = re.compile(rb"\s++([^\s=/>\"']++)\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+')")
 #: What XML cannot hold, whatever it is written as.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -132,7 +130,7 @@ class _Document:
 
     def keywords(self) -> dict[Name, list[str]]:
         """Return the items of each of our properties."""
-        return {name: [text for text in self._items(name) if text is not None] for name in _WRITTEN}
+        return {name: [text for text in self._items(name) if text is not None] for name in PROPERTIES}
 
     def keeps(self, tags: Tags, edited: _Document) -> bool:
         """Tell whether an edited document has these tags, no others of ours, and all that are not ours."""
@@ -148,7 +146,7 @@ class _Document:
         """Yield start, end and what has to stand there."""
         wanted = self._wanted(tags)
         new: list[bytes] = []
-        for name in _WRITTEN:
+        for name in PROPERTIES:
             elements = [child for about in self._about for child in about.children if child.name == name]
             if elements:
                 for i, element in enumerate(elements):
@@ -229,6 +227,7 @@ class _Document:
             yield self._space_before(child), child.end, b""
         if add:
             space = self._data[self._space_before(children[-1]) : children[-1].start] if children else b""
+            space = space if len(space) <= _MAX_SPACE else b"\n     "
             tag = _sibling(container.raw, "li")
             lines = b"".join(space + f"<{tag}>{escape(text)}</{tag}>".encode() for text in add)
             if container.empty:
@@ -245,13 +244,13 @@ class _Document:
 
     def _array(self, element: Element, items: Iterable[bytes]) -> bytes:
         """Return a container for a property that had none; its prefix is that of the document's own RDF."""
-        array, item = (_sibling(self._rdf.raw, part) for part in (_WRITTEN[element.name][1], "li"))
+        array, item = (_sibling(self._rdf.raw, part) for part in (_ARRAYS[element.name], "li"))
         lines = b"".join(f"<{item}>".encode() + text + f"</{item}>".encode() for text in items)
         return f"<{array}>".encode() + lines + f"</{array}>".encode()
 
     def _written(self, name: Name, items: Sequence[str]) -> bytes:
         """Return a property that was not there."""
-        prefix, kind = _WRITTEN[name]
+        prefix, kind = PROPERTIES[name], _ARRAYS[name]
         scope = self._about[0].scope if self._about else self._rdf.scope
         declaration = "" if scope.get(prefix) == name[0] else f' xmlns:{prefix}="{name[0]}"'
         array, item = _sibling(self._rdf.raw, kind), _sibling(self._rdf.raw, "li")

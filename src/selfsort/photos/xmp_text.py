@@ -19,7 +19,8 @@ HIERARCHY: Name = ("http://ns.adobe.com/lightroom/1.0/", "hierarchicalSubject")
 TAGS_LIST: Name = ("http://www.digikam.org/ns/1.0/", "TagsList")
 #: Which of the flat keywords are ours: those that were there before we came are not.
 NOTED: Name = ("urn:selfsort:sidecar:1.0/", "subjects")
-PROPERTIES = (SUBJECT, HIERARCHY, TAGS_LIST, NOTED)
+#: Our properties, with the prefixes that they are usually written with.
+PROPERTIES = {SUBJECT: "dc", HIERARCHY: "lr", TAGS_LIST: "digiKam", NOTED: "selfsort"}
 #: A sidecar of more bytes, or with elements in more elements, is left as it is.
 MAX_BYTES, MAX_DEPTH = 16 << 20, 64
 _MAX_ELEMENTS = 100_000
@@ -56,7 +57,7 @@ class Element:
     attributes : dict of str to str
         By what `split` divides.
     scope : dict of str to str
-        Prefix -> namespace.
+        Prefix -> namespace, of the prefixes in `PROPERTIES`; a document may have any number of others.
     """
 
     name: Name
@@ -152,7 +153,8 @@ class _Reader:
             del self._parser  # it holds us
 
     def _declare(self, prefix: str | None, uri: str | None) -> None:
-        self._declared[prefix or ""] = uri or ""
+        if prefix in PROPERTIES.values():
+            self._declared[str(prefix)] = uri or ""
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._stack) >= MAX_DEPTH:
