@@ -157,4 +157,4 @@ def has_catalog(run: str | Path) -> bool:
         facts = json.loads((Path(run) / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):  # no run, which loading it explains
         return False
-    return "n_corrections" in facts and catalog_path(Path(run).resolve()).exists()
+    return isinstance(facts, dict) and "n_corrections" in facts and catalog_path(Path(run).resolve()).exists()
