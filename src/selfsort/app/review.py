@@ -84,7 +84,7 @@ class Review:
         return f"{self._stamp}-{self._last}"
 
     def _refresh(self) -> None:
-        last = self.corrected.last_entry()
+        last = self.corrected.catalog.last_entry()
         if last != self._last:
             self.entries = self.corrected.log.entries()
             self.state = self.corrected.state()
@@ -290,7 +290,7 @@ class Review:
         wanted = words.casefold().split()
         if not wanted:
             return []
-        texts = set(self.corrected.search(words))
+        texts = set(self.corrected.catalog.search(words))
         return [
             row
             for row, (content, path) in enumerate(zip(self.ids, paths, strict=True))
