@@ -88,7 +88,9 @@ def make_run(folder: Path, n: int) -> Path:
 
 def _thumbnail(number: int) -> bytes:
     rng = np.random.default_rng(number)
-    coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize((112, 112), Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize(
+        (112, 112), Image.Resampling.BICUBIC
+    )
     file = io.BytesIO()
     coarse.save(file, "JPEG", quality=75)
     return file.getvalue()
@@ -112,7 +114,8 @@ box.scrollTop = 0;
 requestAnimationFrame(function step(now) {
   frames.push(now - last); last = now;
   box.scrollTop += n % 50 === 49 ? box.scrollHeight / 5 : 400;
-  if (++n < 240) requestAnimationFrame(step); else done([Math.max(...frames.slice(1)), document.querySelectorAll("*").length]);
+  if (++n < 240) requestAnimationFrame(step);
+  else done([Math.max(...frames.slice(1)), document.querySelectorAll("*").length]);
 });
 """
 TIMED = """
@@ -149,9 +152,12 @@ def measure(address: str) -> dict[str, float]:
         time.sleep(3)
         slides = []
         for value in (300, 900, 500, 1000, 100, 700):
-            act = f"const s=document.querySelector('.granularity input');s.value={value};s.dispatchEvent(new Event('input'))"
+            act = f"const s = document.querySelector('.granularity input'); s.value = {value};"
+            act += "s.dispatchEvent(new Event('input'))"
             slides.append(page.execute_async_script(TIMED, act, ".granularity output"))
-        page.execute_async_script(TIMED, "document.querySelectorAll('.granularity button')[1].click()", ".granularity output")
+        page.execute_async_script(
+            TIMED, "document.querySelectorAll('.granularity button')[1].click()", ".granularity output"
+        )
         page.execute_script("location.hash = document.querySelector('.card a').getAttribute('href')")
         time.sleep(2)
         frame, n_nodes = page.execute_async_script(SCROLL)

@@ -6,6 +6,7 @@ before it is moved, and every move is noted in a journal beside the run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -79,6 +80,22 @@ class TrashResult:
 def trash_log(run: Path) -> Path:
     """Return where it is noted what of a run was moved to the trash: beside the run."""
     return run.with_name(run.name.removesuffix(".selfsort") + ".trashed.jsonl")
+
+
+def trashed(run: Path) -> set[str]:
+    """Return the paths, as the run has them, of files that were moved to the trash and were not put back since."""
+    gone: dict[str, str] = {}
+    files: dict[str, str] = {}
+    try:
+        lines = trash_log(run).read_text(encoding="ascii").splitlines()
+    except OSError:
+        return set()
+    for line in lines:
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that a full disk cut off
+            fact = json.loads(line)
+            gone[fact["path"]] = fact["do"]
+            files.setdefault(fact["path"], fact.get("file", ""))
+    return {path for path, do in gone.items() if do == "trashed" and not os.path.lexists(files[path])}
 
 
 def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
