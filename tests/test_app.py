@@ -219,9 +219,9 @@ def test_coarser_and_finer(page, run):
         cut, labels = groups(page, n)
         assert (labels["group"] >= 0).sum() == (corrected["group"] >= 0).sum()
         if n <= 3:
-            assert len(np.unique(np.column_stack([labels["group"], corrected["group"]]), axis=0)) <= len(
-                now["groups"]
-            ) + 1
+            assert (
+                len(np.unique(np.column_stack([labels["group"], corrected["group"]]), axis=0)) <= len(now["groups"]) + 1
+            )
     assert groups(page)[0]["groups"] == now["groups"]  # looking changes nothing
 
 
