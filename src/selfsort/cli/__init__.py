@@ -19,6 +19,7 @@ _COMMANDS = {
     "organize": ("selfsort.cli.organize", "organize"),
     "demo": ("selfsort.cli.organize", "demo"),
     "info": ("selfsort.cli.runs", "info"),
+    "groups": ("selfsort.cli.runs", "groups"),
     "evaluate": ("selfsort.cli.runs", "evaluate"),
     "correct": ("selfsort.cli.library", "correct"),
     "catalog": ("selfsort.cli.library", "catalog"),

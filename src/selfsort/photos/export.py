@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import xxhash
 
-from selfsort.clusters import Clusters
+from selfsort.clusters import Clusters, name_of
 from selfsort.errors import DataError
 from selfsort.images import Unreadable
 from selfsort.photos.journal import JOURNAL, Journal, UndoResult, Writer, undo
@@ -296,8 +296,8 @@ def _plan(clusters: Clusters, level: int) -> list[Operation]:
 
 
 def _folder_names(clusters: Clusters, level: int, groups: list[int]) -> dict[int, str]:
-    """Name the folder of each group: by the group's own name if it has one, otherwise by its number."""
-    given = {g["group"]: str(g["name"]) for g in clusters.groups if g["level"] == level and g.get("name")}
+    """Name the folder of each group: by `name_of` the group if it has one, otherwise by its number."""
+    given = {g["group"]: name for g in clusters.groups if g["level"] == level and (name := name_of(g))}
     digits = max(3, len(str(max(groups, default=0))))
     taken = {UNGROUPED: 1, JOURNAL: 1, TABLE: 1}
     names = {-1: UNGROUPED}

@@ -18,10 +18,12 @@ from scipy import sparse
 
 from selfsort.clusters import Clusters
 from selfsort.photos.catalog import Catalog
+from selfsort.photos.places import are_known
 from selfsort.photos.terms import (
     KIND,
     OBJECT,
     PEOPLE,
+    PLACE,
     SOURCES,
     TEXT,
     TIME,
@@ -31,20 +33,22 @@ from selfsort.photos.terms import (
     terms_of,
 )
 
-__all__ = ["Evidence", "Naming", "Terms", "name_groups", "suggest", "terms_of"]
+__all__ = ["Evidence", "Naming", "Terms", "digest", "name_groups", "suggest", "terms_of"]
 
+#: Raise when the same groups would get other names.
+VERSION = 1
 #: Share of a group's pictures that a term of each of `SOURCES` needs to be in its name; and as a way out where two
 #: groups would have the same name.
-_SHARE = np.array([0.8, 0.6, 0.5, 0.25, 0.5, 0.6])
-_SHARE_OTHERWISE = np.array([0.8, 0.4, 0.15, 0.2, 0.25, 0.3])
+_SHARE = np.array([0.8, 0.6, 0.5, 0.25, 0.5, 0.7])
+_SHARE_OTHERWISE = np.array([0.8, 0.4, 0.25, 0.2, 0.25, 0.35])
 _MIN_COUNT = 3
 #: What nearly all of a group's pictures are or show may name it even if the same is true elsewhere.
 _NEARLY_ALL = 0.8
-#: The classifier misses many objects: less is enough of what is hardly ever found elsewhere; and two or three objects
-#: name a group together.
+#: The classifier misses many objects: less is enough of one that covers others and is hardly ever found elsewhere; and
+#: two or three such objects name a group together.
 _SHARE_OF_RARE, _TOGETHER = 0.33, 0.5
-#: The prior counts as so many pictures; and a term must be so many times likelier inside, with so many deviations.
-_PRIOR, _LEAST_RATIO, _RARE_RATIO, _DEVIATIONS = 4.0, 2.0, 8.0, 1.645
+#: The prior is a half and the library's share of so many pictures; and a term must be so many times likelier inside, with so many deviations.
+_PRIOR, _LEAST_RATIO, _RARE_RATIO, _DEVIATIONS = 4.0, 2.0, 6.0, 1.645
 _MAX_PARTS, _MAX_EVIDENCE, _MAX_ALTERNATIVES = 3, 8, 5
 _PHOTOS = "photos"
 
@@ -155,7 +159,7 @@ class _Proposal:
         yield _named(self.parts)
         others = [other for other in self.others if self._is_narrower(other)]
         for other in others:
-            if other.source == OBJECT and other.sure:  # a bird, where another group is of animals
+            if other.source == OBJECT and other.share >= _SHARE[OBJECT] and other.sure:  # a bird, where another group is of animals
                 yield _named([_part(other) if part.reasons[0].source == OBJECT else part for part in self.parts])
         for other in others:
             yield _named([*self.parts[: _MAX_PARTS - 1], _part(other)])
@@ -171,6 +175,11 @@ class _Proposal:
             yield _named(self.parts[:n])[0]
         yield from (name for name, _ in self.names())
         yield from (_named([part])[0] for part in (*self.parts, *map(_part, self.others)))
+
+
+def digest(catalog: Catalog) -> str:
+    """Return what changes when the same groups would get other names."""
+    return f"names {VERSION}, {catalog.count_facts()}, places {are_known()}"
 
 
 def suggest(clusters: Clusters, catalog: Catalog) -> None:
@@ -213,7 +222,11 @@ def name_groups(terms: Terms, labels: IntArray, *, taken: Mapping[int, str] | No
 
 
 def _naming(name: str, reasons: tuple[_Found, ...], proposal: _Proposal, used: Mapping[str, int]) -> Naming:
-    more = [found for found in proposal.ranked if not any(found is reason for reason in reasons)]
+    more = [
+        found
+        for found in proposal.ranked
+        if found.term != _PHOTOS and not any(found is reason for reason in reasons)  # most things are photographs
+    ]
     evidence = tuple(found.evidence() for found in (*reasons, *more)[:_MAX_EVIDENCE])
     alternatives: dict[str, str] = {}
     for other in proposal.alternatives():
@@ -291,7 +304,8 @@ def _found(terms: Terms, labels: IntArray, n_groups: int) -> list[list[_Found]]:
     places = np.flatnonzero(counts.data >= least.min(initial=_MIN_COUNT))  # most are rarer than any needs to be
     row, column, count = places.searchsorted(counts.indptr), counts.indices[places], counts.data[places]
     row = np.repeat(np.arange(n_groups), np.diff(row))
-    fit = count >= least[row, terms.sources[column]]
+    fit = np.flatnonzero(count >= least[row, terms.sources[column]])
+    fit = fit[np.lexsort((column[fit], row[fit]))]
     row, column, count = row[fit], column[fit], count[fit]
     words = [terms.words[term] for term in column.tolist()]
     tables = [(row, terms.sources[column], count, terms.totals[column], words, terms.broad[column])]
@@ -299,13 +313,15 @@ def _found(terms: Terms, labels: IntArray, n_groups: int) -> list[list[_Found]]:
         tables.append(times)
     found: list[list[_Found]] = [[] for _ in range(n_groups)]
     n_readable, n_known = int(terms.readable.sum()), terms.known.sum(0)
+    alone = (n_known - known < _MIN_COUNT) & np.isin(np.arange(len(SOURCES)), (PLACE, TIME))  # only this group tells
+    known, n_known = np.where(alone, sizes[:, None], known), np.where(alone, n_readable, n_known)
     for row, source, count, total, words, broad in tables:
         share = count / sizes[row]
         elsewhere = (total - count) / np.maximum(n_readable - sizes[row], 1)
-        bound = _log_odds_bound(count, known[row, source], total, n_known[source])
+        bound = _log_odds_bound(count, known[row, source], total, n_known[row, source])
         common = (share >= _NEARLY_ALL) & np.isin(source, (KIND, PEOPLE, OBJECT))
         distinctive, rare = bound > math.log(_LEAST_RATIO), bound > math.log(_RARE_RATIO)
-        enough = share >= np.where(rare & (source == OBJECT), _SHARE_OF_RARE, _SHARE[source])
+        enough = share >= np.where(rare & broad, _SHARE_OF_RARE, _SHARE[source])
         strength = np.where(distinctive, share**2 * bound, np.where(common, 0.1 * share, 0.0))
         sure = enough & (distinctive | common)
         columns = (source, share, elsewhere, strength, sure, rare & broad, 2 * count > total)
@@ -319,12 +335,12 @@ def _log_odds_bound(count: Any, n: Any, total: Any, n_all: Any) -> npt.NDArray[n
     """Return by how much at least a term is likelier inside a group than outside, as a log-odds ratio.
 
     Pictures count of which something is known from the term's source: a group of texts must not be told by "the",
-    which most texts have and no photograph.
+    which most texts have and no photograph. (Only where no other group has places, or times, do all pictures count.)
     """
-    prior = _PRIOR * (total + 0.5) / (n_all + 1)
+    prior = 0.5 + _PRIOR * total / n_all
+    rest = 1 + _PRIOR - prior
     out, n_out = total - count, n_all - n
-    inside = (count + prior) / (n - count + _PRIOR - prior)
-    outside = (out + prior) / (n_out - out + _PRIOR - prior)
+    inside, outside = (count + prior) / (n - count + rest), (out + prior) / (n_out - out + rest)
     deviation = np.sqrt(1 / (count + prior) + 1 / (out + prior))
     return np.asarray(np.log(inside / outside) - _DEVIATIONS * deviation)
 

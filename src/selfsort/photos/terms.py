@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,8 +93,7 @@ class _Builder:
     def add(self, row: int, source: int, words: Iterable[str]) -> None:
         """Note that one more source knows a picture, by these words."""
         self.known[row, source] = True
-        for word in words:
-            word = "".join(c for c in word if c.isprintable()).strip()
+        for word in map(_clean, words):
             if word:
                 self._rows.append(row)
                 self._terms.append(self._numbers.setdefault((source, word), len(self._numbers)))
@@ -189,11 +187,16 @@ def _add_texts(builder: _Builder, facts: Mapping[str, Any], ids: Sequence[str], 
     with_text = [row for row in rows if (facts.get(ids[row]) or {}).get("text")]
     if text is None or not with_text:
         return
-    found = {row: {word for word in text.tokens(facts[ids[row]]["text"]) if _is_telling(word)} for row in with_text}
+    found = {row: set(filter(_is_telling, map(_clean, text.tokens(facts[ids[row]]["text"])))) for row in with_text}
     counts = Counter(word for words in found.values() for word in words)
     for row, words in found.items():
         kept = sorted((counts[word], word) for word in words if counts[word] >= _MIN_PICTURES)
         builder.add(row, TEXT, [word for _, word in kept[:_MAX_WORDS]])
+
+
+def _clean(word: str) -> str:
+    """Return a word without what does not show, or turns the direction of what follows."""
+    return "".join(c for c in word if c.isprintable()).strip()
 
 
 def _is_telling(word: str) -> bool:
@@ -242,7 +245,12 @@ def _days(event: Event) -> str:
 def _module(name: str) -> Any:
     """Return a module of this package that reads a facet, or None."""
     path = f"{__package__}.{name}"
-    return importlib.import_module(path) if importlib.util.find_spec(path) is not None else None
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name != path:
+            raise
+        return None
 
 
 def months_named(first: int, n: int) -> str:
