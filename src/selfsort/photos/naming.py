@@ -47,7 +47,8 @@ _NEARLY_ALL = 0.8
 #: The classifier misses many objects: less is enough of one that covers others and is hardly ever found elsewhere; and
 #: two or three such objects name a group together.
 _SHARE_OF_RARE, _TOGETHER = 0.33, 0.5
-#: The prior is a half and the library's share of so many pictures; and a term must be so many times likelier inside, with so many deviations.
+#: The prior is a half and the library's share of so many pictures; a term must be so many times likelier inside, with so
+#: many standard deviations to spare.
 _PRIOR, _LEAST_RATIO, _RARE_RATIO, _DEVIATIONS = 4.0, 2.0, 6.0, 1.645
 _MAX_PARTS, _MAX_EVIDENCE, _MAX_ALTERNATIVES = 3, 8, 5
 _PHOTOS = "photos"
@@ -158,8 +159,8 @@ class _Proposal:
             return
         yield _named(self.parts)
         others = [other for other in self.others if self._is_narrower(other)]
-        for other in others:
-            if other.source == OBJECT and other.share >= _SHARE[OBJECT] and other.sure:  # a bird, where another group is of animals
+        for other in others:  # a bird, where another group is of animals
+            if other.source == OBJECT and other.share >= _SHARE[OBJECT] and other.sure:
                 yield _named([_part(other) if part.reasons[0].source == OBJECT else part for part in self.parts])
         for other in others:
             yield _named([*self.parts[: _MAX_PARTS - 1], _part(other)])
