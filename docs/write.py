@@ -246,7 +246,7 @@ def naming() -> str:
         if what == "speed"
     )
     table = "\n".join(rows) if len(rows) > 2 else "No figures yet."
-    return f"{table}\n\nNaming all groups anew: {note}." if note else table
+    return f"{table}\n\nTime: {note}." if note else table
 
 
 def corrections() -> str:

@@ -190,6 +190,17 @@ def test_names_that_people_gave_stay_and_are_not_given_again():
     assert namings[1].evidence[0].term == "memes"
 
 
+def test_names_after_a_correction_are_as_if_nothing_was_remembered():
+    terms, labels = random_terms(5)
+    name_groups(terms, labels)
+    labels = labels.copy()
+    labels[np.flatnonzero(labels == 0)[:4]] = 1
+    again = name_groups(terms, labels)
+    terms.proposals.clear()
+    assert name_groups(terms, labels) == again
+    assert len(terms.proposals) == labels.max() + 1  # what is not needed any more is forgotten
+
+
 # --- nothing to name, and little of it
 
 

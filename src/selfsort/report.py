@@ -128,7 +128,7 @@ def _payload(clusters: Clusters, max_thumbnails: int) -> dict[str, Any]:
 
 
 def _group(group: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {
+    shown: dict[str, Any] = {
         "group": int(group["group"]),
         "size": int(group["size"]),
         "parent": None if group["parent"] is None else int(group["parent"]),

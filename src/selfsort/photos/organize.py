@@ -1,8 +1,8 @@
 """The main job: pictures in, run folder out, as a chain of stages that each continue where a killed run stopped.
 
 find → embed → look → neighbors → groups → map → name → report. What `embed` makes is kept in the user's cache; what
-`look` reads, in the catalog beside the run, where corrections are too; the arrays of the later stages, in a folder beside the
-run until it is whole. Then the run folder appears at once.
+`look` reads, in the catalog beside the run, where corrections are too; the arrays of the later stages, in a folder
+beside the run until it is whole. Then the run folder appears at once.
 """
 
 from __future__ import annotations

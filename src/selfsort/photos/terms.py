@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -73,6 +73,19 @@ class Terms:
     broad: npt.NDArray[np.bool_]
     readable: npt.NDArray[np.bool_]
     months: npt.NDArray[np.int64]
+
+    #: What `selfsort.photos.naming` found for groups of these pictures, by a hash of their rows.
+    proposals: dict[bytes, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def share_of_any(self, rows: npt.NDArray[np.int64], source: int, words: Iterable[str]) -> float:
+        """Return the share of some pictures that has any of some terms."""
+        part = self.has[rows]
+        wanted = np.isin(part.indices, [self._numbers[source, word] for word in words])
+        return float(np.mean(np.diff(np.concatenate([[0], wanted.cumsum()])[part.indptr]) > 0))
+
+    @cached_property
+    def _numbers(self) -> dict[tuple[int, str], int]:
+        return {key: i for i, key in enumerate(zip(self.sources.tolist(), self.words, strict=True))}
 
     @cached_property
     def totals(self) -> npt.NDArray[np.int64]:
