@@ -127,6 +127,12 @@ def test_several_objects_together_where_none_is_alone():
     assert {(reason.term, reason.share) for reason in together.evidence} == {("bird", 0.3), ("dog", 0.25)}
 
 
+def test_objects_that_cover_one_another_are_not_named_together():
+    rows_of = {("object", "boat"): range(12), ("object", "vehicle"): range(13), ("object", "snow"): range(40, 80)}
+    terms = made(160, rows_of, broad=("boat", "vehicle"))
+    assert name_groups(terms, np.repeat([0, 1, 2, 3], 40))[0].name == ""
+
+
 def test_nothing_sure_gives_no_name():
     terms = made(40, {("object", "dog"): [0, 1, 2, 20, 21], ("place", "Rome"): [3, 25]})
     assert [naming.name for naming in name_groups(terms, HALVES)] == ["", ""]

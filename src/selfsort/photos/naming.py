@@ -21,8 +21,9 @@ __all__ = ["Evidence", "Naming", "Terms", "digest", "name_groups", "suggest", "t
 
 #: Raise when the same groups would get other names.
 VERSION = 1
-#: Two or three objects that are hardly ever found elsewhere name a group if so much of it has one of them.
-_TOGETHER = 0.5
+#: Two or three objects that are hardly ever found elsewhere name a group if so much of it has one of them, and if they
+#: are of different pictures: boats are vehicles.
+_TOGETHER, _APART = 0.5, 0.8
 _MAX_PARTS, _MAX_EVIDENCE, _MAX_ALTERNATIVES = 3, 8, 5
 _PHOTOS = "photos"
 
@@ -228,9 +229,10 @@ def _proposal(found: Sequence[Found], terms: Terms, rows: IntArray) -> _Proposal
         parts[KIND] = _part(kind)
     elif PEOPLE in parts:  # clothes, or what they hold
         parts.pop(OBJECT, None)
-    elif OBJECT not in parts and (together := _together(ranked, terms, rows)) is not None:
-        parts[OBJECT] = together
-    elif kind is not None and not parts and kind.most:
+    elif OBJECT not in best or best[OBJECT].share < SHARE[OBJECT]:
+        together = _together(ranked, terms, rows)
+        parts |= {OBJECT: together} if together is not None else {}
+    if kind is not None and kind.most and not parts:
         parts[KIND] = _part(kind)
     order = sorted(parts)
     while len(order) > _MAX_PARTS:
@@ -245,7 +247,8 @@ def _together(ranked: Sequence[Found], terms: Terms, rows: IntArray) -> _Part | 
     objects = sorted([of for of in ranked if of.rare][:3], key=lambda of: -of.share)
     for n in (2, 3):
         names = [of.term for of in objects[:n]]
-        if len(names) == n and terms.share_of_any(rows, OBJECT, names) >= _TOGETHER:
+        apart = sum(of.share for of in objects[:n])
+        if len(names) == n and terms.share_of_any(rows, OBJECT, names) >= max(_TOGETHER, _APART * apart):
             return _Part(", ".join(names), min(of.strength for of in objects[:n]), tuple(objects[:n]))
     return None
 

@@ -18,7 +18,7 @@ from selfsort.photos.terms import KIND, OBJECT, PEOPLE, PLACE, SOURCES, TIME, Te
 #: Share of a group's pictures that a term of each of `SOURCES` needs to be in its name; and as a way out where two
 #: groups would have the same name.
 SHARE = np.array([0.8, 0.6, 0.5, 0.25, 0.5, 0.7])
-_SHARE_OTHERWISE = np.array([0.8, 0.4, 0.25, 0.2, 0.25, 0.35])
+_SHARE_OTHERWISE = np.array([0.8, 0.4, 0.2, 0.2, 0.25, 0.35])
 _MIN_COUNT = 3
 #: What nearly all of a group's pictures are or show may name it even if the same is true elsewhere.
 _NEARLY_ALL = 0.8
