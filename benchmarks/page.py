@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from record import record
 
+from record import record
 from selfsort.clusters import SCHEMA_VERSION, Clusters, items_table
 from selfsort.features.graph import by_size, merge_order, shared_neighbor_graph
 from selfsort.photos.catalog import Catalog, Scanned, catalog_path

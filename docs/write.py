@@ -223,6 +223,32 @@ def kinds() -> str:
     return "\n".join([*rows, "", f"{note}scored on the library's other half, five divisions into halves: {scores}."])
 
 
+def naming() -> str:
+    """Return how often suggested names are right."""
+    newest = {(line["what"], line["data"], line.get("level")): line for line in _lines("naming")}
+    head = ["data", "groups", "named", "right", "the label's word anywhere", "pictures in named groups", "right for"]
+    rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for (what, data, _), line in newest.items():
+        if what == "names":
+            shares = (
+                "named",
+                "right_of_named",
+                "right_anywhere_of_named",
+                "pictures_in_named",
+                "pictures_right_of_named",
+            )
+            default = " (the default)" if line["default"] else ""
+            cells = [data, f"{line['n_groups']}{default}", *(f"{line[key]:.0%}" for key in shares)]
+            rows.append("| " + " | ".join(cells) + " |")
+    note = "; ".join(
+        f"{line['data']}: {line['milliseconds'][0]} ms at best, {line['milliseconds'][1]} ms in the median"
+        for (what, _, _), line in newest.items()
+        if what == "speed"
+    )
+    table = "\n".join(rows) if len(rows) > 2 else "No figures yet."
+    return f"{table}\n\nTime: {note}." if note else table
+
+
 def corrections() -> str:
     """Return what forty corrections teach."""
     newest = {(line["data"], line["merges"]): line for line in _lines("corrections")}
@@ -369,6 +395,7 @@ def filled(text: str) -> str:
         "learning": learning(),
         "kinds": kinds(),
         "corrections": corrections(),
+        "naming": naming(),
         "frozen": frozen(),
     }
     methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)

@@ -132,11 +132,20 @@ def test_labels_and_ok():
     assert clusters.ok.tolist() == [False] + [True] * 6
 
 
-@pytest.mark.parametrize("name", [*ARRAYS[1:], "thumbnails"])
+@pytest.mark.parametrize("name", [*(name for name in ARRAYS[1:] if name != "merges"), "thumbnails"])
 def test_every_array_has_one_row_per_item(name):
     value = getattr(make_trained(), name)
     with pytest.raises(DataError, match=f"7 items, but {name} has 6 rows"):
         make(**{name: value[:-1]})
+
+
+def test_merges_fit_the_finest_groups():
+    n_finest = int(make().levels[:, -1].max()) + 1
+    merges = np.array([[0, group] for group in range(1, n_finest)], np.int32)
+    assert make(merges=merges).merges is merges
+    for wrong in (merges[:-1], merges[:, :1], merges + n_finest):
+        with pytest.raises(DataError, match="merges"):
+            make(merges=wrong)
 
 
 @pytest.mark.parametrize("level", [-1, 2])

@@ -204,6 +204,19 @@ def test_names_that_are_not_text_keep_their_bytes(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("own", "folders"),
+    [([], {"Screenshots · “error”", "group-001"}), (["Mine", "Yours"], {"Mine", "Yours"})],
+)
+def test_folders_have_suggested_names(tmp_path, own, folders):
+    write_files(tmp_path / "pictures")
+    clusters = make_run(tmp_path / "pictures", names=own)
+    for group, name in zip(clusters.groups, ["Screenshots · “error”", ""], strict=True):
+        group["suggested"] = {"name": name}
+    plan = export(clusters, tmp_path / "out", mode="copy", dry_run=True).operations
+    assert {operation.target.split("/")[0] for operation in plan if operation.group >= 0} == folders
+
+
+@pytest.mark.parametrize(
     ("names", "folders"),
     [
         (["Beach · 2026", "beach · 2026"], ["Beach · 2026", "beach · 2026 (2)"]),

@@ -104,7 +104,7 @@ def test_the_run_folder_holds_everything(run, library):
         "seed": 0,
     }
     assert (loaded.run["root"], loaded.run["source"]) == (str(library.root), "folder")
-    assert set(loaded.run["seconds"]) == {"find", "embed", "look", "neighbors", "groups", "map", "report"}
+    assert set(loaded.run["seconds"]) == {"find", "embed", "look", "neighbors", "groups", "map", "name", "report"}
     assert loaded.run["n_distinct"] == len(library.kinds) - len(library.copies)
     assert pq.read_table(run.path / "thumbnails.parquet").column_names == ["jpeg"]
 

@@ -173,6 +173,26 @@ def test_names_of_files_stay_text(clusters, tmp_path):
     assert "One group holds &lt;most&gt; pictures." in page
 
 
+def test_suggested_names_and_why(clusters, tmp_path):
+    evidence = [
+        {"source": "kind", "term": "memes", "share": 0.95, "elsewhere": 0.0},
+        {"source": "text", "term": "</script><b>", "share": 0.3, "elsewhere": 0.002},
+        {"source": "place", "term": "Rome", "share": 0.5, "elsewhere": 0.25},
+    ]
+    suggested = {"name": "Memes \u202e · “</script><b>”", "evidence": evidence, "alternatives": []}
+    for group in clusters.groups:
+        group["suggested"] = suggested if group["group"] == 0 else {"name": "", "evidence": [], "alternatives": []}
+    clusters.groups[0]["name"] = "Mine"
+    page = written(clusters, tmp_path)
+    assert [tag for tag, _ in Elements(page).tags].count("script") == 2
+    data = data_of(page)
+    assert data["groups"][0][0]["name"] == "Mine"
+    assert data["groups"][1][0]["name"] == "Memes \ufffd · “</script><b>”"
+    why = "memes 95% (others none), the text “</script><b>” 30% (others under 1%), taken in Rome 50% (others 25%)"
+    assert data["groups"][1][0]["why"] == why
+    assert not {"name", "why"} & set(data["groups"][1][1])
+
+
 @pytest.mark.parametrize("budget", [0, 4, 30, 10_000])
 def test_budget_of_thumbnails(clusters, tmp_path, budget):
     thumbnails = data_of(written(clusters, tmp_path, max_thumbnails=budget))["thumbnails"]

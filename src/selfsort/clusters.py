@@ -108,7 +108,8 @@ class Clusters:
         Rows of the nearest other images, nearest first; -1 where there are none.
     groups : list of dict
         One entry per group of every level: ``level``, ``group``, ``size``, ``parent``, ``confidence``,
-        ``prototypes`` (rows, most central first), ``odd`` (rows, least sure first).
+        ``prototypes`` (rows, most central first), ``odd`` (rows, least sure first); ``name`` if somebody gave one, and
+        what `selfsort.photos.naming` would call it as ``suggested``.
     map : ndarray of float32, shape (n, 2), optional
         Layout for display; NaN where there is none.
     embedding : ndarray of float16, shape (n, d), optional
@@ -153,6 +154,14 @@ class Clusters:
                 raise DataError(f"A run needs one row per item: {n} items, but {name} has {len(value)} rows.")
         if not 0 <= self.run["level"] < self.levels.shape[1]:
             raise DataError(f"The default level {self.run['level']} is none of the {self.levels.shape[1]} levels.")
+        n_finest = int(self.levels[:, -1].max(initial=-1)) + 1
+        if self.merges is not None and not (
+            self.merges.shape == (max(0, n_finest - 1), 2) and ((self.merges >= 0) & (self.merges < n_finest)).all()
+        ):
+            raise DataError(
+                f"{n_finest} groups of the finest level need merges of shape ({max(0, n_finest - 1)}, 2), with numbers "
+                f"of these groups: got shape {self.merges.shape}."
+            )
         names = [figure.name for figure in self.figures]
         if len(set(names)) < len(names):
             raise DataError(f"Each figure of a run needs a name of its own: got {', '.join(names)}.")
@@ -166,6 +175,13 @@ class Clusters:
     def ok(self) -> npt.NDArray[np.bool_]:
         """Which items could be read, shape (n,)."""
         return np.array([status == "ok" for status in self.items.column("status").to_pylist()], dtype=bool)
+
+    def level_of(self, level: int | None) -> int:
+        """Return a level that the run has, the default one for None; raises DataError."""
+        level = int(self.run["level"]) if level is None else level
+        if not 0 <= level < self.levels.shape[1]:
+            raise DataError(f"The run has levels 0 to {self.levels.shape[1] - 1}: got level {level}.")
+        return level
 
     def thumbnail(self, row: int) -> bytes | None:
         """Return the small JPEG of one item, squashed to a square, or None."""
@@ -285,6 +301,15 @@ def _read_figures(folder: Path) -> list[Figure]:
         except DataError as error:
             raise ValueError(str(error).rstrip(".")) from error
     return figures
+
+
+def name_of(group: Mapping[str, Any], *, own: bool = True) -> str:
+    """Return the name that somebody gave a group, unless not `own`, else the one suggested; empty if there is neither.
+
+    >>> name_of({"name": "Rex", "suggested": {"name": "Dogs"}}), name_of({"suggested": {"name": "Dogs"}}), name_of({})
+    ('Rex', 'Dogs', '')
+    """
+    return str((own and group.get("name")) or (group.get("suggested") or {}).get("name") or "")
 
 
 def save_array(path: Path, value: npt.NDArray[Any]) -> None:

@@ -121,9 +121,7 @@ def evaluate(clusters: Clusters, labels: Labels, *, level: int | None = None) ->
         As `read_labels`; if the level does not exist; if no labelled picture could be read.
     """
     default = int(clusters.run["level"])
-    level = default if level is None else level
-    if not 0 <= level < clusters.levels.shape[1]:
-        raise DataError(f"The run has levels 0 to {clusters.levels.shape[1] - 1}: got level {level}.")
+    level = clusters.level_of(level)
     found = _find_labels(labels, clusters)
     labelled = np.zeros(len(clusters.items), dtype=bool)
     labelled[list(found.labels)] = True

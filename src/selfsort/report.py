@@ -19,6 +19,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from selfsort.clusters import name_of
 from selfsort.runtime import atomic_write
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PROTOTYPES_SHOWN = 12
 ODD_SHOWN = 4
+REASONS_OF_NAME = 4
 REASONS_SHOWN = 12  # reasons with a list of their own; the rarer ones share a table
 UNREADABLE_SHOWN = 500  # files of each reason; the run folder's items table holds them all
 MAP_SIDE = 10_000  # map coordinates are written as whole numbers from 0 to this
@@ -126,7 +128,7 @@ def _payload(clusters: Clusters, max_thumbnails: int) -> dict[str, Any]:
 
 
 def _group(group: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {
+    shown: dict[str, Any] = {
         "group": int(group["group"]),
         "size": int(group["size"]),
         "parent": None if group["parent"] is None else int(group["parent"]),
@@ -134,7 +136,24 @@ def _group(group: Mapping[str, Any]) -> dict[str, Any]:
         "prototypes": [int(row) for row in group["prototypes"][:PROTOTYPES_SHOWN]],
         "odd": [int(row) for row in group["odd"][:ODD_SHOWN]],
     }
-    return shown | ({"name": str(group["name"])} if group.get("name") else {})
+    if name := name_of(group):
+        shown["name"] = _visible(name)
+    if why := reasons(group):
+        shown["why"] = _visible(why)
+    return shown
+
+
+def reasons(group: Mapping[str, Any]) -> str:
+    """Return in words why a group has its suggested name: what so much of it, and of the others, has or shows."""
+    evidence = (group.get("suggested") or {}).get("evidence") or ()
+    return ", ".join(map(_reason, evidence[:REASONS_OF_NAME]))
+
+
+def _reason(evidence: Mapping[str, Any]) -> str:
+    term, elsewhere = evidence["term"], evidence["elsewhere"]
+    words = {"text": f"the text “{term}”", "place": f"taken in {term}", "time": f"taken {term}"}
+    others = "none" if elsewhere == 0 else f"{elsewhere:.0%}" if elsewhere >= 0.005 else "under 1%"
+    return f"{words.get(evidence['source'], term)} {evidence['share']:.0%} (others {others})"
 
 
 def _map_columns(points: np.ndarray) -> tuple[list[int], list[int]]:

@@ -17,6 +17,7 @@ from selfsort.clusters import Clusters
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.duplicates import find_same
 from selfsort.photos.looks import flaws
+from selfsort.photos.terms import Terms, terms_of
 from selfsort.photos.timeline import Event, timeline
 
 FLAWS = ("blurred", "dark", "empty")
@@ -85,6 +86,12 @@ def read(clusters: Clusters, run: Path) -> Facts:
         if looks.get(content):
             flawed[row] = sum(1 << FLAWS.index(flaw) for flaw in flaws(looks[content]))
     return Facts(time, latitude, longitude, flawed, event, [_event(one) for one in found], details, cameras)
+
+
+def terms(clusters: Clusters, run: Path) -> Terms:
+    """Return what is known of the pictures of a run in words, for naming groups."""
+    with Catalog(catalog_path(run), make=False) as catalog:
+        return terms_of(clusters, catalog)
 
 
 def duplicates(clusters: Clusters, run: Path) -> list[dict[str, Any]]:

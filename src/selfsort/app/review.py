@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import graph_features
 from selfsort.photos.corrected import Corrected
 from selfsort.photos.corrections import NOWHERE, Entry
+from selfsort.photos.naming import name_groups
+from selfsort.photos.terms import Terms
 from selfsort.photos.trash import trashed
+from selfsort.report import reasons
 
 IntArray = npt.NDArray[np.int64]
 
@@ -56,6 +59,8 @@ class Review:
         level = self.clusters.run["level"]
         groups = [group for group in self.clusters.groups if group["level"] == level]
         self._numbers = {int(group["key"]): int(group["group"]) for group in groups}
+        self._suggested = {int(group["key"]): group.get("suggested") or {} for group in groups}
+        self.terms: Terms | None = None
         self._rank = np.nan_to_num(np.asarray(self.clusters.confidence, np.float64))
         for group in groups:
             rows = group["prototypes"]
@@ -90,7 +95,10 @@ class Review:
             self._open()
         else:
             self._refresh()
-        return f"{self._stamp}-{self._last}"
+        return self._version()
+
+    def _version(self) -> str:
+        return f"{self._stamp}-{self._last}-{int(self.terms is not None)}"
 
     def _refresh(self) -> None:
         last = self.corrected.catalog.last_entry()
@@ -164,14 +172,18 @@ class Review:
         labels = np.where(index >= 0, place[np.maximum(index, 0)], -1).astype(np.int32)
         covers = self._covers(labels, shown, len(known))
         kinds = self._kind_of(labels, len(known))
+        keys_in_order = known[order].tolist()
+        own = {} if is_cut else self.state.names
+        suggested = self._names(labels, keys_in_order, own, is_cut=is_cut)
         groups = []
-        for number, key in enumerate(known[order].tolist()):
-            name = self.state.names.get(key, "") if not is_cut else self._name_of_cut(key)
-            group = {"key": key, "name": name, "size": int(sizes[order[number]]), "covers": covers[number]}
-            group |= {"number": self._numbers.get(key), "kind": kinds[number]}
-            groups.append(group)
+        for number, key in enumerate(keys_in_order):
+            said = suggested[number]
+            group = {"key": key, "name": own.get(key, ""), "size": int(sizes[order[number]]), "covers": covers[number]}
+            group |= {"number": None if is_cut else self._numbers.get(key), "kind": kinds[number]}
+            group |= {"suggested": said.get("name", ""), "alternatives": said.get("alternatives", [])}
+            groups.append(group | {"why": reasons({"suggested": said})})
         facts = {
-            "version": f"{self._stamp}-{self._last}",
+            "version": self._version(),
             "groups": groups,
             "cut": is_cut,
             "undo": self._described(last_step(self.entries)),
@@ -230,8 +242,14 @@ class Review:
             part[stayed] = cut[stayed]
         return by_size(np.where(self._keys != NOWHERE, part, -1))
 
-    def _name_of_cut(self, key: int) -> str:
-        return ""
+    def _names(
+        self, labels: npt.NDArray[np.int32], keys: Sequence[int], own: Mapping[int, str], *, is_cut: bool
+    ) -> list[dict[str, Any]]:
+        """Return what is suggested for each group: of these very pictures once `terms` are read, else as in the run."""
+        if self.terms is None:
+            return [{} if is_cut else self._suggested.get(key, {}) for key in keys]
+        taken = {number: own[key] for number, key in enumerate(keys) if key in own}
+        return [naming.as_json() for naming in name_groups(self.terms, labels.astype(np.int64), taken=taken)]
 
     def correct(self, do: str, *, rows: Sequence[int] = (), keys: Sequence[int] = (), name: str | None = None) -> None:
         """Add a correction; see `selfsort.photos.corrected.Corrected.add`."""

@@ -110,6 +110,12 @@ class Page:
             self._tasks: dict[str, asyncio.Task[Any]] = {}
             paths = self._clusters.items.column("path_bytes").to_pylist()
             self.paths = [os.fsdecode(path) for path in paths]
+            self._naming = asyncio.ensure_future(self._name(self._clusters))
+
+    async def _name(self, clusters: Clusters) -> None:
+        terms = await asyncio.to_thread(facts.terms, clusters, self.review.run)
+        if clusters is self.review.clusters:
+            self.review.terms = terms
 
     def fresh(self) -> Review:
         """Return the review as it is now, read anew if the run or its log changed."""
@@ -127,6 +133,7 @@ class Page:
 
     def close(self) -> None:
         """Stop what runs and let go of the catalog."""
+        self._naming.cancel()
         self.jobs.stop()
         self.review.close()
 

@@ -19,6 +19,7 @@ _COMMANDS = {
     "organize": ("selfsort.cli.organize", "organize"),
     "demo": ("selfsort.cli.organize", "demo"),
     "info": ("selfsort.cli.runs", "info"),
+    "groups": ("selfsort.cli.runs", "groups"),
     "evaluate": ("selfsort.cli.runs", "evaluate"),
     "review": ("selfsort.cli.review", "review"),
     "correct": ("selfsort.cli.library", "correct"),

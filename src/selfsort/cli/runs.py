@@ -1,4 +1,4 @@
-"""Commands on a finished run: ``info``, ``evaluate``."""
+"""Commands on a finished run: ``info``, ``groups``, ``evaluate``."""
 
 from __future__ import annotations
 
@@ -44,6 +44,40 @@ def info(run: Path, as_json: bool) -> None:
         return "\n".join(lines)
 
     emit(result, text, as_json=as_json)
+
+
+@click.command()
+@_RUN
+@_LEVEL
+@json_option
+def groups(run: Path, level: int | None, as_json: bool) -> None:
+    """List the groups of RUN: number, size, name, and why they have it.
+
+    The name is the one you gave (selfsort correct RUN rename), else a suggested one; the reasons are shares of the
+    group's pictures, and of all others. With --json also other names that would fit.
+    """
+    from selfsort.clusters import Clusters, name_of
+    from selfsort.report import reasons
+
+    clusters = Clusters.load(run)
+    level = clusters.level_of(level)
+    found = sorted((group for group in clusters.groups if group["level"] == level), key=lambda group: group["group"])
+    facts = [
+        {key: group.get(key) for key in ("group", "size", "parent", "confidence", "name", "suggested")}
+        for group in found
+    ]
+    names = [shown(name_of(group)) for group in found]
+    width = max(map(len, names), default=0)
+
+    def text() -> str:
+        lines = [
+            f"{group['group']:>4}  {group['size']:>7,}  {name:<{width}}  {shown(reasons(group))}".rstrip()
+            for group, name in zip(found, names, strict=True)
+        ]
+        n_nowhere = int((clusters.levels[clusters.ok, level] < 0).sum())
+        return "\n".join([*lines, f"{len(found):,} groups; {n_nowhere:,} pictures belong nowhere."])
+
+    emit({"level": level, "groups": facts}, text, as_json=as_json)
 
 
 def _origin(facts: dict[str, Any]) -> str:

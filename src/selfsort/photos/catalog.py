@@ -270,6 +270,12 @@ class Catalog:
             )
             return {content: json.loads(value) for content, value in rows}
 
+    def count_facts(self) -> dict[str, tuple[int, int]]:
+        """Return facet -> how many facts there are, and the highest of their versions."""
+        with self._explained():
+            rows = self._db.execute("SELECT facet, count(*), max(version) FROM facts GROUP BY facet ORDER BY facet")
+            return {facet: (n, version) for facet, n, version in rows}
+
     def add_facts(self, facet: str, version: int, values: Mapping[str, Any]) -> None:
         """Keep facts of contents that a scan has seen; they take the place of earlier ones."""
         rows = ((facet, version, _json(value), content) for content, value in values.items())

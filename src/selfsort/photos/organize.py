@@ -1,8 +1,8 @@
 """The main job: pictures in, run folder out, as a chain of stages that each continue where a killed run stopped.
 
-find → embed → look → neighbors → groups → map → report. What `embed` makes is kept in the user's cache; what `look`
-reads, in the catalog beside the run, where corrections are too; the arrays of the later stages, in a folder beside the
-run until it is whole. Then the run folder appears at once.
+find → embed → look → neighbors → groups → map → name → report. What `embed` makes is kept in the user's cache; what
+`look` reads, in the catalog beside the run, where corrections are too; the arrays of the later stages, in a folder
+beside the run until it is whole. Then the run folder appears at once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from selfsort.features.encoders import LAYERED, load_encoder
 from selfsort.features.extract import Extracted, extract
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.library import open_library
+from selfsort.photos.naming import digest, suggest
 from selfsort.photos.pipeline import Pipeline
 from selfsort.photos.settings import Settings
 from selfsort.publish import check_target, digest_of_labels, publish, score, unchanged, workplace
@@ -91,13 +92,17 @@ def organize(
         catalog = stack.enter_context(Catalog(catalog_path(target) if target is not None else Path(":memory:")))
         library = open_library(catalog, source, extracted, look=settings.facets, progress=progress)
         clock("look")
-        pipeline = Pipeline(source, extracted, encoder, settings, library, salt=digest_of_labels(labels))
+        salt = digest_of_labels(labels) + digest(catalog)
+        pipeline = Pipeline(source, extracted, encoder, settings, library, salt=salt)
         known = not pipeline.contents or bool(catalog.grouping(pipeline.fingerprint))  # else it was lost: made anew
         if target is not None and known and (same := unchanged(target, pipeline.fingerprint)) is not None:
             return same
         clusters = pipeline.run(work, clock, progress)
         if pipeline.taught is not None:
             clusters.run["moved"] = library.keep(pipeline.fingerprint, pipeline.contents, pipeline.taught)
+        progress("name", 0, None)
+        suggest(clusters, catalog)
+        clock("name")
         figure = score(clusters, labels) if labels is not None else None
         if target is not None and work is not None:
             progress("report", 0, None)

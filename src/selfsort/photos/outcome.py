@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from selfsort.clusters import Clusters
+from selfsort.clusters import Clusters, name_of
 from selfsort.errors import DataError
 from selfsort.photos.corrected import Corrected
 from selfsort.photos.corrections import NOWHERE, State
@@ -96,7 +96,7 @@ def outcome(clusters: Clusters, corrected: Corrected | None = None, level: int |
         raise DataError(f"The run has levels 0 to {clusters.levels.shape[1] - 1}: got level {level}.")
     found = np.where(clusters.ok, clusters.levels[:, level], NOWHERE).astype(np.int64)
     described = {int(g["group"]): g for g in clusters.groups if g["level"] == level}
-    names = {group: str(of["name"]) for group, of in described.items() if of.get("name")}
+    names = {group: name for group, of in described.items() if (name := name_of(of))}
     keys = {group: int(of["key"]) for group, of in described.items() if "key" in of}
     none = np.zeros(len(found), bool)
     if corrected is None:
@@ -113,7 +113,7 @@ def outcome(clusters: Clusters, corrected: Corrected | None = None, level: int |
     labels, numbers = _numbered([state.groups.get(content, NOWHERE) for content in ids], keys)
     renamed = {state.resolve(entry.body["group"]) for entry in entries if entry.do == "rename"}
     given = {
-        number: state.names.get(key) or ("" if key in renamed else names.get(number, ""))
+        number: state.names.get(key) or name_of(described.get(number, {}), own=key not in renamed)
         for key, number in numbers.items()
     }
     return Outcome(

@@ -262,15 +262,13 @@ class Pipeline:
         )
 
     def _name(self, groups: list[dict[str, Any]], grouping: Grouping) -> None:
-        """Give groups their keys and the names that people gave them, and kinds their own; while rows are nodes."""
+        """Give groups their keys and the names that people gave them; while rows are nodes."""
         for group in groups:
-            members = np.flatnonzero(grouping.levels[:, group["level"]] == group["group"])
             if group["level"] == grouping.default and self.taught is not None:
+                members = np.flatnonzero(grouping.levels[:, group["level"]] == group["group"])
                 group["key"] = int(self.taught.keys[members[0]])
                 if group["key"] in self.taught.state.names:
                     group["name"] = self.taught.state.names[group["key"]]
-            elif self.kinds is not None and grouping.default == 1 and group["level"] == 0:
-                group["name"] = kind.kinds()[int(np.bincount(self.kinds[members]).argmax())]
 
     def _warn_of_collapse(self, sizes: npt.NDArray[np.int64]) -> None:
         if sizes.sum() < 20:

@@ -117,6 +117,7 @@ function groupRow(group) {
     const hint = "Mean share of a picture's nearest neighbors that are in the same group";
     head.append(el("span", { className: "meta sure", title: hint }, el("i", { ariaHidden: "true" }, bar), el("span", {}, `${group.sure} % sure`)));
   }
+  if (group.why) head.append(el("p", { className: "why", title: "Why the name: share of this group's pictures, and of all others" }, group.why));
   const strips = el("div", { className: "strips", onclick: () => toggle(group.group) });
   const row = el("li", { id: `group-${group.group}` }, head, strips);
   row.dataset.group = group.group;
