@@ -25,6 +25,8 @@ _COMMANDS = {
     "catalog": ("selfsort.cli.library", "catalog"),
     "duplicates": ("selfsort.cli.library", "duplicates"),
     "events": ("selfsort.cli.library", "events"),
+    "text": ("selfsort.cli.text", "text"),
+    "search": ("selfsort.cli.text", "search"),
     "export": ("selfsort.cli.runs", "export"),
     "undo": ("selfsort.cli.runs", "undo"),
     "methods": ("selfsort.cli.learn", "methods"),
