@@ -20,10 +20,13 @@ import numpy.typing as npt
 
 from selfsort.errors import DataError
 from selfsort.images import Preprocessing, decode
-from selfsort.photos.looks import unpadded
+from selfsort.photos.looks import flatness, unpadded
 
-#: The longer side in pixels at which it is seen whether there may be text; what may be text scores this much there.
-LOOK, MAYBE = 640, 0.2
+#: The longer side in pixels at which it is seen whether there may be text.
+LOOK = 640
+#: Pictures that are so flat (see `selfsort.photos.looks`) are mostly screens and drawings, whose text may be too small
+#: to be found there.
+FLAT = 0.3
 #: So many pixels a picture has at most where text is read, and so many on a side; smaller ones are enlarged.
 _AREA, _LONGEST, _ENLARGED = 1_500_000, 4096, 1.5
 #: What is so many times longer than wide is not looked at in small first: long screenshots, panoramas.
@@ -113,8 +116,7 @@ def read_lines(data: bytes) -> list[Line]:
     small = decode(data, Preprocessing(LOOK, "pad"))
     side = _side(small.width, small.height)
     pixels = unpadded(small, LOOK)
-    long_strip = min(pixels.shape[:2]) < LOOK / _STRIP  # letters in it are then too small to be seen
-    if not long_strip and _map(tools, pixels).max() < MAYBE:
+    if min(pixels.shape[:2]) >= LOOK / _STRIP and flatness(pixels) < FLAT and not len(_boxes(tools, pixels)):
         return []
     pixels = unpadded(decode(data, Preprocessing(side, "pad")), side)
     return lines(pixels)
@@ -124,8 +126,7 @@ def lines(pixels: Bytes) -> list[Line]:
     """Return the lines of text in RGB pixels, shape (h, w, 3), as they are; see `read_lines`."""
     tools = _loaded()
     height, width, _ = pixels.shape
-    found, _ = tools.boxes(_map(tools, pixels), (height, width))
-    quads = np.asarray(found, np.float32).reshape(-1, 4, 2)
+    quads = _boxes(tools, pixels)
     heights, lengths = _sizes(quads)
     order = np.argsort(-heights, kind="stable")
     ratios = np.maximum(lengths[order] / heights[order], 1.0)
@@ -149,12 +150,13 @@ def _side(width: int, height: int) -> int:
     return max(32, round(longest * scale))
 
 
-def _map(tools: _Tools, pixels: Bytes) -> FloatArray:
-    """Return how much each place looks like text, 0 to 1, shape (1, 1, h, w) with sides that are multiples of 32."""
+def _boxes(tools: _Tools, pixels: Bytes) -> FloatArray:
+    """Return the corners of what looks like lines of text, from the top left clockwise, shape (n, 4, 2)."""
     height, width = (max(32, round(length / 32) * 32) for length in pixels.shape[:2])
     name = tools.detector.get_inputs()[0].name
-    found: FloatArray = tools.detector.run(None, {name: _batch(tools.resize(pixels, (width, height)))})[0]
-    return found
+    likely = tools.detector.run(None, {name: _batch(tools.resize(pixels, (width, height)))})[0]
+    found, _ = tools.boxes(likely, pixels.shape[:2])
+    return np.asarray(found, np.float32).reshape(-1, 4, 2)
 
 
 def _recognized(tools: _Tools, line: Bytes) -> tuple[str, float]:
