@@ -81,6 +81,11 @@ class _Tools(NamedTuple):
     resize: Callable[..., Any]
 
 
+def is_installed() -> bool:
+    """Tell whether what text is read with is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("rapidocr", "cv2"))
+
+
 def check_installed() -> None:
     """Raise `DataError` if what text is read with is not installed."""
     _models()
@@ -209,7 +214,7 @@ def _reading_order(quads: FloatArray, heights: FloatArray) -> list[int]:
 def _models() -> list[Path]:
     """Return the files of the two networks."""
     spec = importlib.util.find_spec("rapidocr")
-    if spec is None or not spec.submodule_search_locations or importlib.util.find_spec("cv2") is None:
+    if not is_installed() or spec is None or not spec.submodule_search_locations:
         raise DataError(_MISSING)
     folder = Path(spec.submodule_search_locations[0]) / "models"
     paths = [folder / name for name in _NAMES]

@@ -85,6 +85,8 @@ def read_text(data: bytes) -> dict[str, Any]:
         If it is no picture.
     """
     lines = [line for line in read_lines(data) if line.confidence >= MIN_CONFIDENCE]
+    if all(len(line.text) == 1 for line in lines):  # a wheel is no O, a fence no H
+        lines = []
     return {
         "text": "\n".join(line.text for line in lines),
         "share": round(min(1.0, sum(line.area for line in lines)), 4),
