@@ -223,7 +223,7 @@ def kinds() -> str:
     return "\n".join([*rows, "", f"{note}scored on the library's other half, five divisions into halves: {scores}."])
 
 
-def text() -> str:
+def text_found() -> str:
     """Return how fast text is read, and how much of it."""
     newest = {(line["what"], line.get("font"), line.get("capitals")): line for line in _lines("text")}
     library = next((line for line in newest.values() if line["what"] == "library"), None)
@@ -253,7 +253,7 @@ def text() -> str:
     for line in newest.values():
         if line["what"] == "memory":
             used = line["megabytes"]
-            notes += f" Memory over {line['n_pictures']:,} pictures: {used[0]} MB after the first pass over the library, "
+            notes += f" Memory over {line['n_pictures']:,} pictures: {used[0]} MB after the first pass over them, "
             notes += f"{used[-1]} MB after the last."
     return "\n".join([*rows, "", notes])
 
@@ -404,7 +404,7 @@ def filled(text: str) -> str:
         "learning": learning(),
         "kinds": kinds(),
         "corrections": corrections(),
-        "text": text(),
+        "text": text_found(),
         "frozen": frozen(),
     }
     methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)
