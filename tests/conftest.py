@@ -164,3 +164,24 @@ def own_library(library, tmp_path):
 def run(library, tmp_path_factory):
     """The library organized once, for tests that only read it."""
     return selfsort.organize(library.root, tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("needs Chromium and chromedriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    profile = tmp_path_factory.mktemp("profile")
+    for argument in (
+        "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+        f"disable-component-update disable-sync disable-dev-shm-usage window-size=1400,900 user-data-dir={profile}"
+    ).split():
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield chrome
+    chrome.quit()

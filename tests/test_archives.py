@@ -54,6 +54,7 @@ def test_member_names_are_made_safe_and_the_last_counts(tmp_path, write):
         ("x\\..\\d.png", picture(7)),
         (".hidden.png", picture(8)),
         ("__MACOSX/e.png", picture(8)),
+        ("a.png.xmp", b"<x/>"),
     ]
     with open_source(write(tmp_path / "archive", members)) as source:
         found = {item.path: source.read(i) for i, item in enumerate(source.items)}

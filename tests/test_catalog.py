@@ -198,3 +198,31 @@ def test_a_kill_loses_nothing_that_was_kept(tmp_path):
 def test_where_the_catalog_lies():
     assert catalog_path(Path("/a/holiday.selfsort")) == Path("/a/holiday.catalog")
     assert catalog_path(Path("/a/run")) == Path("/a/run.catalog")
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_reading_only_writes_nothing_at_all(tmp_path, busy):
+    path = tmp_path / "a ?#%20.catalog"
+    with pytest.raises(DataError, match="no catalog"):
+        Catalog(path, read_only=True)
+    with Catalog(path) as writer:
+        writer.append({"do": "x"})
+        if not busy:
+            writer.close()
+        before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if not file.name.endswith("-shm")}
+        with Catalog(path, read_only=True) as reader:
+            assert [body for _, _, body in reader.entries()] == [{"do": "x"}]
+            with pytest.raises(DataError, match="cannot be used"):
+                reader.append({"do": "y"})
+        after = {file.name: file.read_bytes() for file in tmp_path.iterdir() if not file.name.endswith("-shm")}
+        assert after == before
+
+
+def test_reading_only_an_older_catalog_says_what_to_do(tmp_path):
+    with Catalog(tmp_path / "x.catalog"):
+        pass
+    database = sqlite3.connect(tmp_path / "x.catalog")
+    database.execute("PRAGMA user_version=0")
+    database.close()
+    with pytest.raises(DataError, match="older selfsort"):
+        Catalog(tmp_path / "x.catalog", read_only=True)

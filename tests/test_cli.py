@@ -134,6 +134,28 @@ def test_evaluate(run, tmp_path):
     assert "confusion matrix" in ok("evaluate", tmp_path / "run", "--labels", "folders", "--level", 0)
 
 
+def test_export_of_sidecars(own_library, tmp_path):
+    ok("organize", own_library.root, "-o", tmp_path / "run")
+    before = {path: path.read_bytes() for path in own_library.root.rglob("*") if path.is_file()}
+    arguments = ["export", tmp_path / "run", "--mode", "xmp", "--beside-originals"]
+    dry = json.loads(ok(*arguments, "--dry-run", "--json"))
+    assert {path: path.read_bytes() for path in own_library.root.rglob("*") if path.is_file()} == before
+    done = json.loads(ok(*arguments, "--json"))
+    assert done["done"] == dry["planned"] == len(own_library.kinds)
+    assert (own_library.root / "stripes/00.png.xmp").exists()
+    ok("correct", tmp_path / "run", "rename", 0, "Round ones")
+    assert "were there already" in ok(*arguments)
+    assert (tmp_path / "run.catalog").exists()
+    undone = json.loads(ok("undo", own_library.root, "--json"))
+    assert (len(undone["removed"]), undone["restored"], undone["kept"]) == (done["done"], [], [])
+    assert {path: path.read_bytes() for path in own_library.root.rglob("*") if path.is_file()} == before
+    assert "--beside-originals" in error("export", tmp_path / "run", "--mode", "xmp")
+    assert "either" in error("export", tmp_path / "run", tmp_path / "out", "--mode", "xmp", "--beside-originals")
+    assert not (tmp_path / "out").exists()
+    ok("export", tmp_path / "run", tmp_path / "out", "--mode", "symlink")
+    assert (tmp_path / "out/Round ones").is_dir()
+
+
 def test_export_and_undo(run, tmp_path, library):
     out = tmp_path / "out"
     dry = json.loads(ok("export", run, out, "--mode", "copy", "--dry-run", "--json"))

@@ -6,7 +6,6 @@ import html.parser
 import io
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -229,27 +228,6 @@ def test_rare_reasons_share_a_table(clusters, tmp_path):
     assert "<title>Pictures · selfsort</title>" in page
     assert "<strong>28</strong> · for other reasons" in page
     assert page.count("damaged at byte") == 40
-
-
-@pytest.fixture
-def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("needs Chromium and chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    profile = tmp_path_factory.mktemp("profile")
-    for argument in (
-        "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
-        f"disable-component-update disable-sync disable-dev-shm-usage window-size=1400,900 user-data-dir={profile}"
-    ).split():
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield chrome
-    chrome.quit()
 
 
 def test_page_in_a_browser(clusters, tmp_path, browser):

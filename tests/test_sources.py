@@ -40,6 +40,10 @@ def test_hidden_files_clutter_and_runs_are_left_out(folder):
         "run/run.json",
         "run/items.parquet",
         "run/x.png",
+        "a.png.xmp",
+        "b/A.XMP",
+        "selfsort-export.jsonl",
+        "x.trashed.jsonl",
     ):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"x")

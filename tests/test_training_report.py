@@ -21,7 +21,7 @@ from selfsort.figures import reconstructions_png
 from selfsort.photos.export import export
 from selfsort.publish import check_target
 from selfsort.report import write_report
-from test_report import Elements, browser, data_of, describe, written  # noqa: F401
+from test_report import Elements, data_of, describe, written
 
 N, K = 300, 10
 CAPTION = 'The loss falls in all three stages, and "changed" <b>ends</b> near zero.'
@@ -227,7 +227,7 @@ def test_a_run_of_arrays_has_no_files_to_export(trained, tmp_path):
     assert table[43].startswith("digits/train/00042,")
 
 
-def test_the_trained_page_in_a_browser(trained, tmp_path, browser):  # noqa: F811
+def test_the_trained_page_in_a_browser(trained, tmp_path, browser):
     from selenium.webdriver.support.wait import WebDriverWait
 
     def run(script):

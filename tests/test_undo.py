@@ -60,7 +60,7 @@ def test_a_killed_export_is_continued_or_undone(tmp_path, library, mode, after):
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("crash", ["_write_whole", "_move_without_replacing", "hash_file"])
+@pytest.mark.parametrize("crash", ["write_whole", "_move_without_replacing", "hash_file"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("then", ["undo", "continue"])
 def test_a_crash_inside_one_copy_leaves_nothing_behind(tmp_path, library, monkeypatch, crash, moment, then):
@@ -213,7 +213,7 @@ def test_a_full_disk_ends_the_export_and_can_be_continued(tmp_path, library, mon
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal_module, "_write_whole", full)
+        patch.setattr(journal_module, "write_whole", full)
         with pytest.raises(DataError, match="disk is full"):
             export(library, tmp_path / "out", mode="copy")
     assert targets(tmp_path / "out") == []
@@ -224,7 +224,8 @@ def test_every_file_is_announced_before_and_confirmed_after(tmp_path, library):
     export(library, tmp_path / "out", mode="copy")
     steps = [json.loads(line) for line in (tmp_path / "out" / JOURNAL).read_text().splitlines()]
     assert steps[0]["do"] == "export"
-    order = [(step["do"], step["target"]) for step in steps[1:] if step["do"] != "folder"]
+    assert steps[-1] == {"do": "end"}
+    order = [(step["do"], step["target"]) for step in steps[1:-1] if step["do"] != "folder"]
     assert order == [(do, operation) for operation in planned(library, tmp_path) for do in ("plan", "done")]
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from selfsort.clusters import Clusters
 from selfsort.images import Unreadable
-from selfsort.photos.export import _Originals
 from selfsort.photos.looks import upright
+from selfsort.photos.originals import Originals
 from selfsort.runtime import atomic_write, cache_dir
 
 #: Longer sides in pixels of a tile and of a picture looked at by itself; only tiles are kept.
@@ -35,7 +35,7 @@ class Pictures:
         self._clusters = clusters
         self._ids = clusters.items.column("id").to_pylist()
         self._sizes = [clusters.items.column(name).to_numpy() for name in ("width", "height")]
-        self._originals: _Originals | None = None
+        self._originals: Originals | None = None
         self._lock = threading.Lock()
         self._folder = cache_dir() / "tiles"
 
@@ -74,7 +74,7 @@ class Pictures:
             raise Unreadable("it was an array")
         with self._lock:  # opening an archive takes a while, and once is enough
             if self._originals is None:
-                self._originals = _Originals(self._clusters)
+                self._originals = Originals(self._clusters)
         _, content, _ = self._originals.read(row)
         return content
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import graph_features
 from selfsort.photos.corrected import Corrected
 from selfsort.photos.corrections import NOWHERE, Entry
+from selfsort.photos.trash import trashed
 
 IntArray = npt.NDArray[np.int64]
 
-LOCKED, HIDDEN, PLACED = 1, 2, 4
+LOCKED, HIDDEN, PLACED, GONE = 1, 2, 4, 8
 _N_COVERS = 8
 #: Neighbors of each picture in the graph of one group.
 _K_INSIDE = 10
@@ -61,6 +63,7 @@ class Review:
         named = {g["group"]: g["name"] for g in self.clusters.groups if g["level"] == 0 and g.get("name")}
         self._kinds = named if level == 1 else {}
         self._last = -1
+        self.note_trash()
         self._refresh()
 
     def _now(self) -> int:
@@ -68,6 +71,12 @@ class Review:
             return (self.run / "run.json").stat().st_mtime_ns
         except OSError:
             return 0
+
+    def note_trash(self) -> None:
+        """Note which files are in the trash now."""
+        paths = trashed(self.run)
+        rows = self.clusters.items.column("path_bytes").to_pylist() if paths else []
+        self._gone = np.array([GONE * (os.fsdecode(path) in paths) for path in rows], np.uint8)
 
     def close(self) -> None:
         """Let go of the catalog."""
@@ -84,7 +93,7 @@ class Review:
         return f"{self._stamp}-{self._last}"
 
     def _refresh(self) -> None:
-        last = self.corrected.last_entry()
+        last = self.corrected.catalog.last_entry()
         if last != self._last:
             self.entries = self.corrected.log.entries()
             self.state = self.corrected.state()
@@ -96,12 +105,12 @@ class Review:
                 flags[content] = flags.get(content, 0) | HIDDEN
             for content in self.state.placed:
                 flags[content] = flags.get(content, 0) | PLACED
-            self._flags = np.array([flags.get(content, 0) for content in self.ids], np.uint8) if flags else None
+            self._flags = np.array([flags.get(content, 0) for content in self.ids], np.uint8)
 
     @property
     def flags(self) -> npt.NDArray[np.uint8]:
-        """Of each row, which of `LOCKED`, `HIDDEN` and `PLACED` it is, shape (n,)."""
-        return self._flags if self._flags is not None else np.zeros(len(self.ids), np.uint8)
+        """Of each row, which of `LOCKED`, `HIDDEN`, `PLACED` and `GONE` it is, shape (n,)."""
+        return self._flags | self._gone if len(self._gone) else self._flags
 
     def columns(self) -> bytes:
         """Return what does not change while the run stays: see `pack`."""
@@ -146,7 +155,8 @@ class Review:
     def _packed(self, keys: IntArray, *, is_cut: bool) -> bytes:
         known = np.unique(keys[keys != NOWHERE])
         index = np.where(keys != NOWHERE, np.searchsorted(known, keys), -1)
-        shown = (self.flags & HIDDEN) == 0
+        flags = self.flags
+        shown = (flags & (HIDDEN | GONE)) == 0
         sizes = np.bincount(index[(index >= 0) & shown], minlength=len(known))
         order = np.argsort(-sizes, kind="stable")
         place = np.empty(len(known), np.int64)
@@ -166,11 +176,11 @@ class Review:
             "cut": is_cut,
             "undo": self._described(last_step(self.entries)),
             "redo": self._described(self.corrected.log.redoable()),
-            "n_hidden": int((~shown).sum()),
+            "n_hidden": int((flags & HIDDEN > 0).sum()),
             "n_nowhere": int(((labels < 0) & shown & self.clusters.ok).sum()),
             "n_corrections": sum(not entry.undone for entry in self.entries),
         }
-        return pack(facts, group=labels, flags=self.flags)
+        return pack(facts, group=labels, flags=flags)
 
     def _covers(self, labels: npt.NDArray[np.int32], shown: npt.NDArray[np.bool_], n: int) -> list[list[int]]:
         """Return rows of the pictures that stand for each group: the surest first, none twice."""
@@ -290,7 +300,7 @@ class Review:
         wanted = words.casefold().split()
         if not wanted:
             return []
-        texts = set(self.corrected.search(words))
+        texts = set(self.corrected.catalog.search(words))
         return [
             row
             for row, (content, path) in enumerate(zip(self.ids, paths, strict=True))

@@ -22,11 +22,20 @@ from selfsort.app.jobs import Jobs
 from selfsort.app.pack import pack
 from selfsort.app.pictures import Pictures
 from selfsort.app.review import Review, parts
+from selfsort.clusters import Clusters
 from selfsort.errors import DataError, SelfsortError
 from selfsort.images import Unreadable
+from selfsort.photos.export import Mode, SidecarNames
+from selfsort.photos.trash import TrashResult, move_to_trash, plan_trash
 
 _STATIC = files("selfsort") / "app" / "static"
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
 _BINARY = "application/octet-stream"
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _N_SIMILAR = 200
@@ -63,6 +72,21 @@ class Regroup(_Body):
     """See `selfsort.app.work.group_again`."""
 
     groups: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+
+class Export(_Body):
+    """See `selfsort.app.work.export_groups`; without a destination, sidecars go beside the originals."""
+
+    mode: Mode
+    destination: Annotated[str, Field(max_length=4096)] | None = None
+    names: SidecarNames = "full"
+    dry_run: bool = False
+
+
+class Rows(_Body):
+    """Pictures by their rows."""
+
+    rows: Annotated[list[int], Field(min_length=1, max_length=_MAX_ROWS)]
 
 
 class Page:
@@ -312,8 +336,34 @@ def _serve_jobs(app: FastAPI) -> None:
         page.jobs.start("Grouping again", work.group_again, run=str(page.review.run), n_groups=body.groups)
         return {"job": page.jobs.facts()}
 
+    @app.post("/api/export")
+    async def export(request: Request, body: Export) -> dict[str, Any]:
+        page = _page(request)
+        place = str(Path(body.destination).expanduser()) if body.destination is not None else None
+        if place is not None and not Path(place).is_absolute():
+            raise DataError(f"The folder needs a whole path, such as {Path.home() / 'sorted'}: got {place!r}.")
+        facts: dict[str, Any] = {"mode": body.mode, "names": body.names, "dry_run": body.dry_run}
+        name = "Planning the export" if body.dry_run else "Exporting"
+        page.jobs.start(name, work.export_groups, run=str(page.review.run), destination=place, **facts)
+        return {"job": page.jobs.facts()}
+
+    @app.post("/api/trash")
+    async def trash(request: Request, body: Rows) -> dict[str, Any]:
+        page = _page(request)
+        review = page.fresh()
+        review.contents(body.rows)
+        paths = [page.paths[row] for row in dict.fromkeys(body.rows)]
+        result = await asyncio.to_thread(_trash, review.clusters, paths)
+        review.note_trash()
+        refused = [f"{path}: {reason}".encode("utf-8", "backslashreplace").decode() for path, reason in result.refused]
+        return {"trashed": len(result.done), "failed": refused}
+
     @app.post("/api/stop")
     async def stop(request: Request) -> dict[str, Any]:
         page = _page(request)
         await asyncio.to_thread(page.jobs.stop)
         return {"job": page.jobs.facts()}
+
+
+def _trash(clusters: Clusters, paths: list[str]) -> TrashResult:
+    return move_to_trash(clusters, plan_trash(clusters, paths))

@@ -9,6 +9,7 @@ from typing import Any
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
+from selfsort.photos.export import Mode, SidecarNames, export
 from selfsort.photos.organize import organize
 from selfsort.photos.settings import Settings
 from selfsort.runtime import Progress
@@ -29,6 +30,28 @@ def group_again(progress: Progress, *, run: str, n_groups: int | None) -> dict[s
     settings = dataclasses.replace(Settings(**clusters.run["params"]), groups=n_groups)
     made = organize(pictures_of(clusters), run, settings=settings, progress=progress)
     return {"moved": made.run.get("moved") or {}, "changes": made.run.get("changes") or {}}
+
+
+def export_groups(
+    progress: Progress, *, run: str, destination: str | None, mode: Mode, names: SidecarNames, dry_run: bool
+) -> dict[str, Any]:
+    """Export a run, see `selfsort.photos.export.export`; return how many files of which, and what was left out."""
+    result = export(
+        run,
+        Path(destination) if destination is not None else None,
+        mode=mode,
+        sidecar_names=names,
+        dry_run=dry_run,
+        progress=progress,
+    )
+    skipped = [f"{path}: {reason}" for path, reason in result.skipped]
+    return {
+        "destination": str(result.destination),
+        "planned": len(result.operations),
+        "done": len(result.done) + len(result.already_done),
+        "skipped": [line.encode("utf-8", "backslashreplace").decode() for line in skipped[:20]],
+        "n_skipped": len(skipped),
+    }
 
 
 def pictures_of(clusters: Clusters) -> Any:

@@ -66,6 +66,7 @@ def _listen(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port))
+        listening.listen(128)  # from now on a browser waits instead of being refused
     except OSError as error:
         listening.close()
         raise DataError(f"Port {port} cannot be used: {error.strerror}. Leave --port out, or give another.") from error

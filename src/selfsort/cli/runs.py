@@ -1,4 +1,4 @@
-"""Commands on a finished run: ``info``, ``evaluate``, ``export``, ``undo``."""
+"""Commands on a finished run: ``info``, ``evaluate``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from selfsort.cli.output import emit, json_option, progress_bar, shown
+from selfsort.cli.output import emit, json_option, shown
 from selfsort.errors import DataError
 
 _RUN = click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
@@ -109,81 +109,3 @@ def evaluate(run: Path, labels: str, level: int | None, figure: Path | None, as_
 
 def _number(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-@click.command()
-@_RUN
-@click.argument("destination", type=click.Path(path_type=Path), metavar="DIR")
-@click.option(
-    "--mode",
-    type=click.Choice(["copy", "hardlink", "symlink", "csv"]),
-    required=True,
-    help="Copy the files, link to them, or only write a table.",
-)
-@_LEVEL
-@click.option("--dry-run", is_flag=True, help="Only say what would be done; write nothing.")
-@json_option
-def export(run: Path, destination: Path, mode: Any, level: int | None, dry_run: bool, as_json: bool) -> None:
-    """Put the pictures of a run into one folder per group below DIR. Originals are only read; undo takes it back."""
-    from selfsort.clusters import Clusters
-    from selfsort.photos.export import export as run_export
-
-    with progress_bar() as progress:
-        result = run_export(Clusters.load(run), destination, mode=mode, level=level, dry_run=dry_run, progress=progress)
-    skipped = [{"path": str(path), "reason": reason} for path, reason in result.skipped]
-    planned: list[dict[str, Any]] = [
-        {"source": operation.source, "target": str(operation.target), "group": operation.group}
-        for operation in result.operations
-    ]
-    facts: dict[str, Any] = {
-        "destination": str(result.destination),
-        "mode": mode,
-        "dry_run": dry_run,
-        "planned": len(planned),
-        "done": len(result.done),
-        "already_done": len(result.already_done),
-        "skipped": skipped,
-        "journal": str(result.journal) if result.journal else None,
-    }
-
-    def text() -> str:
-        lines = []
-        if dry_run:
-            lines += [f"{shown(o['source'])} -> {shown(o['target'])}" for o in planned]
-            lines.append(f"{len(planned)} files would be written; nothing was.")
-        else:
-            again = f", {len(result.already_done)} were there already" if result.already_done else ""
-            lines.append(f"{len(result.done)} files written to {shown(str(result.destination))}{again}.")
-            lines.append(f"To take it back: selfsort undo {shown(str(destination))}")
-        lines += [f"left out: {shown(o['path'])}: {shown(o['reason'])}" for o in skipped]
-        return "\n".join(lines)
-
-    emit(facts | ({"operations": planned} if dry_run else {}), text, as_json=as_json)
-
-
-@click.command()
-@click.argument("destination", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-@json_option
-def undo(destination: Path, dry_run: bool, as_json: bool) -> None:
-    """Take an export back: remove what it wrote to DIR, and nothing else. Files changed since are kept and named."""
-    from selfsort.photos.export import undo as run_undo
-
-    result = run_undo(destination, dry_run=dry_run)
-    facts: dict[str, Any] = {
-        "destination": str(result.destination),
-        "dry_run": dry_run,
-        "removed": [str(p) for p in result.removed],
-        "kept": [{"path": str(path), "reason": str(reason)} for path, reason in result.kept],
-        "added": [str(p) for p in result.added],
-        "finished": result.finished,
-    }
-
-    def text() -> str:
-        verb = "would be removed" if dry_run else "removed"
-        lines = [f"{len(facts['removed'])} files {verb} from {shown(str(result.destination))}."]
-        lines += [f"kept: {shown(k['path'])}: {shown(k['reason'])}" for k in facts["kept"]]
-        lines += [f"not ours, kept: {shown(path)}" for path in facts["added"]]
-        return "\n".join(lines)
-
-    emit(facts, text, as_json=as_json)

@@ -174,7 +174,6 @@ def merge_down(graph: sparse.csr_matrix, labels: IntArray, n_groups: int) -> Int
     ----------
     Newman, "Fast algorithm for detecting community structure in networks", Physical Review E 2004.
     """
-
     merges, _ = _agglomerate(graph, labels, _modularity_change, n_groups)
     volume = np.asarray(graph.sum(1)).ravel()
     labels = by_size(_merged(labels, merges), volume)

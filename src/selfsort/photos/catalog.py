@@ -108,6 +108,8 @@ class Catalog:
         Made if it does not exist; see `catalog_path`.
     make : bool
         Whether it may be made.
+    read_only : bool
+        Whether nothing is written, not even beside the file; also where nothing can be.
 
     Raises
     ------
@@ -115,19 +117,24 @@ class Catalog:
         If the file is none, is damaged, cannot be written, or is of a newer selfsort.
     """
 
-    def __init__(self, path: Path, *, make: bool = True) -> None:
+    def __init__(self, path: Path, *, make: bool = True, read_only: bool = False) -> None:
         self.path = path
-        if not make and not path.exists():
+        if (read_only or not make) and not path.exists():
             raise DataError(f"There is no catalog at {path}. `selfsort organize` makes it beside the run.")
         with self._explained():
-            self._db = sqlite3.connect(os.fsencode(path), timeout=60, isolation_level=None)
+            name: str | bytes = os.fsencode(path)
+            if read_only:
+                log = path.with_name(path.name + "-wal")  # others write, or were killed: it belongs to the file
+                used = log.exists() and log.stat().st_size > 0
+                name = path.absolute().as_uri() + ("?mode=ro" if used else "?mode=ro&immutable=1")
+            self._db = sqlite3.connect(name, timeout=60, isolation_level=None, uri=read_only)
             try:
-                self._open()
+                self._open(read_only)
             except BaseException:
                 self._db.close()
                 raise
 
-    def _open(self) -> None:
+    def _open(self, read_only: bool) -> None:
         self._db.execute("BEGIN")  # all three of one moment: another process may be making it just now
         (n_tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
@@ -140,6 +147,10 @@ class Catalog:
                 f"The catalog {self.path} has format {version}, this selfsort reads up to {len(_MIGRATIONS)}. "
                 "Update selfsort."
             )
+        if read_only:
+            if version < len(_MIGRATIONS):
+                raise DataError(f"The catalog {self.path} is of an older selfsort. Run selfsort organize again.")
+            return
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")  # what a person said is on the disk before the call returns
         self._db.execute("PRAGMA foreign_keys=ON")

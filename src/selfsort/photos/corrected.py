@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,10 +22,13 @@ class Corrected:
     ----------
     run : path
         A run folder of `selfsort.organize`, whose catalog lies beside it.
+    read_only : bool
+        Whether nothing may be corrected; then nothing is written, not even beside the catalog.
 
     Attributes
     ----------
     clusters : Clusters
+    catalog : Catalog
     log : Log
         For adding corrections, and undoing them.
 
@@ -34,17 +38,17 @@ class Corrected:
         If there is no run, or no catalog that knows it.
     """
 
-    def __init__(self, run: str | Path) -> None:
+    def __init__(self, run: str | Path, *, read_only: bool = False) -> None:
         self.clusters = Clusters.load(run)
-        self._catalog = Catalog(catalog_path(Path(run).resolve()), make=False)
-        self.log = Log(self._catalog)
+        self.catalog = Catalog(catalog_path(Path(run).resolve()), make=False, read_only=read_only)
+        self.log = Log(self.catalog)
         self._ids: list[str] = self.clusters.items.column("id").to_pylist()
-        grouping = self._catalog.grouping(str(self.clusters.run.get("fingerprint")))
+        grouping = self.catalog.grouping(str(self.clusters.run.get("fingerprint")))
         self._taught = {content: key for content, (_, key) in grouping.items()}
         if not self._taught and self.clusters.ok.any():
-            self._catalog.close()
+            self.catalog.close()
             raise DataError(
-                f"The catalog {self._catalog.path} does not know the groups of {run}: it keeps those of the last runs. "
+                f"The catalog {self.catalog.path} does not know the groups of {run}: it keeps those of the last runs. "
                 "Make the run again with selfsort organize."
             )
 
@@ -56,15 +60,7 @@ class Corrected:
 
     def close(self) -> None:
         """Let go of the catalog."""
-        self._catalog.close()
-
-    def last_entry(self) -> int:
-        """Return the number of the newest entry of the log, also of one that another program added."""
-        return self._catalog.last_entry()
-
-    def search(self, words: str) -> list[str]:
-        """Return the contents of pictures whose text holds all the words, see `Catalog.search`."""
-        return self._catalog.search(words)
+        self.catalog.close()
 
     def state(self) -> State:
         """Return the groups as they are now."""
@@ -165,3 +161,12 @@ class Corrected:
         labels = by_size(np.where(keys == NOWHERE, NOWHERE, np.searchsorted(known, keys)))
         order = [int(keys[np.flatnonzero(labels == group)[0]]) for group in range(len(known))]
         return labels, order
+
+
+def has_catalog(run: str | Path) -> bool:
+    """Tell whether a run is one of pictures that a catalog lies beside: then there may be corrections."""
+    try:
+        facts = json.loads((Path(run) / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # no run, which loading it explains
+        return False
+    return isinstance(facts, dict) and "n_corrections" in facts and catalog_path(Path(run).resolve()).exists()

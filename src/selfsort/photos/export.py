@@ -1,68 +1,44 @@
-"""Get the groups out of a run, as folders of pictures or as a table, so that every step can be taken back.
+"""Get the groups out of a run, as folders of pictures, as tables or as tags in sidecars; every step can be taken back.
 
-Originals are only read, and compared with the content that the run saw. No existing file is ever replaced.
+Originals are only read, and compared with the content that the run saw. No existing file is ever replaced, but for
+sidecars, into which tags are put while the journal keeps what was there.
 """
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import errno
-import io
 import os
-import re
 import shutil
-import stat
-import unicodedata
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from functools import cached_property
+from pathlib import Path
 from typing import Literal
-
-import numpy as np
-import xxhash
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.images import Unreadable
-from selfsort.photos.journal import JOURNAL, Journal, UndoResult, Writer, undo
+from selfsort.photos import tables
+from selfsort.photos.corrected import Corrected, has_catalog
+from selfsort.photos.export_plan import (
+    SIDECAR_NAMES,
+    Operation,
+    SidecarNames,
+    plan_folders,
+    plan_sidecars,
+    plan_tables,
+)
+from selfsort.photos.journal import FOLDERS, JOURNAL, SIDECARS, Journal, Writer
+from selfsort.photos.originals import Originals
+from selfsort.photos.outcome import Outcome, outcome
+from selfsort.photos.sidecars import Sidecars
+from selfsort.photos.undo import UndoResult, undo
 from selfsort.runtime import Progress, silent
-from selfsort.sources import Source, open_source
 
 __all__ = ["JOURNAL", "MODES", "ExportResult", "Mode", "Operation", "UndoResult", "export", "undo"]
 
-Mode = Literal["copy", "hardlink", "symlink", "csv"]
-MODES = ("copy", "hardlink", "symlink", "csv")
-TABLE = "groups.csv"
-UNGROUPED = "ungrouped"
-CHANGED = "the original has changed since the run"
-MAX_FOLDER_NAME, MAX_FILE_NAME = 80, 255  # bytes
-# Not allowed in names on Windows, or not to be seen: control characters and those that turn the direction of text.
-ILLEGAL = re.compile('[\x00-\x1f\x7f-\x9f<>:"/\\\\|?*\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
-RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?", re.IGNORECASE)  # Windows keeps these for devices
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One file to make.
-
-    Attributes
-    ----------
-    row : int
-        Of the run; -1 for the table.
-    source : str
-        Path for people, relative to the scanned root.
-    target : str
-        Relative to the destination, with ``/``; bytes that are not UTF-8 are surrogate escapes.
-    group : int
-        -1 for pictures that belong nowhere.
-    size : int
-        Bytes.
-    """
-
-    row: int
-    source: str
-    target: str
-    group: int
-    size: int
+Mode = Literal["copy", "hardlink", "symlink", "csv", "parquet", "json", "fiftyone", "xmp"]
+MODES = (*FOLDERS, *tables.TABLES, SIDECARS)
 
 
 @dataclass
@@ -92,30 +68,41 @@ class ExportResult:
 
 
 def export(
-    clusters: Clusters,
-    destination: Path,
+    run: str | Path | Clusters | Corrected,
+    destination: Path | None,
     *,
     mode: Mode,
     level: int | None = None,
+    hidden: bool = False,
+    sidecar_names: SidecarNames = "full",
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> ExportResult:
-    """Write the groups of a run into folders, or into one table.
+    """Write the groups of a run into folders, tables or sidecars.
 
     Parameters
     ----------
-    clusters : Clusters
-    destination : Path
-        A folder that is absent or empty, or that holds this same export, interrupted: then it is continued. It must not
-        lie inside the scanned folder or the run folder. For "csv" any folder without a ``groups.csv`` will do.
-    mode : {"copy", "hardlink", "symlink", "csv"}
-        "csv" writes ``groups.csv``: path, group, group at each level, confidence, rank among the prototypes of its
-        group. Paths stand there exactly as they are, also one that a spreadsheet would take for a formula.
+    run : path, Clusters or Corrected
+        By its path, or as `Corrected`, with the corrections made since, where there is a catalog; as `Clusters` just as
+        it is.
+    destination : Path, optional
+        For folders, one that is absent or empty, or that holds this same export, interrupted: then it is continued. It
+        must not lie inside the scanned folder or the run folder. For tables any folder that lacks them will do, for
+        sidecars any at all; without one, they go beside the originals.
+    mode : {"copy", "hardlink", "symlink", "csv", "parquet", "json", "fiftyone", "xmp"}
+        Folders of copies or links; tables, see `selfsort.photos.tables`; or XMP sidecars, which are merged into those
+        that are there. CSV has paths exactly as they are, also one that a spreadsheet would take for a formula.
     level : int, optional
-        0 is the coarsest; the run's default level if not given.
+        0 is the coarsest; the run's default level if not given. Corrections are about the default level: others are as
+        the run has them.
+    hidden : bool
+        Whether pictures are exported too that people hid.
+    sidecar_names : {"full", "stem"}
+        ``img.jpg.xmp`` as digiKam and darktable have it, or ``img.xmp`` as Lightroom does.
     dry_run : bool
         Only plan: writes nothing at all and does not compare the originals.
-    progress : Progress
+    progress : callable
+        Stage "export".
 
     Returns
     -------
@@ -127,131 +114,176 @@ def export(
     DataError
         If the destination cannot be used or lacks space, or if the mode does not fit the source.
     """
-    if mode not in MODES:
-        raise DataError(f"mode must be one of {', '.join(MODES)}: got {mode!r}.")
-    level = int(clusters.run["level"]) if level is None else level
-    if not 0 <= level < clusters.levels.shape[1]:
-        raise DataError(f"The run has levels 0 to {clusters.levels.shape[1] - 1}: got level {level}.")
-    destination = Path(destination).resolve()
-    journal = Journal.read(destination / JOURNAL)
-    run = str(clusters.path.resolve()) if clusters.path else None
-    identity = {"run": run, "fingerprint": clusters.run.get("fingerprint"), "mode": mode, "level": level}
-    _check_mode(clusters, mode)
-    _check_destination(clusters, destination, identity, journal)
-    plan = [Operation(-1, TABLE, TABLE, -1, 0)] if mode == "csv" else _plan(clusters, level)
-    if mode == "copy":
-        _check_space(destination, [o for o in plan if not journal.files.get(o.target, {}).get("done")])
-    result = ExportResult(destination, mode, dry_run, plan, destination / JOURNAL)
-    statuses = zip(clusters.items.column("path").to_pylist(), clusters.items.column("status").to_pylist(), strict=True)
-    result.skipped = [(path, f"not readable: {status}") for path, status in statuses if status != "ok"]
-    if dry_run:
+    if mode not in MODES or sidecar_names not in SIDECAR_NAMES:
+        raise DataError(
+            f"mode must be one of {', '.join(MODES)}, and sidecar_names one of {', '.join(SIDECAR_NAMES)}: got "
+            f"{mode!r} and {sidecar_names!r}."
+        )
+    with contextlib.ExitStack() as stack:
+        corrected = None
+        if isinstance(run, (str, Path)):
+            run = stack.enter_context(Corrected(run, read_only=True)) if has_catalog(run) else Clusters.load(run)
+        if isinstance(run, Corrected):
+            corrected, clusters = run, run.clusters
+        else:
+            clusters = run
+        groups = outcome(clusters, corrected, level)
+        _check_mode(clusters, mode, beside=destination is None)
+        place = Path(clusters.run["root"] if destination is None else destination).resolve()
+        if destination is None and not place.is_dir():
+            raise DataError(f"The folder {place} of the pictures is not there. Connect its disk, or give a folder.")
+        job = _Job(clusters, groups, corrected, mode, hidden, sidecar_names, place, beside=destination is None)
+        return job.do(dry_run=dry_run, progress=progress)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is exported, and where."""
+
+    clusters: Clusters
+    outcome: Outcome
+    corrected: Corrected | None
+    mode: Mode
+    hidden: bool
+    names: SidecarNames
+    destination: Path
+    beside: bool
+
+    def do(self, *, dry_run: bool, progress: Progress) -> ExportResult:
+        journal, identity = Journal.read(self.destination / JOURNAL), self.identity()
+        _check_journal(self.destination, identity, journal)
+        if not self.beside:
+            _check_destination(self.clusters, self.destination, self.mode, new=not journal.header)
+        plan = self.plan()
+        if self.mode == "copy":
+            _check_space(self.destination, [o for o in plan if not journal.files.get(o.target, {}).get("done")])
+        result = ExportResult(self.destination, self.mode, dry_run, plan, self.destination / JOURNAL)
+        result.skipped = self.left_out()
+        if dry_run:
+            return result
+        with Originals(self.clusters) as originals, Writer(self.destination, identity, journal) as writer:
+            for i, operation in enumerate(plan):
+                progress("export", i, len(plan))
+                self._carry_out(operation, writer, originals, result)
+            progress("export", len(plan), len(plan))
         return result
-    table = _table(clusters, level) if mode == "csv" else b""
-    with _Originals(clusters) as originals, Writer(destination, identity, journal) as writer:
-        for i, operation in enumerate(plan):
-            progress("export", i, len(plan))
-            _carry_out(operation, writer, originals, table, result)
-        progress("export", len(plan), len(plan))
-    return result
+
+    def identity(self) -> dict[str, object]:
+        """Return what tells this export from others, as the journal keeps it."""
+        run = str(self.clusters.path.resolve()) if self.clusters.path else None
+        facts = {"run": run, "fingerprint": self.clusters.run.get("fingerprint"), "mode": self.mode}
+        facts |= {"level": self.outcome.level, "hidden": self.hidden, "groups": self.outcome.digest()}
+        return facts | ({"sidecar_names": self.names} if self.mode == SIDECARS else {})
+
+    def plan(self) -> list[Operation]:
+        if self.mode in tables.TABLES:
+            return plan_tables(tables.TABLES[self.mode])
+        if self.mode == SIDECARS:
+            return plan_sidecars(self.clusters, self.outcome, self.destination, self.names)
+        return plan_folders(self.clusters, self.outcome, hidden=self.hidden, reserved=(tables.CSV,))
+
+    def left_out(self) -> list[tuple[str, str]]:
+        """Return the pictures that are not in the plan, with the reason."""
+        columns = (self.clusters.items.column(name).to_pylist() for name in ("path", "path_bytes", "status"))
+        found = []
+        for path, exact, status, hidden in zip(*columns, self.outcome.hidden.tolist(), strict=True):
+            if status != "ok":
+                found.append((path, f"not readable: {status}"))
+            elif hidden and not self.hidden:
+                found.append((path, "hidden"))
+            elif self.mode == "fiftyone" and not tables.is_text(tables.absolute_path(self.clusters, exact)):
+                found.append((path, "its path is no UTF-8, which FiftyOne cannot hold"))
+        return found
+
+    @cached_property
+    def _tables(self) -> dict[str, bytes]:
+        """The tables by the names of their files."""
+        catalog = self.corrected.catalog if self.corrected else None
+        pictures = tables.table(self.clusters, self.outcome, catalog, hidden=self.hidden)
+        return tables.written(self.mode, pictures, self.clusters, self.outcome)
+
+    @cached_property
+    def _sidecars(self) -> Sidecars:
+        return Sidecars(self.clusters, self.outcome, hidden=self.hidden)
+
+    def _carry_out(self, operation: Operation, writer: Writer, originals: Originals, result: ExportResult) -> None:
+        """Make one file, or say why not; only a full disk ends the export."""
+        try:
+            if writer.finished_earlier(operation.target):
+                result.already_done.append(operation.target)
+                return
+            if self.mode in tables.TABLES:
+                writer.make(operation.target, "table", result.destination, self._tables[operation.target])
+            elif self.mode == SIDECARS:
+                if not self._sidecars.make(operation, result.destination, writer, originals):
+                    result.already_done.append(operation.target)
+                    return
+            else:
+                original, content, mtime_ns = originals.read(operation.row)
+                kind = "member" if originals.archive else result.mode
+                writer.make(operation.target, kind, original, content, mtime_ns)
+            result.done.append(operation.target)
+        except Unreadable as error:
+            result.skipped.append((operation.source, str(error)))
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DataError(
+                    f"The disk is full after {len(result.done)} files in {result.destination}. Make room and give the "
+                    "same command again to continue, or undo the export."
+                ) from error
+            result.skipped.append((operation.source, f"cannot be written: {error.strerror or error}"))
 
 
-def _carry_out(operation: Operation, writer: Writer, originals: _Originals, table: bytes, result: ExportResult) -> None:
-    """Make one file, or say why not; only a full disk ends the export."""
-    try:
-        if writer.finished_earlier(operation.target):
-            result.already_done.append(operation.target)
-            return
-        if result.mode == "csv":
-            writer.make(operation.target, "csv", result.destination, table)
-        else:
-            original, content, mtime_ns = originals.read(operation.row)
-            kind = "member" if originals.archive else result.mode
-            writer.make(operation.target, kind, original, content, mtime_ns)
-        result.done.append(operation.target)
-    except Unreadable as error:
-        result.skipped.append((operation.source, str(error)))
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(
-                f"The disk is full after {len(result.done)} files in {result.destination}. Make room and give the same "
-                "command again to continue, or undo the export."
-            ) from error
-        result.skipped.append((operation.source, f"cannot be written: {error.strerror or error}"))
-
-
-class _Originals:
-    """Reads the pictures of a run again, each only if it still is what the run saw."""
-
-    def __init__(self, clusters: Clusters) -> None:
-        self.archive: Source | None = None
-        self._root = Path(clusters.run.get("root") or "")
-        self._ids = clusters.items.column("id").to_pylist()
-        self._sizes = clusters.items.column("size").to_pylist()
-        self._paths = [os.fsdecode(path) for path in clusters.items.column("path_bytes").to_pylist()]
-        self._indices: dict[str, int] = {}
-        if clusters.run.get("source") in ("tar", "zip"):
-            self.archive = open_source(self._root)
-            self._indices = {item.path: i for i, item in enumerate(self.archive.items)}
-
-    def __enter__(self) -> _Originals:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self.archive:
-            self.archive.close()
-
-    def read(self, row: int) -> tuple[Path, bytes, int | None]:
-        """Return the file on disk, the picture's bytes, and for a member of an archive its time. Raises Unreadable."""
-        path, mtime_ns = self._root / self._paths[row], None
-        if self.archive is not None:
-            i = self._indices.get(self._paths[row])
-            if i is None:
-                raise Unreadable("it is not in the archive any more")
-            path, content, mtime_ns = self._root, self.archive.read(i), self.archive.items[i].mtime_ns
-        else:
-            try:
-                found = path.stat()
-                if not stat.S_ISREG(found.st_mode) or found.st_size != self._sizes[row]:  # do not wait for a pipe
-                    raise Unreadable(CHANGED)
-                content = path.read_bytes()
-            except OSError as error:
-                raise Unreadable(f"the original cannot be read: {error.strerror}") from error
-        if xxhash.xxh3_128_hexdigest(content) != self._ids[row]:
-            raise Unreadable(CHANGED)
-        return path, content, mtime_ns
-
-
-def _check_mode(clusters: Clusters, mode: Mode) -> None:
+def _check_mode(clusters: Clusters, mode: Mode, *, beside: bool) -> None:
     source = clusters.run.get("source")
-    if mode == "csv":
+    if beside and (mode != SIDECARS or source not in ("folder", "list")):
+        raise DataError("Only xmp sidecars go beside originals, and only beside those that are files. Give a folder.")
+    if mode in ("csv", "parquet", "json"):
         return
     if source == "array" or not clusters.run.get("root"):
-        raise DataError("This run was made of arrays, not of files, so there is nothing to copy or link. Use mode csv.")
-    if source in ("tar", "zip") and mode != "copy":
+        raise DataError(
+            "This run was made of arrays, not of files, so there is nothing to copy, link or tag. Use mode csv."
+        )
+    if source in ("tar", "zip") and mode not in ("copy", SIDECARS):
         raise DataError(f"The pictures of this run are inside a {source} archive, which {mode} cannot reach. Use copy.")
 
 
-def _check_destination(clusters: Clusters, destination: Path, identity: dict[str, object], journal: Journal) -> None:
+def _check_journal(destination: Path, identity: dict[str, object], journal: Journal) -> None:
+    """Refuse to mix this export with another."""
+    header, mode = journal.header, identity["mode"]
+    if not header or (mode == header.get("mode") == SIDECARS and journal.ended):
+        return
+    different = {key for key in identity if header.get(key) != identity[key]}
+    if different == {"groups"}:
+        raise DataError(
+            f"{destination} holds the groups as they were before they were corrected, and cannot be continued with "
+            f"those of now. Undo it first (selfsort undo {destination}), or give another folder."
+        )
+    if different:
+        raise DataError(
+            f"{destination} holds another export: of {header.get('run')}, {header.get('mode')}, level "
+            f"{header.get('level')}. Undo that one first (selfsort undo {destination}), or give another folder."
+        )
+
+
+def _check_destination(clusters: Clusters, destination: Path, mode: Mode, *, new: bool) -> None:
     """Refuse a place where an export would mix with other things, be scanned next time, or could not be undone."""
-    mode = identity["mode"]
     if destination.exists() and not destination.is_dir():
         raise DataError(f"The destination {destination} is a file. Give a folder.")
-    if journal.header:
-        if {key: journal.header.get(key) for key in identity} != identity:
-            raise DataError(
-                f"{destination} holds another export: of {journal.header.get('run')}, {journal.header.get('mode')}, "
-                f"level {journal.header.get('level')}. Undo that one first, or give another folder."
-            )
-    elif mode == "csv":
-        if os.path.lexists(destination / TABLE):
-            raise DataError(f"{destination / TABLE} exists and is never replaced. Move it away or give another folder.")
-    elif destination.exists() and any(path.name != JOURNAL for path in destination.iterdir()):
-        raise DataError(f"The destination {destination} is not empty. Give a folder that is empty or does not exist.")
-    if mode == "csv":
+    for table in tables.TABLES.get(mode, ()) if new else ():
+        if os.path.lexists(destination / table):
+            raise DataError(f"{destination / table} exists and is never replaced. Move it away or give another folder.")
+    if mode in tables.TABLES:
         return
+    occupied = new and destination.exists() and any(path.name != JOURNAL for path in destination.iterdir())
+    if mode in FOLDERS and occupied:
+        raise DataError(f"The destination {destination} is not empty. Give a folder that is empty or does not exist.")
     root = Path(clusters.run.get("root") or "")
     if clusters.run.get("source") == "folder" and _lies_in(destination, root):
-        raise DataError(f"The destination {destination} lies inside the scanned folder {root}. Give one outside it.")
+        beside = " or, for sidecars, --beside-originals" if mode == SIDECARS else ""
+        raise DataError(
+            f"The destination {destination} lies inside the scanned folder {root}. Give one outside it{beside}."
+        )
     if clusters.path is not None and _lies_in(destination, clusters.path):
         raise DataError(
             f"The destination {destination} lies inside the run folder {clusters.path}. Give one outside it."
@@ -278,85 +310,3 @@ def _existing(path: Path) -> Path:
 def _lies_in(path: Path, folder: Path) -> bool:
     """Compare places rather than spellings: links, and letters in upper or lower case, lead to the same folder."""
     return folder.exists() and any(place.exists() and place.samefile(folder) for place in (path, *path.parents))
-
-
-def _plan(clusters: Clusters, level: int) -> list[Operation]:
-    """Give every readable picture a place; the same run always gives the same plan."""
-    labels = np.asarray(clusters.levels[:, level]).tolist()
-    folders = _folder_names(clusters, level, sorted({label for label in labels if label >= 0}))
-    taken: dict[str, dict[str, int]] = {name: {} for name in folders.values()}
-    columns = (clusters.items.column(name).to_pylist() for name in ("path", "path_bytes", "size", "status"))
-    plan = []
-    for row, (path, exact, size, status) in enumerate(zip(*columns, strict=True)):
-        if status == "ok":
-            folder = folders[max(labels[row], -1)]
-            name = _free_name(_file_name(os.fsdecode(exact)), taken[folder], MAX_FILE_NAME)
-            plan.append(Operation(row, path, f"{folder}/{name}", max(labels[row], -1), size))
-    return plan
-
-
-def _folder_names(clusters: Clusters, level: int, groups: list[int]) -> dict[int, str]:
-    """Name the folder of each group: by the group's own name if it has one, otherwise by its number."""
-    given = {g["group"]: str(g["name"]) for g in clusters.groups if g["level"] == level and g.get("name")}
-    digits = max(3, len(str(max(groups, default=0))))
-    taken = {UNGROUPED: 1, JOURNAL: 1, TABLE: 1}
-    names = {-1: UNGROUPED}
-    for group in groups:
-        name = _portable(given.get(group, f"group-{group:0{digits}d}"))
-        names[group] = _free_name(name, taken, MAX_FOLDER_NAME, has_suffix=False)
-    return names
-
-
-def _file_name(path: str) -> str:
-    """Return the name of the original, changed only where it is not allowed here."""
-    name = path.rpartition("/")[2].replace("\0", "_")
-    if os.name == "nt":
-        return _portable(name)
-    return name if name not in ("", ".", "..") else "_"
-
-
-def _portable(name: str) -> str:
-    """Return a name that every file system takes."""
-    name = ILLEGAL.sub("_", name).strip(". ")
-    return f"_{name}" if not name or RESERVED.fullmatch(name) else name
-
-
-def _free_name(name: str, taken: dict[str, int], limit: int, *, has_suffix: bool = True) -> str:
-    """Return the name, with a number where it is taken, also by one that differs only in case or coding of accents."""
-    suffix = PurePath(name).suffix if has_suffix else ""
-    if len(os.fsencode(suffix)) > 32:  # a dot in a long name
-        suffix = ""
-    stem = name.removesuffix(suffix)
-    number = taken.get(_fold(name), 0)
-    while True:
-        number += 1
-        ending = suffix if number == 1 else f" ({number}){suffix}"
-        start = stem
-        while len(os.fsencode(start + ending)) > limit:
-            start = start[:-1]
-        candidate = start + ending if has_suffix else (start + ending).rstrip(". ")
-        if _fold(candidate) not in taken:
-            taken[_fold(name)] = number  # where to go on counting
-            taken.setdefault(_fold(candidate), 1)
-            return candidate
-
-
-def _fold(name: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def _table(clusters: Clusters, level: int) -> bytes:
-    """Return the groups as CSV; exact paths, so bytes that are not UTF-8 stay what they are."""
-    n_levels = clusters.levels.shape[1]
-    ranks = {
-        row: rank for g in clusters.groups if g["level"] == level for rank, row in enumerate(g.get("prototypes", ()))
-    }
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "group", *(f"level_{i}" for i in range(n_levels)), "confidence", "prototype_rank"])
-    paths = clusters.items.column("path_bytes").to_pylist()
-    for row in np.flatnonzero(clusters.ok).tolist():
-        groups = clusters.levels[row].tolist()
-        sure = f"{float(clusters.confidence[row]):.4g}"
-        writer.writerow([os.fsdecode(paths[row]), groups[level], *groups, sure, ranks.get(row, "")])
-    return os.fsencode(text.getvalue())

@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 
 from selfsort.errors import DataError
 from selfsort.images import Unreadable
-from selfsort.sources.base import Item, Limits, Source, display_path, is_clutter, path_bytes, readable, reason
+from selfsort.sources.base import Item, Limits, Source, display_path, is_clutter, is_own, path_bytes, readable, reason
 
 T = TypeVar("T")
 
@@ -204,9 +204,10 @@ def _zip_problem(info: zipfile.ZipInfo, limits: Limits) -> str:
 
 
 def _member_name(name: str) -> str:
-    """Return an archive member's name without empty parts and dots; empty if it is hidden or clutter."""
+    """Return an archive member's name without empty parts and dots; empty if it is hidden, clutter or a sidecar."""
     parts = [part for part in name.replace("\0", "_").split("/") if part not in ("", ".")]
-    return "" if any(is_clutter(part) for part in parts if part != "..") else "/".join(parts)
+    left_out = any(is_clutter(part) for part in parts if part != "..") or is_own(name)
+    return "" if left_out else "/".join(parts)
 
 
 def _safe_names(members: dict[str, tuple[Item, T]]) -> list[tuple[Item, T]]:

@@ -14,8 +14,9 @@ from selfsort.errors import DataError
 from selfsort.images import Unreadable
 
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
-#: How our own files are called that lie beside runs.
-_OWN = (".catalog", ".catalog-wal", ".catalog-shm")
+#: How our own files are called that lie beside runs, and what lies beside pictures without being one.
+_OWN = (".catalog", ".catalog-wal", ".catalog-shm", ".trashed.jsonl", "selfsort-export.jsonl")
+_SIDECAR = ".xmp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,8 @@ def is_clutter(name: str) -> bool:
 
 
 def is_own(name: str) -> bool:
-    """Tell whether a file is one that selfsort writes beside runs."""
-    return name.endswith(_OWN)
+    """Tell whether a file is one that selfsort writes beside runs, or the sidecar of a picture."""
+    return name.endswith(_OWN) or name.lower().endswith(_SIDECAR)
 
 
 def reason(error: OSError) -> str:

@@ -118,6 +118,32 @@ export async function regroup(n) {
   if ((await dialog("Group again", el("p", {}, text), [["", "Cancel"], ["go", "Group again", "main"]])) === "go") await attempt(() => data.regroup(n));
 }
 
+const MODES = [
+  ["copy", "Folders with copies, one per group"], ["hardlink", "Folders with hard links (take no space)"], ["symlink", "Folders with links"],
+  ["xmp", "Keywords in sidecar files (digiKam, darktable, Lightroom)"], ["csv", "A table (CSV)"], ["parquet", "A table (Parquet)"], ["json", "JSON"], ["fiftyone", "A dataset for FiftyOne"],
+];
+
+export async function exportSomewhere() {
+  const mode = el("select", { id: "export-mode" }, MODES.map(([value, text]) => el("option", { value }, text)));
+  const place = el("input", { type: "text", id: "export-place", placeholder: "/home/me/sorted", spellcheck: false, autocomplete: "off" });
+  const beside = el("input", { type: "checkbox", id: "export-beside" });
+  const stem = el("input", { type: "checkbox", id: "export-stem" });
+  const sidecars = el("div", { class: "options", hidden: true }, el("label", {}, beside, "Beside the originals"), el("label", {}, stem, "Named as Lightroom does (img.xmp)"));
+  const update = () => {
+    sidecars.hidden = mode.value !== "xmp";
+    place.disabled = mode.value === "xmp" && beside.checked;
+  };
+  mode.addEventListener("change", update);
+  beside.addEventListener("change", update);
+  const content = el("div", { class: "fields" }, el("p", {}, "Originals are only read. An export can be taken back with selfsort undo."),
+    el("label", { for: "export-mode" }, "As"), mode, el("label", { for: "export-place" }, "Folder"), place, sidecars);
+  const value = await dialog("Export", content, [["", "Cancel"], ["plan", "Only plan"], ["export", "Export", "main"]]);
+  if (!value) return;
+  const destination = mode.value === "xmp" && beside.checked ? null : place.value.trim();
+  if (destination === "") return say("Give a folder to export to.", { bad: true });
+  await attempt(() => data.exportTo({ mode: mode.value, destination, names: stem.checked ? "stem" : "full", dry_run: value === "plan" }));
+}
+
 // Asks for a group; resolves to its key, "new", or null.
 export async function pickGroup(heading, { without = null, create = false } = {}) {
   const list = el("ul", { class: "choices", role: "listbox" });

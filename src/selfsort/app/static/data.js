@@ -5,7 +5,7 @@ const listeners = new Map();
 
 export const run = { n: 0, stamp: "", names: null, facts: null };
 export const now = { groups: [], group: new Int32Array(0), flags: new Uint8Array(0), version: "", showHidden: false, n: null };
-export const LOCKED = 1, HIDDEN = 2, PLACED = 4;
+export const LOCKED = 1, HIDDEN = 2, PLACED = 4, GONE = 8;
 
 export function on(event, listener) {
   if (!listeners.has(event)) listeners.set(event, new Set());
@@ -102,8 +102,13 @@ export const like = async (row) => (await getJson(`/api/search/like/${row}`)).ro
 export const byPicture = async (file) => (await (await post("/api/search/picture", file)).json()).rows;
 export const regroup = async (groups) => emit("job", (await (await post("/api/regroup", groups ? { groups } : {})).json()).job);
 export const stop = async () => emit("job", (await (await post("/api/stop", {})).json()).job);
+export const exportTo = async (body) => emit("job", (await (await post("/api/export", body)).json()).job);
 export const shapes = () => getJson("/static/countries-110m.json");
-export const postJson = async (path, body) => (await post(path, body)).json();
+export async function trash(rows) {
+  const result = await (await post("/api/trash", { rows })).json();
+  await look(now.n);
+  return result;
+}
 
 export async function names() {
   run.names ??= await getJson("/api/names");
@@ -117,7 +122,7 @@ export async function facts() {
 }
 
 export const source = (row, size) => `/picture/${row}/${size}?v=${run.stamp}`;
-export const isShown = (row) => run.ok[row] && (now.showHidden || !(now.flags[row] & HIDDEN));
+export const isShown = (row) => run.ok[row] && !(now.flags[row] & GONE) && (now.showHidden || !(now.flags[row] & HIDDEN));
 
 // Rows of each group, the surest first; -1 for those that belong nowhere.
 export function members(index) {

@@ -25,7 +25,7 @@ export function same(scroller) {
     if (!closed) await draw();
   }
 
-  const left = (each) => each.rows.filter((row) => !(now.flags[row] & data.HIDDEN));
+  const left = (each) => each.rows.filter((row) => !(now.flags[row] & (data.HIDDEN | data.GONE)));
 
   async function draw() {
     const open = sets.filter((each) => left(each).length > 1);
@@ -69,7 +69,7 @@ async function trash(rows) {
   const text = el("div", {}, el("p", {}, `${pictures(rows.length)} of ${bytes(total)} go to the trash of this computer. From there they can be put back.`), list);
   if ((await dialog("Move to the trash?", text, [["", "Cancel"], ["trash", "Move to the trash", "bad"]])) !== "trash") return false;
   return actions.attempt(async () => {
-    const { trashed, failed } = await data.postJson("/api/trash", { rows });
+    const { trashed, failed } = await data.trash(rows);
     actions.say(failed.length ? `${pictures(trashed)} moved to the trash; ${failed[0]}` : `${pictures(trashed)} moved to the trash.`, { bad: failed.length > 0 });
   });
 }

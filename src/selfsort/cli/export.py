@@ -1,0 +1,177 @@
+"""Commands that hand out what a run found, and take it back: ``export``, ``undo``, ``trash``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from selfsort.cli.output import emit, json_option, progress_bar, shown
+from selfsort.errors import DataError
+
+_RUN = click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+_MODES = ("copy", "hardlink", "symlink", "csv", "parquet", "json", "fiftyone", "xmp")
+
+
+@click.command()
+@_RUN
+@click.argument("destination", type=click.Path(path_type=Path), metavar="[DIR]", required=False)
+@click.option(
+    "--mode",
+    type=click.Choice(_MODES),
+    required=True,
+    help="Folders of copies or links; one table; a dataset for FiftyOne; or keywords in XMP sidecars.",
+)
+@click.option(
+    "--level",
+    type=int,
+    help="Level of the groups, 0 is the coarsest. Corrections change the default level only; others are as the run "
+    "has them.  [default: the run's own]",
+)
+@click.option("--hidden", is_flag=True, help="Pictures that you hid, too.")
+@click.option(
+    "--sidecar-names",
+    type=click.Choice(["full", "stem"]),
+    default="full",
+    show_default=True,
+    help="img.jpg.xmp (digiKam, darktable) or img.xmp (Lightroom).",
+)
+@click.option("--beside-originals", is_flag=True, help="Put sidecars beside the pictures instead of into DIR.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done; write nothing.")
+@json_option
+def export(
+    run: Path,
+    destination: Path | None,
+    mode: Any,
+    level: int | None,
+    hidden: bool,
+    sidecar_names: Any,
+    beside_originals: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Get the groups of RUN out into DIR, as they are after your corrections. Originals are only read.
+
+    copy, hardlink and symlink make one folder per group. csv, parquet and json write one table, and fiftyone what
+    fiftyone.types.FiftyOneImageClassificationDataset reads. xmp puts the groups as keywords into sidecars: what is in
+    a sidecar already stays. selfsort undo takes any of it back.
+    """
+    from selfsort.photos.export import export as run_export
+
+    if (destination is None) != beside_originals:
+        raise DataError("Say where to export to: either a folder DIR, or --beside-originals for sidecars.")
+    options = {"level": level, "hidden": hidden, "sidecar_names": sidecar_names, "dry_run": dry_run}
+    with progress_bar() as progress:
+        result = run_export(run, destination, mode=mode, progress=progress, **options)
+    skipped = [{"path": str(path), "reason": reason} for path, reason in result.skipped]
+    planned: list[dict[str, Any]] = [
+        {"source": operation.source, "target": str(operation.target), "group": operation.group}
+        for operation in result.operations
+    ]
+    facts: dict[str, Any] = {
+        "destination": str(result.destination),
+        "mode": mode,
+        "dry_run": dry_run,
+        "planned": len(planned),
+        "done": len(result.done),
+        "already_done": len(result.already_done),
+        "skipped": skipped,
+        "journal": str(result.journal),
+    }
+
+    def text() -> str:
+        lines = []
+        if dry_run:
+            lines += [f"{shown(o['source'])} -> {shown(o['target'])}" for o in planned]
+            lines.append(f"{len(planned)} files would be written; nothing was.")
+        else:
+            again = f", {len(result.already_done)} were there already" if result.already_done else ""
+            lines.append(f"{len(result.done)} files written to {shown(str(result.destination))}{again}.")
+            lines.append(f"To take it back: selfsort undo {shown(str(destination or result.destination))}")
+        lines += [f"left out: {shown(o['path'])}: {shown(o['reason'])}" for o in skipped]
+        return "\n".join(lines)
+
+    emit(facts | ({"operations": planned} if dry_run else {}), text, as_json=as_json)
+
+
+@click.command()
+@click.argument("destination", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed and restored.")
+@json_option
+def undo(destination: Path, dry_run: bool, as_json: bool) -> None:
+    """Take an export back: remove what it wrote to DIR and restore the sidecars it changed, and nothing else.
+
+    Files changed since are kept and named. For sidecars beside the originals, DIR is the folder that was scanned.
+    """
+    from selfsort.photos.undo import undo as run_undo
+
+    with progress_bar() as progress:
+        result = run_undo(destination, dry_run=dry_run, progress=progress)
+    facts: dict[str, Any] = {
+        "destination": str(result.destination),
+        "dry_run": dry_run,
+        "removed": [str(p) for p in result.removed],
+        "restored": [str(p) for p in result.restored],
+        "kept": [{"path": str(path), "reason": str(reason)} for path, reason in result.kept],
+        "added": [str(p) for p in result.added],
+        "finished": result.finished,
+    }
+
+    def text() -> str:
+        verb = "would be" if dry_run else "were"
+        lines = [f"{len(facts['removed'])} files {verb} removed from {shown(str(result.destination))}."]
+        if result.restored:
+            lines.append(f"{len(result.restored)} sidecars {verb} restored.")
+        lines += [f"kept: {shown(k['path'])}: {shown(k['reason'])}" for k in facts["kept"]]
+        lines += [f"not ours, kept: {shown(path)}" for path in facts["added"]]
+        return "\n".join(lines)
+
+    emit(facts, text, as_json=as_json)
+
+
+@click.command()
+@_RUN
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be moved.")
+@json_option
+def trash(run: Path, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Move pictures of RUN to the system's trash, where you can get them back.
+
+    PATH is as the run has it (selfsort export --mode csv lists them). Only a file that still is what the run saw is
+    moved; of a symbolic link the link, not what it leads to. What was moved is noted beside the run.
+    """
+    from selfsort.clusters import Clusters
+    from selfsort.photos.trash import move_to_trash, plan_trash
+
+    clusters = Clusters.load(run)
+    plan = plan_trash(clusters, paths)
+    n_last = sum(doomed.only_copy for doomed in plan.files)
+    question = f"Move {len(plan.files):,} files ({plan.size:,} bytes) to the trash"
+    question += f"; {n_last:,} of them the only copy that the run knows" if n_last else ""
+    if plan.files and not dry_run:
+        if not yes and as_json:
+            raise DataError("With --json nobody is asked. Give --yes if you are sure.")
+        if not yes:
+            for doomed in plan.files:
+                click.echo(f"{shown(doomed.path)}{'  (the only copy)' if doomed.only_copy else ''}", err=True)
+            click.confirm(f"{question}?", abort=True, err=True)
+        with progress_bar() as progress:
+            move_to_trash(clusters, plan, progress=progress)
+    facts = {
+        "dry_run": dry_run,
+        "planned": [
+            {"path": of.path, "bytes": of.size, "link": of.link, "only_copy": of.only_copy} for of in plan.files
+        ],
+        "done": plan.done,
+        "refused": [{"path": path, "reason": reason} for path, reason in plan.refused],
+        "log": str(plan.log),
+    }
+    if dry_run:
+        lines = [f"{shown(of.path)}{'  (the only copy)' if of.only_copy else ''}" for of in plan.files]
+        lines.append(f"{question.replace('Move ', '', 1)}; nothing was moved.")
+    else:
+        lines = [f"{len(plan.done):,} files are in the trash; {shown(str(plan.log))} lists them."]
+    lines += [f"stays: {shown(path)}: {shown(reason)}" for path, reason in plan.refused]
+    emit(facts, "\n".join(lines), as_json=as_json)

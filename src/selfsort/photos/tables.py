@@ -1,0 +1,245 @@
+"""The groups of a run as one table, and that table in the formats of others: CSV, Parquet, JSON, FiftyOne."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from selfsort.clusters import Clusters
+from selfsort.photos.catalog import Catalog
+from selfsort.photos.metadata import taken
+from selfsort.photos.outcome import Outcome
+from selfsort.photos.places import are_known, find_places
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CSV, PARQUET, JSON = "groups.csv", "groups.parquet", "groups.json"
+#: What FiftyOneImageClassificationDatasetImporter reads.
+FIFTYONE = ("data.json", "labels.json")
+#: Which files each mode makes.
+TABLES: dict[str, tuple[str, ...]] = {"csv": (CSV,), "parquet": (PARQUET,), "json": (JSON,), "fiftyone": FIFTYONE}
+#: Raise when the JSON document changes in a way that its readers must know of.
+JSON_VERSION = 1
+
+
+def table(clusters: Clusters, outcome: Outcome, catalog: Catalog | None = None, *, hidden: bool = False) -> pa.Table:
+    """Return one row per picture that could be read.
+
+    Parameters
+    ----------
+    clusters : Clusters
+    outcome : Outcome
+    catalog : Catalog, optional
+        Knows when and where pictures were taken; without it only their names tell.
+    hidden : bool
+        Whether hidden pictures are there too.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``path`` (for people), ``path_bytes`` (exact), ``id`` (hash of the content), ``group``, ``key``, ``name``
+        (null if the group has none), ``level_0`` and so on (the run's own groups, coarsest first), ``confidence``,
+        ``prototype_rank`` (null if it is none), ``placed``, ``locked``, ``hidden``, ``width``, ``height``, ``kind``,
+        ``taken`` (local time), ``taken_offset`` (minutes from UTC), ``taken_source``, ``taken_precision`` (see
+        `selfsort.photos.metadata.Taken`), ``latitude``, ``longitude``, ``place`` (town, region, country).
+    """
+    import pyarrow as pa
+
+    rows = np.flatnonzero(clusters.ok & (hidden | ~outcome.hidden))
+    items = clusters.items.take(rows)
+    labels, kinds = outcome.labels[rows].tolist(), kinds_of(clusters)
+    ranks: dict[int, int] = {}
+    for group in clusters.groups:
+        if group["level"] == outcome.level:
+            ranks |= {row: rank for rank, row in enumerate(group.get("prototypes", ()))}
+    columns: dict[str, Any] = {name: items.column(name).combine_chunks() for name in ("path", "path_bytes", "id")}
+    columns |= {
+        "group": pa.array(labels, pa.int32()),
+        "key": pa.array([outcome.keys.get(label) for label in labels], pa.int64()),
+        "name": pa.array([outcome.names.get(label) for label in labels], pa.string()),
+    }
+    columns |= {f"level_{i}": pa.array(level[rows], pa.int32()) for i, level in enumerate(clusters.levels.T)}
+    columns |= {
+        "confidence": pa.array(clusters.confidence[rows].astype(float).round(4), from_pandas=True),
+        "prototype_rank": pa.array([ranks.get(row) for row in rows.tolist()], pa.int32()),
+        "placed": pa.array(outcome.placed[rows]),
+        "locked": pa.array(outcome.locked[rows]),
+        "hidden": pa.array(outcome.hidden[rows]),
+        "width": items.column("width").combine_chunks(),
+        "height": items.column("height").combine_chunks(),
+        "kind": pa.array([kinds.get(row) for row in rows.tolist()], pa.string()),
+    }
+    return pa.table(columns | _when_and_where(items, catalog))
+
+
+def kinds_of(clusters: Clusters) -> dict[int, str]:
+    """Return row -> kind of picture, where the run's coarsest level is that of kinds."""
+    kinds = clusters.run.get("kinds") or {}
+    names = {g["group"]: g.get("name") for g in clusters.groups if g["level"] == 0 and g.get("name") in kinds}
+    if not names or clusters.run["level"] == 0:
+        return {}
+    return {row: str(names[group]) for row, group in enumerate(clusters.levels[:, 0].tolist()) if group in names}
+
+
+def written(mode: str, pictures: pa.Table, clusters: Clusters, outcome: Outcome) -> dict[str, bytes]:
+    """Return the files of one of the `TABLES` by their names."""
+    if mode == "fiftyone":
+        return to_fiftyone(pictures, clusters, outcome)
+    if mode == "json":
+        return {JSON: to_json(pictures, clusters, outcome)}
+    return {CSV: to_csv(pictures)} if mode == "csv" else {PARQUET: to_parquet(pictures)}
+
+
+def to_csv(pictures: pa.Table) -> bytes:
+    """Return the table as CSV; paths are exact, so bytes that are not UTF-8 stay what they are."""
+    names = [name for name in pictures.column_names if name != "path_bytes"]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    columns = [pictures.column("path_bytes" if name == "path" else name).to_pylist() for name in names]
+    writer.writerows([_cell(value) for value in row] for row in zip(*columns, strict=True))
+    return os.fsencode(text.getvalue())
+
+
+def to_parquet(pictures: pa.Table) -> bytes:
+    """Return the table as a Parquet file."""
+    import pyarrow.parquet as pq
+
+    out = io.BytesIO()
+    pq.write_table(pictures, out, compression="zstd")
+    return out.getvalue()
+
+
+def to_json(pictures: pa.Table, clusters: Clusters, outcome: Outcome) -> bytes:
+    """Return the groups, with their pictures, as one JSON document; ``docs/guide/export.md`` describes it."""
+    members: dict[int, list[dict[str, Any]]] = {group: [] for group in [*outcome.groups, -1]}
+    numbers = dict(zip(clusters.items.column("path_bytes").to_pylist(), outcome.found.tolist(), strict=True))
+    for row in pictures.to_pylist():
+        exact = row.pop("path_bytes")
+        picture = {name: _json_value(value) for name, value in row.items() if value is not None and name != "name"}
+        picture["moved_from"] = numbers[exact] if numbers[exact] != row["group"] else None
+        if os.fsdecode(exact) != row["path"]:
+            picture["path_base64"] = base64.b64encode(exact).decode("ascii")
+        members[picture.pop("group")].append(picture)
+    known = set(outcome.found.tolist())
+    groups = [
+        {
+            "group": group,
+            "key": outcome.keys.get(group),
+            "name": outcome.names.get(group),
+            "made_by_hand": group not in known,
+            "merged_from": outcome.merged.get(group, []),
+            "pictures": members[group],
+        }
+        for group in outcome.groups
+        if members[group]
+    ]
+    document = {
+        "format": "selfsort groups",
+        "version": JSON_VERSION,
+        "run": {name: clusters.run.get(name) for name in ("selfsort", "method", "created", "fingerprint", "root")},
+        "level": outcome.level,
+        "n_corrections": outcome.n_corrections,
+        "groups": groups,
+        "nowhere": members[-1],
+    }
+    return json.dumps(document, ensure_ascii=True, allow_nan=False, indent=1).encode("ascii") + b"\n"
+
+
+def to_fiftyone(pictures: pa.Table, clusters: Clusters, outcome: Outcome) -> dict[str, bytes]:
+    """Return the files of a ``fiftyone.types.FiftyOneImageClassificationDataset`` that leaves pictures where they are.
+
+    ``data.json`` says where each picture is, ``labels.json`` has its group with the confidence, and the rest of the
+    table as attributes. Pictures whose path is no UTF-8 are left out: FiftyOne's database cannot hold them.
+
+    References
+    ----------
+    FiftyOne, ``fiftyone/utils/data/importers.py``: FiftyOneImageClassificationDatasetImporter.
+    """
+    files: dict[str, str] = {}
+    labels: dict[str, Any] = {}
+    left_out = {"path", "path_bytes", "id", "confidence"}  # a label's own id is another
+    for i, row in enumerate(pictures.to_pylist()):
+        path = absolute_path(clusters, row["path_bytes"])
+        if not is_text(path):
+            continue
+        files[f"{i:07d}"] = path
+        attributes = {name: _json_value(of) for name, of in row.items() if name not in left_out and of is not None}
+        label = {
+            "label": outcome.name(row["group"]),
+            "confidence": row["confidence"],
+            "attributes": attributes | {"content": row["id"]},
+        }
+        labels[f"{i:07d}"] = label if row["group"] >= 0 else None
+    classes = sorted({label["label"] for label in labels.values() if label})
+    documents = (files, {"classes": classes, "labels": labels})
+    return {
+        name: json.dumps(document, indent=1).encode("ascii") + b"\n"
+        for name, document in zip(FIFTYONE, documents, strict=True)
+    }
+
+
+def absolute_path(clusters: Clusters, path: bytes) -> str:
+    """Return where a picture of a run lies."""
+    return str(Path(clusters.run.get("root") or "", os.fsdecode(path)))
+
+
+def is_text(path: str) -> bool:
+    """Tell whether a path is UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace") == path
+
+
+def _when_and_where(items: pa.Table, catalog: Catalog | None) -> dict[str, Any]:
+    import pyarrow as pa
+
+    facts = catalog.facts("metadata") if catalog is not None else {}
+    mtimes = catalog.mtimes() if catalog is not None else {}
+    paths, ids = items.column("path_bytes").to_pylist(), items.column("id").to_pylist()
+    known = [facts.get(content) or {} for content in ids]
+    moments = [taken(of, os.fsdecode(path), mtimes.get(path)) for of, path in zip(known, paths, strict=True)]
+    offsets = [moment.at.utcoffset() if moment else None for moment in moments]
+    latitudes, longitudes = ([of.get(name) for of in known] for name in ("latitude", "longitude"))
+    return {
+        "taken": pa.array([m.at.replace(tzinfo=None) if m else None for m in moments], pa.timestamp("s")),
+        "taken_offset": pa.array([None if o is None else int(o.total_seconds()) // 60 for o in offsets], pa.int16()),
+        "taken_source": pa.array([m.source if m else None for m in moments], pa.string()),
+        "taken_precision": pa.array([m.precision if m else None for m in moments], pa.string()),
+        "latitude": pa.array(latitudes, pa.float64()),
+        "longitude": pa.array(longitudes, pa.float64()),
+        "place": pa.array(_places(latitudes, longitudes), pa.string()),
+    }
+
+
+def _places(latitudes: list[float | None], longitudes: list[float | None]) -> list[str | None]:
+    places: list[str | None] = [None] * len(latitudes)
+    pairs = enumerate(zip(latitudes, longitudes, strict=True))
+    known = {i: (a, b) for i, (a, b) in pairs if a is not None and b is not None}
+    if known and are_known():
+        found = find_places([a for a, _ in known.values()], [b for _, b in known.values()])
+        for i, place in zip(known, found, strict=True):
+            if place is not None:
+                places[i] = ", ".join(filter(None, (place.town, place.region, place.country)))
+    return places
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as it stands in a CSV."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, bytes):
+        return os.fsdecode(value)
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _json_value(value: Any) -> Any:
+    """Return a value as it stands in JSON."""
+    return value.isoformat() if isinstance(value, datetime) else value

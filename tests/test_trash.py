@@ -1,0 +1,196 @@
+import json
+import os
+import sys
+from urllib.parse import unquote
+
+import pytest
+from click.testing import CliRunner
+
+from exports import catalogued, folder_of_run, load, originals  # noqa: F401
+from selfsort.cli import main
+from selfsort.errors import DataError
+from selfsort.photos.trash import move_to_trash, plan_trash, trash_log
+from selfsort.sources import open_source
+from test_export import make_archive, make_run
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="knows only the trash of Linux desktops")
+
+
+@pytest.fixture
+def bin_(tmp_path, monkeypatch):
+    """The trash of a home that is there for this test only."""
+    import send2trash
+    from send2trash import plat_other
+
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(send2trash, "send2trash", plat_other.send2trash)
+    monkeypatch.setattr(plat_other, "XDG_DATA_HOME", os.fsencode(home / "share"))
+    monkeypatch.setattr(plat_other, "HOMETRASH_B", os.fsencode(home / "share/Trash"))
+    return home / "share/Trash"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Pictures with two copies of one content, a link to one of them, and a hard link."""
+    files = {"a.jpg": b"same", "b/copy.jpg": b"same", "only.jpg": b"only", "link.jpg": b"only", "hard.jpg": b"only"}
+    root = tmp_path / "pictures"
+    (root / "b").mkdir(parents=True)
+    for name in ("a.jpg", "b/copy.jpg", "only.jpg"):
+        (root / name).write_bytes(files[name])
+    (root / "link.jpg").symlink_to("only.jpg")
+    (root / "hard.jpg").hardlink_to(root / "only.jpg")
+    return catalogued(tmp_path, files)
+
+
+def log_of(run):
+    return [json.loads(line) for line in trash_log(run).read_text().splitlines()]
+
+
+def facts(plan):
+    return {doomed.path: (doomed.size, doomed.link, doomed.only_copy) for doomed in plan.files}
+
+
+def test_only_what_is_named_goes_and_it_can_be_found_again(tmp_path, run, bin_):
+    clusters, before = load(run), originals(tmp_path / "pictures")
+    plan = plan_trash(clusters, ["a.jpg", "a.jpg"])
+    assert facts(plan) == {"a.jpg": (4, False, False)}
+    assert originals(tmp_path / "pictures") == before
+    seen = []
+    assert move_to_trash(clusters, plan, progress=lambda *step: seen.append(step)).done == ["a.jpg"]
+    assert seen[-1] == ("trash", 1, 1)
+    before.pop(str(tmp_path / "pictures/a.jpg"))
+    assert originals(tmp_path / "pictures") == before
+    assert (bin_ / "files/a.jpg").read_bytes() == b"same"
+    assert str(tmp_path / "pictures/a.jpg") in unquote((bin_ / "info/a.jpg.trashinfo").read_text())
+    first, second = log_of(run)
+    assert (first["do"], first["path"], first["size"], first["only_copy"]) == ("trash", "a.jpg", 4, False)
+    assert (first["file"], first["id"]) == (str(tmp_path / "pictures/a.jpg"), clusters.items.column("id")[0].as_py())
+    assert (second["do"], second["path"]) == ("trashed", "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("paths", "only"),
+    [
+        (["a.jpg"], []),
+        (["a.jpg", "b/copy.jpg"], ["a.jpg", "b/copy.jpg"]),
+        (["only.jpg"], []),  # the hard link holds it
+        (["only.jpg", "hard.jpg"], ["only.jpg", "hard.jpg"]),  # what is left is a link to nowhere
+        (["link.jpg"], []),
+    ],
+)
+def test_the_only_copy_is_named_as_such(run, paths, only):
+    assert [doomed.path for doomed in plan_trash(load(run), paths).files if doomed.only_copy] == only
+
+
+def test_of_a_link_the_link_goes(tmp_path, run, bin_):
+    clusters = load(run)
+    plan = plan_trash(clusters, ["link.jpg"])
+    assert facts(plan) == {"link.jpg": (0, True, False)}
+    move_to_trash(clusters, plan)
+    assert not os.path.lexists(tmp_path / "pictures/link.jpg")
+    assert (tmp_path / "pictures/only.jpg").read_bytes() == b"only"
+    assert (bin_ / "files/link.jpg").is_symlink()
+    assert log_of(run)[0]["link_to"] == "only.jpg"
+
+
+def test_what_has_changed_stays(tmp_path, run, bin_):
+    clusters, root = load(run), tmp_path / "pictures"
+    (root / "a.jpg").write_bytes(b"emas")
+    plan = plan_trash(clusters, ["a.jpg", "b/copy.jpg", "only.jpg"])
+    assert plan.refused == [("a.jpg", "the original has changed since the run")]
+    assert facts(plan)["b/copy.jpg"] == (4, False, True)  # the other is another picture now
+    (root / "b/copy.jpg").write_bytes(b"emas")  # while a person thinks it over
+    result = move_to_trash(clusters, plan)
+    assert (result.done, [path for path, _ in result.refused]) == (["only.jpg"], ["a.jpg", "b/copy.jpg"])
+    assert (root / "a.jpg").read_bytes() == (root / "b/copy.jpg").read_bytes() == b"emas"
+    plan = plan_trash(clusters, ["only.jpg"])
+    assert plan.refused == [("only.jpg", "the original cannot be read: No such file or directory")]
+
+
+def test_a_trash_that_refuses_and_a_journal_that_cannot_be_written(tmp_path, run, bin_, monkeypatch):
+    import send2trash
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    clusters = load(run)
+    with monkeypatch.context() as patch:
+        patch.setattr(send2trash, "send2trash", refuse)
+        result = move_to_trash(clusters, plan_trash(clusters, ["a.jpg"]))
+    assert result.refused == [("a.jpg", "the trash does not take it: Permission denied")]
+    assert log_of(run)[-1]["do"] == "failed"
+    trash_log(run).unlink()
+    trash_log(run).mkdir()
+    with pytest.raises(DataError, match="Nothing more is moved"):
+        move_to_trash(clusters, plan_trash(clusters, ["a.jpg"]))
+    assert (tmp_path / "pictures/a.jpg").exists()
+
+
+def test_what_cannot_be_trashed_at_all(tmp_path, run):
+    with pytest.raises(DataError, match=r"no picture 'x\.jpg'"):
+        plan_trash(load(run), ["x.jpg"])
+    make_archive(tmp_path / "a.bin", "tar")
+    with pytest.raises(DataError, match="inside a tar"):
+        plan_trash(make_run(tmp_path / "a.bin", source="tar"), ["a/one.jpg"])
+    with pytest.raises(DataError, match="no files"):
+        plan_trash(make_run("", source="array"), ["a/one.jpg"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "new\nline.jpg",
+        "quote'\".jpg",
+        "-rf",
+        "🌨 雪.png",
+        os.fsdecode(b"caf\xe9.jpg"),
+        "x" * 240 + ".jpg",
+        "dots...",
+        " spaces ",
+        "back\\slash%41.jpg",
+    ],
+)
+def test_odd_names(tmp_path, bin_, name):
+    run = catalogued(tmp_path, {name: b"1", "b": b"2", "c": b"3", "d": b"4"})
+    clusters = load(run)
+    result = move_to_trash(clusters, plan_trash(clusters, [name]))
+    assert (result.done, [path.name for path in (bin_ / "files").iterdir()]) == ([name], [name])
+    assert log_of(run)[-1]["path"] == name
+
+
+def test_a_name_too_long_for_the_trash_stays(tmp_path, bin_):
+    name = "x" * 255
+    run = catalogued(tmp_path, {name: b"1", "b": b"2", "c": b"3", "d": b"4"})
+    clusters = load(run)
+    result = move_to_trash(clusters, plan_trash(clusters, [name]))
+    assert result.refused == [(name, "the trash does not take it: File name too long")]
+    assert (tmp_path / "pictures" / name).read_bytes() == b"1"
+
+
+def command(*words, **options):
+    return CliRunner().invoke(main, ["trash", *map(str, words)], **options)
+
+
+def test_the_command_asks_first(tmp_path, run, bin_):
+    said = command(run, "a.jpg", "b/copy.jpg", input="n\n")
+    assert said.exit_code == 1
+    assert "Move 2 files (8 bytes) to the trash; 2 of them the only copy that the run knows?" in said.stderr
+    assert (tmp_path / "pictures/a.jpg").exists()
+    assert command(run, "a.jpg").exit_code == 1  # nobody answers
+    assert "nothing was moved" in command(run, "a.jpg", "--dry-run").stdout
+    assert json.loads(command(run, "a.jpg", "--json").stdout)["error"].startswith("With --json")
+    assert (tmp_path / "pictures/a.jpg").exists()
+    assert not trash_log(run).exists()
+    assert "1 files are in the trash" in command(run, "a.jpg", input="y\n").stdout
+    done = json.loads(command(run, "b/copy.jpg", "a.jpg", "--yes", "--json").stdout)
+    assert (done["done"], [of["path"] for of in done["refused"]]) == (["b/copy.jpg"], ["a.jpg"])
+    assert done["planned"] == [{"path": "b/copy.jpg", "bytes": 4, "link": False, "only_copy": True}]
+
+
+def test_the_journal_beside_a_run_is_no_picture(tmp_path, run, bin_):
+    clusters = load(run)
+    move_to_trash(clusters, plan_trash(clusters, ["a.jpg"]))
+    assert trash_log(run).parent == tmp_path
+    assert not [item for item in open_source(tmp_path).items if "trashed" in item.path]
