@@ -1,6 +1,6 @@
 """Text in pictures: how fast it is read, how much is found, what the look in small misses, and memory over time.
 
-    SELFSORT_DATA=... python benchmarks/text.py [library] [drawn] [memory] [--passes N] [--chinese FONT]
+    SELFSORT_DATA=... python benchmarks/text.py [library] [drawn] [large] [memory] [--passes N] [--chinese FONT]
 
 library: the photo library, read as `selfsort text` does, on all processors: the best of N passes; and once more without
 the look in small first, which tells what that misses. Its table has the captions that were drawn on the memes: the
@@ -8,6 +8,7 @@ share of their words found as words of their own, and by a search, which finds p
 those of the machine as it was; seconds of processor time tell what the work costs.
 drawn: lines drawn here, in the fonts that matplotlib brings, at several sizes, on plain and on noisy ground; with
 --chinese also in a font that has Chinese. Nothing was chosen with these in view.
+large: what the look in small gains on large photographs: those of the library without text, enlarged to 4,000 pixels.
 memory: the library N times, resident memory after each pass.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import os
 import re
 import tempfile
@@ -33,7 +35,7 @@ from PIL import Image, ImageDraw, ImageFont
 from record import record
 from selfsort.photos import ocr
 from selfsort.photos.catalog import Catalog, Scanned
-from selfsort.photos.text import FACET, read_texts
+from selfsort.photos.text import FACET, read_text, read_texts
 from selfsort.runtime import n_threads
 from selfsort.sources import Source, open_source
 
@@ -44,7 +46,7 @@ _DRAWN = (
 )
 FONTS = ("DejaVu Sans", "DejaVu Sans Mono", "DejaVu Serif", "STIXGeneral")
 CHINESE = "会议记录 报销发票 合计金额 北京火车站 新年快乐 生日蛋糕 课程安排 下载失败 网络错误 家庭合影 购物清单 登机口"
-N_DRAWN, WORD = 25, re.compile(r"\w+")
+N_DRAWN, N_LARGE, WORD = 25, 60, re.compile(r"\w+")
 #: Letters and digits that a picture must have to count as one with text.
 LEAST = 4
 
@@ -144,6 +146,35 @@ def _record_drawn(family: str, lines: list[str], font: str, *, capitals: bool) -
     )
 
 
+def large() -> None:
+    """Record the work that the look in small saves on large photographs without text."""
+    labels, _ = _table()
+    with open_source(PHOTOS / "f1_library.tar") as source:
+        names = [i for i, item in enumerate(source.items) if labels.get(item.path) in ("animal", "landscape", "plant")]
+        photographs = []
+        for i in names[:N_LARGE]:
+            with Image.open(io.BytesIO(source.read(i))) as picture:
+                wide = picture.convert("RGB").resize((4000, round(4000 * picture.height / picture.width)))
+            out = io.BytesIO()
+            wide.save(out, "JPEG", quality=85)
+            photographs.append(out.getvalue())
+    work = []
+    for flat in (ocr.FLAT, 0.0):
+        before, ocr.FLAT = ocr.FLAT, flat
+        started = time.process_time()
+        n_with_text = sum(bool(read_text(data)["text"]) for data in photographs)
+        work.append(time.process_time() - started)
+        ocr.FLAT = before
+    record(
+        "text",
+        what="large",
+        n_pictures=len(photographs),
+        n_with_text=n_with_text,
+        processor_seconds=round(work[0], 1),
+        processor_seconds_without_look=round(work[1], 1),
+    )
+
+
 def memory(n_passes: int) -> None:
     """Record resident memory after each pass over the library."""
     with open_source(PHOTOS / "f1_library.tar") as source:
@@ -224,7 +255,7 @@ def _resident() -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("parts", nargs="*", default=["library", "drawn", "memory"])
+    parser.add_argument("parts", nargs="*", default=["library", "drawn", "large", "memory"])
     parser.add_argument("--passes", type=int, default=2)
     parser.add_argument("--chinese")
     given = parser.parse_args()
@@ -232,6 +263,8 @@ def main() -> None:
         library(given.passes)
     if "drawn" in given.parts:
         drawn(given.chinese)
+    if "large" in given.parts:
+        large()
     if "memory" in given.parts:
         memory(given.passes)
 
