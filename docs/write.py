@@ -249,6 +249,47 @@ def naming() -> str:
     return f"{table}\n\nTime: {note}." if note else table
 
 
+def text_found() -> str:
+    """Return how fast text is read, and how much of it."""
+    newest = {(line["what"], line.get("font"), line.get("capitals")): line for line in _lines("text")}
+    library = next((line for line in newest.values() if line["what"] == "library"), None)
+    if library is None:
+        return "No figures yet."
+    n, captions = library["n_pictures"], library["captions"]
+    rows = ["| the photo library | |", "|---|---|"]
+    rows.append(f"| pictures a second, best of {library['n_passes']} passes | {n / library['seconds']:.1f} |")
+    rows.append(f"| seconds of processor time a picture | {library['processor_seconds'] / n:.2f} |")
+    rows.append(f"| the same if all are read whole | {library['processor_seconds_without_look'] / n:.2f} |")
+    rows.append(f"| pictures that step 1 ends with | {n - library['n_read']} of {n} |")
+    rows.append(f"| pictures with text that it misses | {library['n_missed_by_look']} of {library['n_with_text']} |")
+    of = f"{captions['n_words']:,} words of {captions['n']} drawn captions"
+    rows.append(f"| {of}, found as words | {captions['words']:.1%} |")
+    rows.append(f"| the same without step 4 | {library['captions_without_spaces']['words']:.1%} |")
+    rows.append(f"| the same, found by a search | {captions['searched']:.1%} |")
+    rows += ["", "| label | pictures with text |", "|---|---|"]
+    kinds = sorted(library["kinds"].items(), key=lambda pair: -pair[1][0] / pair[1][1])
+    rows += [f"| {kind} | {found} of {of_kind} |" for kind, (found, of_kind) in kinds]
+    rows += ["", "| drawn lines | words found | without step 4 | letters right |", "|---|---|---|---|"]
+    for line in newest.values():
+        if line["what"] == "drawn":
+            name = f"{line['font']}, capitals" if line["capitals"] else line["font"]
+            figures = [line["words"], line["words_without_spaces"], line["letters"]]
+            rows.append("| " + " | ".join([name, *(f"{value:.1%}" for value in figures)]) + " |")
+    notes = f"{library['n_threads']} threads, {library['machine']}, which others used at the same time."
+    for line in newest.values():
+        if line["what"] == "large":
+            with_look, without = (line[f"processor_seconds{key}"] / line["n_pictures"] for key in ("", "_without_look"))
+            notes += (
+                f" Photographs of 4,000 pixels, mostly without text: {with_look:.2f} seconds of processor time each, "
+            )
+            notes += f"{without:.2f} if all are read whole."
+        if line["what"] == "memory":
+            used = line["megabytes"]
+            notes += f" Memory over {line['n_pictures']:,} pictures: {used[0]} MB after the first pass over them, "
+            notes += f"{used[-1]} MB after the last."
+    return "\n".join([*rows, "", notes])
+
+
 def corrections() -> str:
     """Return what forty corrections teach."""
     newest = {(line["data"], line["merges"]): line for line in _lines("corrections")}
@@ -396,6 +437,7 @@ def filled(text: str) -> str:
         "kinds": kinds(),
         "corrections": corrections(),
         "naming": naming(),
+        "text": text_found(),
         "frozen": frozen(),
     }
     methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)

@@ -104,6 +104,7 @@ def test_options_reach_the_settings(library, tmp_path):
         "encoder": "efficientnet-lite0",
         "n_neighbors": 5,
         "facets": True,
+        "text": False,
         "learn": True,
         "seed": 9,
     }

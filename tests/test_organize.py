@@ -100,6 +100,7 @@ def test_the_run_folder_holds_everything(run, library):
         "encoder": "efficientnet-lite0",
         "n_neighbors": None,
         "facets": True,
+        "text": False,
         "learn": False,
         "seed": 0,
     }

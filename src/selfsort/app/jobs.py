@@ -72,6 +72,7 @@ class Job:
             self.error = "Stopped. Nothing is lost."
             self._process.terminate()
         self._process.join(timeout=10)
+        self._thread.join(timeout=10)
 
     def _listen(self, connection: Connection) -> None:
         while True:

@@ -26,6 +26,8 @@ _COMMANDS = {
     "catalog": ("selfsort.cli.library", "catalog"),
     "duplicates": ("selfsort.cli.library", "duplicates"),
     "events": ("selfsort.cli.library", "events"),
+    "text": ("selfsort.cli.text", "text"),
+    "search": ("selfsort.cli.text", "search"),
     "export": ("selfsort.cli.export", "export"),
     "undo": ("selfsort.cli.export", "undo"),
     "trash": ("selfsort.cli.export", "trash"),

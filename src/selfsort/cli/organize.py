@@ -49,6 +49,12 @@ SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
     show_default=True,
     help="Read when, where and how pictures were taken, and weaken links between photographs, screens, documents ...",
 )
+@click.option(
+    "--text/--no-text",
+    default=False,
+    show_default=True,
+    help="Read the text in pictures too, to search for it: slow, some pictures a second. Or later: selfsort text.",
+)
 @click.option("--labels", metavar="CSV|folders", help="Labels to score the groups with; they steer nothing.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the grouping and the map.")
 @json_option
@@ -61,6 +67,7 @@ def organize(
     neighbors: int | None,
     learn: bool,
     facets: bool,
+    text: bool,
     labels: str | None,
     seed: int,
     as_json: bool,
@@ -80,6 +87,7 @@ def organize(
         encoder=encoder,
         n_neighbors=neighbors,
         facets=facets,
+        text=text,
         learn=learn,
         seed=seed,
     )

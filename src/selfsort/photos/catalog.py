@@ -287,13 +287,17 @@ class Catalog:
             )
 
     def add_texts(self, texts: Mapping[str, str]) -> None:
-        """Make texts findable; they take the place of earlier ones."""
+        """Make texts of contents that a scan has seen findable; they take the place of earlier ones."""
         with self._transaction():
-            numbers = self.numbers()
             for content, text in texts.items():
-                self._db.execute("DELETE FROM texts WHERE rowid = ?", (numbers[content],))
+                self._db.execute(
+                    "DELETE FROM texts WHERE rowid = (SELECT number FROM pictures WHERE id = ?)", (content,)
+                )
                 if text:
-                    self._db.execute("INSERT INTO texts (rowid, text) VALUES (?, ?)", (numbers[content], _plain(text)))
+                    self._db.execute(
+                        "INSERT INTO texts (rowid, text) SELECT number, ? FROM pictures WHERE id = ?",
+                        (_plain(text), content),
+                    )
 
     def search(self, words: str) -> list[str]:
         """Return the contents whose text holds every one of the words, in any place and any language."""

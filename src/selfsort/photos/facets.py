@@ -11,6 +11,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_c
 from dataclasses import dataclass
 from typing import Any
 
+import xxhash
+
 from selfsort.images import Unreadable
 from selfsort.photos import looks, metadata
 from selfsort.photos.catalog import Catalog
@@ -32,10 +34,13 @@ class Facet:
         Facts of another version are read anew.
     read : callable
         From bytes to JSON's types; raises `Unreadable`.
+    searched : str, optional
+        Of the facts, which one is a text that can be searched for, see `Catalog.search`.
     """
 
     version: int
     read: Callable[[bytes], Any]
+    searched: str | None = None
 
 
 FACETS: Mapping[str, Facet] = {
@@ -44,7 +49,15 @@ FACETS: Mapping[str, Facet] = {
 }
 
 
-def read_facets(catalog: Catalog, source: Source, rows: Mapping[str, int], *, progress: Progress = silent) -> int:
+def read_facets(
+    catalog: Catalog,
+    source: Source,
+    rows: Mapping[str, int],
+    facets: Mapping[str, Facet] = FACETS,
+    *,
+    stage: str = "look",
+    progress: Progress = silent,
+) -> int:
     """Read the facets that pictures lack.
 
     Parameters
@@ -53,9 +66,13 @@ def read_facets(catalog: Catalog, source: Source, rows: Mapping[str, int], *, pr
         What is read is kept in it, every second.
     source : Source
     rows : mapping of str to int
-        Content -> index of an item of the source that has it.
+        Content -> index of an item of the source that has it; what has another content by now is left out.
+    facets : mapping of str to Facet
+        By the names they have in the catalog.
+    stage : str
+        What progress is called.
     progress : callable
-        Stage "look"; counts pictures.
+        Counts pictures.
 
     Returns
     -------
@@ -63,36 +80,41 @@ def read_facets(catalog: Catalog, source: Source, rows: Mapping[str, int], *, pr
         How many pictures were read now.
     """
     lacking: dict[str, list[str]] = {}
-    for name, facet in FACETS.items():
+    for name, facet in facets.items():
         for content in catalog.lacking(name, facet.version, rows):
             lacking.setdefault(content, []).append(name)
     done = len(rows) - len(lacking)
-    progress("look", done, len(rows))
-    found: dict[str, dict[str, Any]] = {name: {} for name in FACETS}
+    progress(stage, done, len(rows))
+    found: dict[str, dict[str, Any]] = {name: {} for name in facets}
     kept = time.monotonic()
     try:
-        for content, values in _in_threads(source, rows, lacking):
+        for content, values in _in_threads(source, rows, lacking, facets):
             for name, value in values.items():
                 found[name][content] = value
             done += 1
-            progress("look", done, len(rows))
+            progress(stage, done, len(rows))
             if time.monotonic() - kept > _KEEP_SECONDS:
-                _keep(catalog, found)
+                _keep(catalog, found, facets)
                 kept = time.monotonic()
     finally:
-        _keep(catalog, found)
+        _keep(catalog, found, facets)
     return len(lacking)
 
 
-def _keep(catalog: Catalog, found: Mapping[str, dict[str, Any]]) -> None:
+def _keep(catalog: Catalog, found: Mapping[str, dict[str, Any]], facets: Mapping[str, Facet]) -> None:
     for name, values in found.items():
+        facet = facets[name]
         if values:
-            catalog.add_facts(name, FACETS[name].version, values)
+            if facet.searched:  # first, so that what is known can always be found
+                catalog.add_texts(
+                    {content: value[facet.searched] if value else "" for content, value in values.items()}
+                )
+            catalog.add_facts(name, facet.version, values)
             values.clear()
 
 
 def _in_threads(
-    source: Source, rows: Mapping[str, int], lacking: Mapping[str, list[str]]
+    source: Source, rows: Mapping[str, int], lacking: Mapping[str, list[str]], facets: Mapping[str, Facet]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield content and facts as they are read; few pictures are in memory at any time."""
     running: set[Future[tuple[str, dict[str, Any]]]] = set()
@@ -100,7 +122,8 @@ def _in_threads(
     with ThreadPoolExecutor(n_threads(), thread_name_prefix="look") as pool:
         try:
             for content, names in lacking.items():
-                running.add(pool.submit(_read, source, rows[content], content, names))
+                wanted = {name: facets[name] for name in names}
+                running.add(pool.submit(_read, source, rows[content], content, wanted))
                 while len(running) >= n_ahead:
                     ready, running = wait(running, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in ready)
@@ -110,16 +133,18 @@ def _in_threads(
                 future.cancel()
 
 
-def _read(source: Source, row: int, content: str, names: list[str]) -> tuple[str, dict[str, Any]]:
+def _read(source: Source, row: int, content: str, facets: Mapping[str, Facet]) -> tuple[str, dict[str, Any]]:
     """Return the facts of one picture; None for what cannot be read, which is not tried again."""
     try:
         data = source.read(row)
     except Unreadable:  # it went away since it was found: it may come back
         return content, {}
+    if xxhash.xxh3_128_hexdigest(data) != content:  # it was changed since it was found
+        return content, {}
     values = {}
-    for name in names:
+    for name, facet in facets.items():
         try:
-            values[name] = FACETS[name].read(data)
+            values[name] = facet.read(data)
         except Unreadable as error:
             if not str(error).startswith("not enough memory"):  # that may go better next time
                 values[name] = None

@@ -17,6 +17,7 @@ from selfsort.photos.catalog import Catalog, Changes, Scanned
 from selfsort.photos.corrections import NOWHERE, Entry, Log, State, apply
 from selfsort.photos.facets import read_facets
 from selfsort.photos.teaching import hand_on, moved, teach
+from selfsort.photos.text import read_texts
 from selfsort.runtime import Progress, silent
 from selfsort.sources import Source
 
@@ -104,7 +105,13 @@ class Taught:
 
 
 def open_library(
-    catalog: Catalog, source: Source, extracted: Extracted, *, look: bool, progress: Progress = silent
+    catalog: Catalog,
+    source: Source,
+    extracted: Extracted,
+    *,
+    look: bool,
+    text: bool = False,
+    progress: Progress = silent,
 ) -> Library:
     """Note what is there, and read what is not known of it yet.
 
@@ -114,6 +121,8 @@ def open_library(
         The library, the pictures, and what was read of them.
     look : bool
         Whether facets are read.
+    text : bool
+        Whether text in pictures is read too, see `selfsort.photos.text`.
     progress : callable
     """
     found = [
@@ -127,6 +136,8 @@ def open_library(
             if content and extracted.status(row) == "ok":
                 rows.setdefault(content, row)
         read_facets(catalog, source, rows, progress=progress)
+        if text:
+            read_texts(catalog, source, rows, progress=progress)
         facts = catalog.facts("looks")
         library.looks = {content: facts[content] for content in rows if facts.get(content)}
     return library

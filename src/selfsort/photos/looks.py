@@ -102,6 +102,13 @@ def describe(pixels: npt.NDArray[np.uint8]) -> dict[str, Any]:
     return {name: round(value, 4) for name, value in numbers.items()} | {"hash": perceptual_hash(gray)}
 
 
+def flatness(pixels: npt.NDArray[np.uint8]) -> float:
+    """Return ``flat`` of `describe` alone."""
+    signed = np.asarray(Image.fromarray(pixels).convert("L")).astype(np.int16)
+    across, down = (np.abs(np.diff(signed, axis=axis)).astype(np.uint8) for axis in (1, 0))
+    return _flat(across, down)
+
+
 def perceptual_hash(gray: npt.NDArray[np.uint8]) -> str:
     """Return 128 bits, hexadecimal: whether each of 8 x 8 patches is lighter than that to its right, and below it.
 

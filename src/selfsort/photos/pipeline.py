@@ -112,7 +112,8 @@ class Pipeline:
         """Hash of everything the result depends on."""
         import xxhash
 
-        facts = [_STAGES_VERSION, self.encoder.key, asdict(self.settings), self.source.root, self._salt]
+        steering = {name: value for name, value in asdict(self.settings).items() if name != "text"}
+        facts = [_STAGES_VERSION, self.encoder.key, steering, self.source.root, self._salt]
         digest = xxhash.xxh3_128(repr(facts).encode("utf-8", "surrogateescape"))
         for item, content, status in zip(self.source.items, self.extracted.ids, self.status, strict=True):
             digest.update(f"{item.path}\0{content}\0{status}\n".encode("utf-8", "surrogateescape"))

@@ -28,6 +28,8 @@ class Settings:
     facets : bool
         Whether it is read from the files when, where and how pictures were taken and how they look. It tells what kind
         they are (photographs, screenshots, documents and so on), and links between kinds are weakened.
+    text : bool
+        Whether text in pictures is read too, which takes much longer than all else. It steers no groups.
     learn : bool
         Whether it is found out how much an earlier layer of the built-in encoder should count beside its last, by the
         modularity of the groups that come of it.
@@ -39,6 +41,7 @@ class Settings:
     encoder: str = DEFAULT
     n_neighbors: int | None = None
     facets: bool = True
+    text: bool = False
     learn: bool = False
     seed: int = 0
 
@@ -55,6 +58,10 @@ class Settings:
             )
         if self.n_neighbors is not None and self.n_neighbors < 1:
             raise DataError(f"n_neighbors must be 1 or more: got {self.n_neighbors}.")
+        if self.text and not self.facets:
+            raise DataError(
+                "Text is one of the facets: got --text and --no-facets (text=True, facets=False). Leave one out."
+            )
         if self.encoder == LAYERED:
             raise DataError(
                 f"The encoder {LAYERED} is what learning uses. Leave it out, and pass --learn (learn=True)."
@@ -81,7 +88,7 @@ class Settings:
             object.__setattr__(self, "granularity", float(self.granularity))
         except (TypeError, ValueError) as error:
             raise DataError(f"The granularity must be a number: got {self.granularity!r}.") from error
-        for name in ("facets", "learn"):
+        for name in ("facets", "text", "learn"):
             value = getattr(self, name)
             if not isinstance(value, (bool, np.bool_)):
                 raise DataError(f"{name} must be True or False: got {value!r}.")
