@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from selfsort.app.facts import Facts
+from selfsort.app.facts import FLAWS, Facts
 from selfsort.app.pack import pack
 from selfsort.app.words import described, last_step
 from selfsort.errors import DataError
@@ -309,7 +309,9 @@ class Review:
             **known,
             **facts.details.get(row, {}),
             "camera": " ".join(str(camera[name]) for name in ("make", "model") if camera.get(name)),
-            "confidence": round(float(np.nan_to_num(self.clusters.confidence[row])), 3),
+            "text": (facts.texts.get(content) or {}).get("text", ""),
+            "faces": len((facts.faces.get(content) or {}).get("faces", ())),
+            "flaws": [flaw for bit, flaw in enumerate(FLAWS) if facts.flaws[row] >> bit & 1],
             "copies": self.ids.count(content) - 1 if content else 0,
         }
 
