@@ -65,8 +65,7 @@ class Review:
         for group in groups:
             rows = group["prototypes"]
             self._rank[rows] = np.maximum(self._rank[rows], 2 - np.arange(len(rows)) / 100)
-        named = {g["group"]: g["name"] for g in self.clusters.groups if g["level"] == 0 and g.get("name")}
-        self._kinds = named if level == 1 else {}
+        self._kinds = {g["group"]: g["kind"] for g in self.clusters.groups if g.get("kind")}
         self._last = -1
         self.note_trash()
         self._refresh()
