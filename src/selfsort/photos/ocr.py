@@ -36,7 +36,7 @@ _HINT = 0.2
 #: Scores that a part of the map, and a line as a whole, need to be text.
 _PART, _LINE = 0.3, 0.5
 #: Lines are this many pixels high where they are read, and together so many times longer than high, at most.
-_HEIGHT, _LONGEST_LINE, _LENGTHS = 48, 100.0, 2000.0
+_HEIGHT, _LONGEST_LINE, _LENGTHS = 48, 100.0, 4000.0
 #: A gap is a space if that is at least so probable. Most likely nothing is in it, by the network alone: it then glues
 #: the words of every second line in capitals together.
 _SPACE = 0.05
