@@ -249,6 +249,31 @@ def naming() -> str:
     return f"{table}\n\nTime: {note}." if note else table
 
 
+def objects() -> str:
+    """Return how often the classifier's terms are right."""
+    newest = {(line["data"], line["least"]): line for line in _lines("objects")}
+    if not newest:
+        return "No figures yet."
+    head = [
+        "data",
+        "probability from",
+        "pictures",
+        "with a hint",
+        "first one right",
+        "name of a class",
+        "right of these",
+    ]
+    head += ["categories with most right", "hints on pictures of other things"]
+    rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for (data, least), line in newest.items():
+        shares = (f"{line[key]:.0%}" for key in ("hinted", "right_of_hinted", "fine", "right_of_fine"))
+        cells = [data, f"{least}", f"{line['n']:,}", *shares, f"{line['right_for_most']} of {line['n_labels']}"]
+        rows.append("| " + " | ".join([*cells, f"{line['hinted_others']:.0%} of {line['n_others']:,}"]) + " |")
+    slowest = max(line["microseconds"] for line in newest.values())
+    machine = next(iter(newest.values()))["machine"]
+    return "\n".join([*rows, "", f"At most {slowest:.0f} millionths of a second a picture; {machine}."])
+
+
 def text_found() -> str:
     """Return how fast text is read, and how much of it."""
     newest = {(line["what"], line.get("font"), line.get("capitals")): line for line in _lines("text")}
@@ -438,6 +463,7 @@ def filled(text: str) -> str:
         "corrections": corrections(),
         "naming": naming(),
         "text": text_found(),
+        "objects": objects(),
         "frozen": frozen(),
     }
     methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)
