@@ -274,6 +274,26 @@ def objects() -> str:
     return "\n".join([*rows, "", f"At most {slowest:.0f} millionths of a second a picture; {machine}."])
 
 
+def people() -> str:
+    """Return how well faces are found."""
+    newest = {(line["data"], line["detector"]): line for line in _lines("people")}
+    if not newest:
+        return "No figures yet."
+    head = ["data", "detector", "with people", "a face found", "just one", "others", "a face found", "milliseconds"]
+    rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    others = []
+    for (data, detector), line in newest.items():
+        cells = [data, {"mtcnn": "MTCNN", "cascade": "cascade of OpenCV"}[detector], f"{line['n_people']:,}"]
+        cells += [f"{line['found']:.1%}", f"{line['one']:.1%}", f"{line['n_others']:,}", f"{line['others']:.1%}"]
+        rows.append("| " + " | ".join([*cells, f"{line['milliseconds']:.0f}"]) + " |")
+        if detector == "mtcnn":
+            shares = [f"{label} {share:.0%}" for label, share in line["by_label"].items() if share][:8]
+            others.append(f"{data}: {', '.join(shares)}")
+    first = next(iter(newest.values()))
+    note = f"Of processor time for a picture of {first['side']} pixels, beside {first['reading_milliseconds']:.0f} to read it; "
+    return "\n".join([*rows, "", f"{note}{first['machine']}.", "", f"Faces among the others: {'. '.join(others)}."])
+
+
 def text_found() -> str:
     """Return how fast text is read, and how much of it."""
     newest = {(line["what"], line.get("font"), line.get("capitals")): line for line in _lines("text")}
@@ -464,6 +484,7 @@ def filled(text: str) -> str:
         "naming": naming(),
         "text": text_found(),
         "objects": objects(),
+        "people": people(),
         "frozen": frozen(),
     }
     methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)
