@@ -84,6 +84,9 @@ def test_kinds_are_the_coarsest_level(library, organized):
     assert sum(clusters.run["kinds"].values()) == clusters.run["n_ok"]
     if clusters.run["level"] == 1:
         names = [g["suggested"]["name"] for g in clusters.groups if g["level"] == 0]
+        kinds = [g["kind"] for g in clusters.groups if g["level"] == 0]
+        assert len(kinds) == len(names)
+        assert set(kinds) <= set(clusters.run["kinds"])
         known = {f"{kind.capitalize()}s" for kind in clusters.run["kinds"]}
         assert {name.split(" · ")[0] for name in names if name} <= known
         assert sum(map(bool, names)) >= 3  # where the pixels alone are in doubt, there is no name

@@ -42,8 +42,8 @@ class Facts:
         ``start``, ``end`` (ISO 8601), ``size``, ``places`` (names, the most frequent first).
     details : dict of int to dict
         Row -> ``taken``, ``source``, ``precision``, ``place`` and whether that is ``guessed``.
-    cameras : dict of str to dict
-        Content -> what its file says.
+    cameras, texts, faces : dict of str to dict
+        Content -> what its file says, the text in it, the faces in it; as far as they were read.
     """
 
     time: npt.NDArray[np.float64]
@@ -54,6 +54,8 @@ class Facts:
     events: list[dict[str, Any]]
     details: dict[int, dict[str, Any]]
     cameras: dict[str, Any]
+    texts: dict[str, Any]
+    faces: dict[str, Any]
 
 
 def read(clusters: Clusters, run: Path) -> Facts:
@@ -66,7 +68,7 @@ def read(clusters: Clusters, run: Path) -> Facts:
     details: dict[int, dict[str, Any]] = {}
     with Catalog(catalog_path(run), make=False) as catalog:
         found, _ = timeline(clusters, catalog)
-        looks, cameras = catalog.facts("looks"), catalog.facts("metadata")
+        looks, cameras, texts, faces = map(catalog.facts, ("looks", "metadata", "text", "people"))
     for number, one in enumerate(found):
         for moment in one.moments:
             at = moment.taken.at.replace(tzinfo=None)
@@ -85,7 +87,9 @@ def read(clusters: Clusters, run: Path) -> Facts:
             latitude[row], longitude[row] = said["latitude"], said["longitude"]
         if looks.get(content):
             flawed[row] = sum(1 << FLAWS.index(flaw) for flaw in flaws(looks[content]))
-    return Facts(time, latitude, longitude, flawed, event, [_event(one) for one in found], details, cameras)
+    return Facts(
+        time, latitude, longitude, flawed, event, [_event(one) for one in found], details, cameras, texts, faces
+    )
 
 
 def terms(clusters: Clusters, run: Path) -> Terms:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from selfsort.app.facts import Facts
+from selfsort.app.facts import FLAWS, Facts
 from selfsort.app.pack import pack
 from selfsort.app.words import described, last_step
 from selfsort.errors import DataError
@@ -65,8 +65,7 @@ class Review:
         for group in groups:
             rows = group["prototypes"]
             self._rank[rows] = np.maximum(self._rank[rows], 2 - np.arange(len(rows)) / 100)
-        named = {g["group"]: g["name"] for g in self.clusters.groups if g["level"] == 0 and g.get("name")}
-        self._kinds = named if level == 1 else {}
+        self._kinds = {g["group"]: g["kind"] for g in self.clusters.groups if g.get("kind")}
         self._last = -1
         self.note_trash()
         self._refresh()
@@ -309,7 +308,9 @@ class Review:
             **known,
             **facts.details.get(row, {}),
             "camera": " ".join(str(camera[name]) for name in ("make", "model") if camera.get(name)),
-            "confidence": round(float(np.nan_to_num(self.clusters.confidence[row])), 3),
+            "text": (facts.texts.get(content) or {}).get("text", ""),
+            "faces": len((facts.faces.get(content) or {}).get("faces", ())),
+            "flaws": [flaw for bit, flaw in enumerate(FLAWS) if facts.flaws[row] >> bit & 1],
             "copies": self.ids.count(content) - 1 if content else 0,
         }
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from selfsort.app import facts, similar, work
 from selfsort.app.guard import PICTURE_SEARCH, Guard
-from selfsort.app.jobs import Jobs
+from selfsort.app.jobs import Job, Jobs
 from selfsort.app.pack import pack
 from selfsort.app.pictures import Pictures
 from selfsort.app.review import Review, parts
@@ -26,6 +26,7 @@ from selfsort.clusters import Clusters
 from selfsort.errors import DataError, SelfsortError
 from selfsort.images import Unreadable
 from selfsort.photos.export import Mode, SidecarNames
+from selfsort.photos.ocr import check_installed
 from selfsort.photos.trash import TrashResult, move_to_trash, plan_trash
 
 _STATIC = files("selfsort") / "app" / "static"
@@ -101,6 +102,7 @@ class Page:
         self.review = Review(run)
         self.jobs = Jobs()
         self._clusters: Any = None
+        self._ended: Job | None = None
         self._read()
 
     def _read(self) -> None:
@@ -130,6 +132,14 @@ class Page:
             task = asyncio.create_task(asyncio.to_thread(compute, self._clusters, self.review.run))
             self._tasks[name] = task
         return await asyncio.shield(task)
+
+    def now(self) -> dict[str, Any]:
+        """Return what the page asks for again and again; what a job that has just ended read is read anew."""
+        job = self.jobs.job
+        if job is not None and not job.is_running and job is not self._ended:
+            self._ended, self._clusters = job, None
+        self.fresh()
+        return {"version": self.review.version(), "job": self.jobs.facts()}
 
     def close(self) -> None:
         """Stop what runs and let go of the catalog."""
@@ -332,9 +342,14 @@ def _serve_pictures(app: FastAPI) -> None:
 def _serve_jobs(app: FastAPI) -> None:
     @app.get("/api/now")
     async def now(request: Request) -> dict[str, Any]:
+        return _page(request).now()
+
+    @app.post("/api/text")
+    async def text(request: Request) -> dict[str, Any]:
         page = _page(request)
-        page.fresh()
-        return {"version": page.review.version(), "job": page.jobs.facts()}
+        check_installed()
+        page.jobs.start("Reading text", work.read_text, run=str(page.review.run))
+        return {"job": page.jobs.facts()}
 
     @app.post("/api/regroup")
     async def regroup(request: Request, body: Regroup) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from selfsort.errors import DataError
 from selfsort.photos.export import Mode, SidecarNames, export
 from selfsort.photos.organize import organize
 from selfsort.photos.settings import Settings
+from selfsort.photos.text import read_texts_of_run
 from selfsort.runtime import Progress
 
 
@@ -30,6 +31,11 @@ def group_again(progress: Progress, *, run: str, n_groups: int | None) -> dict[s
     settings = dataclasses.replace(Settings(**clusters.run["params"]), groups=n_groups)
     made = organize(pictures_of(clusters), run, settings=settings, progress=progress)
     return {"moved": made.run.get("moved") or {}, "changes": made.run.get("changes") or {}}
+
+
+def read_text(progress: Progress, *, run: str) -> dict[str, int]:
+    """Read the text in the pictures of a run, see `selfsort.photos.text.read_texts_of_run`."""
+    return read_texts_of_run(run, progress=progress)
 
 
 def export_groups(

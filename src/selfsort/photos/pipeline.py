@@ -34,7 +34,7 @@ from selfsort.runtime import Clock, Progress, n_threads
 from selfsort.sources import Source
 
 #: Raise when the same features would give other groups, or other weights are tried: runs are then made anew.
-_STAGES_VERSION = 6
+_STAGES_VERSION = 7
 #: So many neighbors are kept for those who read the run; the graph uses the nearest of them.
 _N_STORED = 20
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "pillow", "scikit-network")
@@ -263,10 +263,13 @@ class Pipeline:
         )
 
     def _name(self, groups: list[dict[str, Any]], grouping: Grouping) -> None:
-        """Give groups their keys and the names that people gave them; while rows are nodes."""
+        """Give groups their keys and the names that people gave them, and kinds theirs; while rows are nodes."""
+        of_kinds = self.kinds is not None and grouping.default == 1
         for group in groups:
+            members = np.flatnonzero(grouping.levels[:, group["level"]] == group["group"])
+            if self.kinds is not None and of_kinds and group["level"] == 0:
+                group["kind"] = kind.kinds()[int(np.bincount(self.kinds[members]).argmax())]
             if group["level"] == grouping.default and self.taught is not None:
-                members = np.flatnonzero(grouping.levels[:, group["level"]] == group["group"])
                 group["key"] = int(self.taught.keys[members[0]])
                 if group["key"] in self.taught.state.names:
                     group["name"] = self.taught.state.names[group["key"]]

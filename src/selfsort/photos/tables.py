@@ -83,8 +83,7 @@ def table(clusters: Clusters, outcome: Outcome, catalog: Catalog | None = None, 
 
 def kinds_of(clusters: Clusters) -> dict[int, str]:
     """Return row -> kind of picture, where the run's coarsest level is that of kinds."""
-    kinds = clusters.run.get("kinds") or {}
-    names = {g["group"]: g.get("name") for g in clusters.groups if g["level"] == 0 and g.get("name") in kinds}
+    names = {g["group"]: g["kind"] for g in clusters.groups if g.get("kind")}
     if not names or clusters.run["level"] == 0:
         return {}
     return {row: str(names[group]) for row, group in enumerate(clusters.levels[:, 0].tolist()) if group in names}

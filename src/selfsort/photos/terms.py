@@ -17,6 +17,7 @@ from selfsort.clusters import Clusters
 from selfsort.features.encoders import DEFAULT, LAYERED
 from selfsort.photos import kind
 from selfsort.photos.catalog import Catalog
+from selfsort.photos.text import tokens
 from selfsort.photos.timeline import Event, timeline
 
 SOURCES = ("kind", "people", "object", "text", "place", "time")
@@ -196,11 +197,10 @@ def _add_people(
 
 
 def _add_texts(builder: _Builder, facts: Mapping[str, Any], ids: Sequence[str], rows: Sequence[int]) -> None:
-    text = _module("text")
     with_text = [row for row in rows if (facts.get(ids[row]) or {}).get("text")]
-    if text is None or not with_text:
+    if not with_text:
         return
-    found = {row: set(filter(_is_telling, map(_clean, text.tokens(facts[ids[row]]["text"])))) for row in with_text}
+    found = {row: set(filter(_is_telling, map(_clean, tokens(facts[ids[row]]["text"])))) for row in with_text}
     counts = Counter(word for words in found.values() for word in words)
     for row, words in found.items():
         kept = sorted((counts[word], word) for word in words if counts[word] >= _MIN_PICTURES)

@@ -101,6 +101,7 @@ export const search = async (words) => (await getJson(`/api/search?q=${encodeURI
 export const like = async (row) => (await getJson(`/api/search/like/${row}`)).rows;
 export const byPicture = async (file) => (await (await post("/api/search/picture", file)).json()).rows;
 export const regroup = async (groups) => emit("job", (await (await post("/api/regroup", groups ? { groups } : {})).json()).job);
+export const readText = async () => emit("job", (await (await post("/api/text", {})).json()).job);
 export const stop = async () => emit("job", (await (await post("/api/stop", {})).json()).job);
 export const exportTo = async (body) => emit("job", (await (await post("/api/export", body)).json()).job);
 export const shapes = () => getJson("/static/countries-110m.json");
@@ -149,6 +150,8 @@ export function watch() {
   const once = async () => {
     try {
       const { version, job } = await getJson("/api/now");
+      if (run.wasRunning && !job?.running) run.loading = run.facts = null; // it may have read more
+      run.wasRunning = job?.running;
       if (failed) emit("said", "Connected again.");
       failed = false;
       emit("job", job);

@@ -139,6 +139,7 @@ function finished({ name, result }) {
     const left = result.n_skipped ? `; ${pictures(result.n_skipped)} left out, such as ${result.skipped[0]}` : "";
     return `${name}: ${count(result.done || result.planned)} files ${result.done ? "are in" : "would be written to"} ${result.destination}${left}.`;
   }
+  if (result?.n_with_text !== undefined) return `${name}: done. ${pictures(result.n_with_text)} have text; search finds it.`;
   const moved = result?.moved;
   if (!moved || moved.moved === undefined) return `${name}: done.`;
   const added = result.changes?.new ? `, ${pictures(result.changes.new)} new` : "";
@@ -162,13 +163,14 @@ async function menu() {
   const item = (value, text) => el("li", {}, el("button", { value }, text));
   const themes = [["", "As the system"], ["light", "Light"], ["dark", "Dark"]].map(([value, text]) => el("option", { value, selected: value === theme }, text));
   const content = el("div", {},
-    el("ul", { class: "menu" }, item("regroup", "Group again…"), item("export", "Export…"), item("history", "What was corrected…"), item("hidden", `Hidden pictures (${count(now.n_hidden)})`), item("locked", "Locked pictures"),
+    el("ul", { class: "menu" }, item("regroup", "Group again…"), item("text", "Read the text in pictures"), item("export", "Export…"), item("history", "What was corrected…"), item("hidden", `Hidden pictures (${count(now.n_hidden)})`), item("locked", "Locked pictures"),
       item("blurred", "Pictures that seem blurred"), item("dark", "Pictures that seem dark"), item("empty", "Pictures that seem empty"), item("help", "Keys…")),
     el("label", { class: "theme" }, "Colors", el("select", { onchange: (event) => setTheme(event.target.value) }, themes)),
     run.warnings.length ? el("ul", { class: "warnings" }, run.warnings.map((text) => el("li", {}, text))) : "",
     el("p", { class: "note" }, `Pictures in ${run.root}. Corrections are kept at once, beside the run; originals are only read.`));
   const value = await dialog("More", content, [["", "Close"]]);
   if (value === "regroup") await actions.regroup(null);
+  else if (value === "text") await actions.attempt(data.readText);
   else if (value === "export") await actions.exportSomewhere();
   else if (value === "history") await actions.showHistory();
   else if (value === "help") await help();
