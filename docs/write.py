@@ -249,6 +249,52 @@ def naming() -> str:
     return f"{table}\n\nTime: {note}." if note else table
 
 
+def objects() -> str:
+    """Return how often the classifier's terms are right."""
+    newest = {(line["data"], line["least"]): line for line in _lines("objects")}
+    if not newest:
+        return "No figures yet."
+    head = [
+        "data",
+        "probability from",
+        "pictures",
+        "with a hint",
+        "first one right",
+        "name of a class",
+        "right of these",
+    ]
+    head += ["categories with most right", "hints on pictures of other things"]
+    rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for (data, least), line in newest.items():
+        shares = (f"{line[key]:.0%}" for key in ("hinted", "right_of_hinted", "fine", "right_of_fine"))
+        cells = [data, f"{least}", f"{line['n']:,}", *shares, f"{line['right_for_most']} of {line['n_labels']}"]
+        rows.append("| " + " | ".join([*cells, f"{line['hinted_others']:.0%} of {line['n_others']:,}"]) + " |")
+    slowest = max(line["microseconds"] for line in newest.values())
+    machine = next(iter(newest.values()))["machine"]
+    return "\n".join([*rows, "", f"At most {slowest:.0f} millionths of a second a picture; {machine}."])
+
+
+def people() -> str:
+    """Return how well faces are found."""
+    newest = {(line["data"], line["detector"]): line for line in _lines("people")}
+    if not newest:
+        return "No figures yet."
+    head = ["data", "detector", "with people", "a face found", "just one", "others", "a face found", "milliseconds"]
+    rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    others = []
+    for (data, detector), line in newest.items():
+        cells = [data, {"mtcnn": "MTCNN", "cascade": "cascade of OpenCV"}[detector], f"{line['n_people']:,}"]
+        cells += [f"{line['found']:.1%}", f"{line['one']:.1%}", f"{line['n_others']:,}", f"{line['others']:.1%}"]
+        rows.append("| " + " | ".join([*cells, f"{line['milliseconds']:.0f}"]) + " |")
+        if detector == "mtcnn":
+            shares = [f"{label} {share:.0%}" for label, share in line["by_label"].items() if share][:8]
+            others.append(f"{data}: {', '.join(shares)}")
+    first = next(iter(newest.values()))
+    note = f"Of processor time for a picture of {first['side']} pixels, "
+    note += f"beside {first['reading_milliseconds']:.0f} to read it; "
+    return "\n".join([*rows, "", f"{note}{first['machine']}.", "", f"Faces among the others: {'. '.join(others)}."])
+
+
 def text_found() -> str:
     """Return how fast text is read, and how much of it."""
     newest = {(line["what"], line.get("font"), line.get("capitals")): line for line in _lines("text")}
@@ -438,6 +484,8 @@ def filled(text: str) -> str:
         "corrections": corrections(),
         "naming": naming(),
         "text": text_found(),
+        "objects": objects(),
+        "people": people(),
         "frozen": frozen(),
     }
     methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)

@@ -101,6 +101,7 @@ def test_the_run_folder_holds_everything(run, library):
         "n_neighbors": None,
         "facets": True,
         "text": False,
+        "people": False,
         "learn": False,
         "seed": 0,
     }

@@ -16,10 +16,12 @@ from selfsort.app.facts import FLAWS, Facts
 from selfsort.app.pack import pack
 from selfsort.app.words import described, last_step
 from selfsort.errors import DataError
+from selfsort.features.encoders import DEFAULT, LAYERED
 from selfsort.features.graph import by_size, cut_at
 from selfsort.photos.corrected import Corrected
 from selfsort.photos.corrections import NOWHERE, Entry
 from selfsort.photos.naming import name_groups
+from selfsort.photos.objects import hints
 from selfsort.photos.terms import Terms
 from selfsort.photos.trash import trash_log, trashed
 from selfsort.report import reasons
@@ -326,10 +328,19 @@ class Review:
             **facts.details.get(row, {}),
             "camera": " ".join(str(camera[name]) for name in ("make", "model") if camera.get(name)),
             "text": (facts.texts.get(content) or {}).get("text", ""),
+            "objects": self._hints(row),
             "faces": len((facts.faces.get(content) or {}).get("faces", ())),
             "flaws": [flaw for bit, flaw in enumerate(FLAWS) if facts.flaws[row] >> bit & 1],
             "copies": self._n_copies[content] - 1 if content else 0,
         }
+
+    def _hints(self, row: int) -> str:
+        """Return what a photograph may show, where the features are of the built-in encoder."""
+        encoder = (self.clusters.run.get("encoder") or {}).get("name")
+        if self.clusters.embedding is None or encoder not in (DEFAULT, LAYERED):
+            return ""
+        found = hints(np.asarray(self.clusters.embedding[row : row + 1]))[0]
+        return ", ".join(f"{term} ({share:.0%})" for term, share in found)
 
     def search(self, words: str, paths: Sequence[str]) -> list[int]:
         """Return the rows of pictures whose text, or whose path, holds all the words."""

@@ -28,6 +28,7 @@ _COMMANDS = {
     "events": ("selfsort.cli.library", "events"),
     "text": ("selfsort.cli.text", "text"),
     "search": ("selfsort.cli.text", "search"),
+    "people": ("selfsort.cli.facets", "people"),
     "export": ("selfsort.cli.export", "export"),
     "undo": ("selfsort.cli.export", "undo"),
     "trash": ("selfsort.cli.export", "trash"),

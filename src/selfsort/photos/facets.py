@@ -5,19 +5,23 @@ What was read stays in the catalog, so only new pictures are read again, and a c
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import xxhash
 
+from selfsort.clusters import Clusters
+from selfsort.errors import DataError
 from selfsort.images import Unreadable
 from selfsort.photos import looks, metadata
-from selfsort.photos.catalog import Catalog
+from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.runtime import Progress, n_threads, silent
-from selfsort.sources import Source
+from selfsort.sources import Source, open_source
 
 _KEEP_SECONDS = 1.0
 #: So many pictures per thread are read ahead.
@@ -41,6 +45,31 @@ class Facet:
     version: int
     read: Callable[[bytes], Any]
     searched: str | None = None
+
+
+@dataclass(frozen=True)
+class OfRun:
+    """What is known of the pictures of a run by one facet.
+
+    Attributes
+    ----------
+    clusters : Clusters
+        The run.
+    contents : frozenset of str
+        Its different pictures.
+    n_read : int
+        Those that were tried now.
+    n_known : int
+        Those that were ever tried.
+    facts : dict of str to Any
+        Content -> fact, without those that could not be read.
+    """
+
+    clusters: Clusters
+    contents: frozenset[str]
+    n_read: int
+    n_known: int
+    facts: dict[str, Any]
 
 
 FACETS: Mapping[str, Facet] = {
@@ -101,6 +130,39 @@ def read_facets(
     return len(lacking)
 
 
+def read_facet_of_run(run: str | Path, name: str, facet: Facet, *, progress: Progress = silent) -> OfRun:
+    """Read a facet that the pictures of a finished run lack, into its catalog; a call that was stopped goes on.
+
+    Parameters
+    ----------
+    run : path
+        Of `selfsort.organize`; its pictures must be where they were. Those that are not, or were changed, are left out.
+    name : str
+        Of the facet in the catalog, and of the stage that progress is called with.
+    facet : Facet
+    progress : callable
+        Counts pictures.
+
+    Raises
+    ------
+    DataError
+        If there is no run, no catalog or no pictures.
+    """
+    clusters = Clusters.load(run)
+    with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog, _source_of(clusters) as source:
+        known = catalog.numbers()
+        index = {path: i for i, path in enumerate(_absolute(source))}
+        contents = frozenset(content for content, _ in _rows(clusters) if content in known)
+        rows: dict[str, int] = {}
+        for content, path in _rows(clusters):
+            if content in contents and path in index:
+                rows.setdefault(content, index[path])
+        n_read = read_facets(catalog, source, rows, {name: facet}, stage=name, progress=progress)
+        facts = {content: fact for content, fact in catalog.facts(name).items() if fact and content in contents}
+        n_known = len(contents) - len(catalog.lacking(name, facet.version, contents))
+    return OfRun(clusters, contents, n_read, n_known, facts)
+
+
 def _keep(catalog: Catalog, found: Mapping[str, dict[str, Any]], facets: Mapping[str, Facet]) -> None:
     for name, values in found.items():
         facet = facets[name]
@@ -149,3 +211,27 @@ def _read(source: Source, row: int, content: str, facets: Mapping[str, Facet]) -
             if not str(error).startswith("not enough memory"):  # that may go better next time
                 values[name] = None
     return content, values
+
+
+def _source_of(clusters: Clusters) -> Source:
+    """Open the files of a run again."""
+    facts = clusters.run
+    if not facts.get("root") or facts.get("source") == "array":
+        raise DataError("This run was made of arrays, not of files, so there are no pictures to read.")
+    if facts["source"] in ("tar", "zip"):
+        return open_source(facts["root"])
+    paths = [path for _, path in _rows(clusters)]
+    return open_source(paths) if paths else open_source(facts["root"])
+
+
+def _rows(clusters: Clusters) -> Iterator[tuple[str, str]]:
+    """Yield content and path of every picture that could be read: the absolute one, or that within the archive."""
+    root = Path() if clusters.run.get("source") in ("tar", "zip") else Path(clusters.run["root"])
+    items = clusters.items.select(["id", "path_bytes", "status"]).to_pylist()
+    for item in items:
+        if item["status"] == "ok":
+            yield item["id"], str(root / os.fsdecode(item["path_bytes"]))
+
+
+def _absolute(source: Source) -> list[str]:
+    return [str(source.original(i) or Path(item.path)) for i, item in enumerate(source.items)]

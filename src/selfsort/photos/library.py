@@ -16,6 +16,7 @@ from selfsort.photos import kind, looks
 from selfsort.photos.catalog import Catalog, Changes, Scanned
 from selfsort.photos.corrections import NOWHERE, Entry, Log, State, apply
 from selfsort.photos.facets import read_facets
+from selfsort.photos.people import read_people_of
 from selfsort.photos.teaching import hand_on, moved, teach
 from selfsort.photos.text import read_texts
 from selfsort.runtime import Progress, silent
@@ -111,6 +112,7 @@ def open_library(
     *,
     look: bool,
     text: bool = False,
+    people: bool = False,
     progress: Progress = silent,
 ) -> Library:
     """Note what is there, and read what is not known of it yet.
@@ -123,6 +125,8 @@ def open_library(
         Whether facets are read.
     text : bool
         Whether text in pictures is read too, see `selfsort.photos.text`.
+    people : bool
+        Whether faces are counted too, see `selfsort.photos.people`.
     progress : callable
     """
     found = [
@@ -138,6 +142,8 @@ def open_library(
         read_facets(catalog, source, rows, progress=progress)
         if text:
             read_texts(catalog, source, rows, progress=progress)
+        if people:
+            read_people_of(catalog, source, rows, progress=progress)
         facts = catalog.facts("looks")
         library.looks = {content: facts[content] for content in rows if facts.get(content)}
     return library

@@ -1,8 +1,8 @@
 """The main job: pictures in, run folder out, as a chain of stages that each continue where a killed run stopped.
 
-find → embed → look, text → neighbors → groups → map → name → report. What `embed` makes is kept in the user's cache;
-what `look` and `text` read, in the catalog beside the run, where corrections are too; the arrays of the later stages,
-in a folder beside the run until it is whole. Then the run folder appears at once.
+find → embed → look, text, people → neighbors → groups → map → name → report. What `embed` makes is kept in the user's
+cache; what `look`, `text` and `people` read, in the catalog beside the run, where corrections are too; the arrays of
+the later stages, in a folder beside the run until it is whole. Then the run folder appears at once.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from selfsort.evaluation import check_labels
 from selfsort.features.cache import Cache
 from selfsort.features.encoders import LAYERED, load_encoder
 from selfsort.features.extract import Extracted, extract
+from selfsort.photos import faces, ocr
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.library import open_library
 from selfsort.photos.naming import digest, suggest
-from selfsort.photos.ocr import check_installed
 from selfsort.photos.pipeline import Pipeline
 from selfsort.photos.settings import Settings
 from selfsort.publish import check_target, digest_of_labels, publish, score, unchanged, workplace
@@ -80,7 +80,9 @@ def organize(
     if labels is not None:
         check_labels(labels)
     if settings.text:
-        check_installed()
+        ocr.check_installed()
+    if settings.people:
+        faces.check_installed()
     clock = Clock()
     progress("find", 0, None)
     with contextlib.ExitStack() as stack:
@@ -93,7 +95,8 @@ def organize(
         _check_groups(settings, extracted)
         work = stack.enter_context(workplace(target))
         catalog = stack.enter_context(Catalog(catalog_path(target) if target is not None else Path(":memory:")))
-        library = open_library(catalog, source, extracted, look=settings.facets, text=settings.text, progress=progress)
+        wanted = {"look": settings.facets, "text": settings.text, "people": settings.people}
+        library = open_library(catalog, source, extracted, **wanted, progress=progress)
         clock("look")
         salt = digest_of_labels(labels) + digest(catalog)
         pipeline = Pipeline(source, extracted, encoder, settings, library, salt=salt)

@@ -112,7 +112,7 @@ class Pipeline:
         """Hash of everything the result depends on."""
         import xxhash
 
-        steering = {name: value for name, value in asdict(self.settings).items() if name != "text"}
+        steering = {name: value for name, value in asdict(self.settings).items() if name not in ("text", "people")}
         facts = [_STAGES_VERSION, self.encoder.key, steering, self.source.root, self._salt]
         digest = xxhash.xxh3_128(repr(facts).encode("utf-8", "surrogateescape"))
         for item, content, status in zip(self.source.items, self.extracted.ids, self.status, strict=True):

@@ -30,6 +30,8 @@ class Settings:
         they are (photographs, screenshots, documents and so on), and links between kinds are weakened.
     text : bool
         Whether text in pictures is read too, which takes much longer than all else. It steers no groups.
+    people : bool
+        Whether faces are counted too, which takes longer than all else but text. It steers no groups.
     learn : bool
         Whether it is found out how much an earlier layer of the built-in encoder should count beside its last, by the
         modularity of the groups that come of it.
@@ -42,6 +44,7 @@ class Settings:
     n_neighbors: int | None = None
     facets: bool = True
     text: bool = False
+    people: bool = False
     learn: bool = False
     seed: int = 0
 
@@ -58,10 +61,12 @@ class Settings:
             )
         if self.n_neighbors is not None and self.n_neighbors < 1:
             raise DataError(f"n_neighbors must be 1 or more: got {self.n_neighbors}.")
-        if self.text and not self.facets:
-            raise DataError(
-                "Text is one of the facets: got --text and --no-facets (text=True, facets=False). Leave one out."
-            )
+        for name in ("text", "people"):
+            if getattr(self, name) and not self.facets:
+                raise DataError(
+                    f"{name.capitalize()} is one of the facets: got --{name} and --no-facets ({name}=True, "
+                    "facets=False). Leave one out."
+                )
         if self.encoder == LAYERED:
             raise DataError(
                 f"The encoder {LAYERED} is what learning uses. Leave it out, and pass --learn (learn=True)."
@@ -88,7 +93,7 @@ class Settings:
             object.__setattr__(self, "granularity", float(self.granularity))
         except (TypeError, ValueError) as error:
             raise DataError(f"The granularity must be a number: got {self.granularity!r}.") from error
-        for name in ("facets", "text", "learn"):
+        for name in ("facets", "text", "people", "learn"):
             value = getattr(self, name)
             if not isinstance(value, (bool, np.bool_)):
                 raise DataError(f"{name} must be True or False: got {value!r}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -15,10 +14,10 @@ import numpy as np
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.photos.catalog import Catalog, catalog_path
-from selfsort.photos.facets import Facet, read_facets
+from selfsort.photos.facets import Facet, read_facet_of_run, read_facets
 from selfsort.photos.ocr import check_installed, read_lines
 from selfsort.runtime import Progress, silent
-from selfsort.sources import Source, open_source
+from selfsort.sources import Source
 
 #: Raise when the same picture would give another text.
 VERSION = 1
@@ -121,25 +120,12 @@ def read_texts_of_run(run: str | Path, *, progress: Progress = silent) -> dict[s
     DataError
         If there is no run, no catalog, no pictures, or what text is read with is not installed.
     """
-    check_installed()
-    clusters = Clusters.load(run)
-    with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog, _source_of(clusters) as source:
-        known = catalog.numbers()
-        index = {path: i for i, path in enumerate(_absolute(source))}
-        contents = {content for content, _ in _rows(clusters) if content in known}
-        rows: dict[str, int] = {}
-        for content, path in _rows(clusters):
-            if content in contents and path in index:
-                rows.setdefault(content, index[path])
-        n_read = read_texts(catalog, source, rows, progress=progress)
-        facts = catalog.facts(FACET)
-        after = len(catalog.lacking(FACET, VERSION, contents))
-        with_text = sum(bool(facts.get(content) and facts[content]["text"]) for content in contents)
+    found = read_facet_of_run(run, FACET, text_facet(), progress=progress)
     return {
-        "n_pictures": len(contents),
-        "n_read": n_read,
-        "n_known": len(contents) - after,
-        "n_with_text": with_text,
+        "n_pictures": len(found.contents),
+        "n_read": found.n_read,
+        "n_known": found.n_known,
+        "n_with_text": sum(bool(fact["text"]) for fact in found.facts.values()),
     }
 
 
@@ -254,27 +240,3 @@ def _sort(character: str) -> str:
 
 def _n_letters(word: str) -> int:
     return sum(unicodedata.category(character)[0] == "L" for character in word)
-
-
-def _source_of(clusters: Clusters) -> Source:
-    """Open the files of a run again."""
-    facts = clusters.run
-    if not facts.get("root") or facts.get("source") == "array":
-        raise DataError("This run was made of arrays, not of files, so there are no pictures to read text in.")
-    if facts["source"] in ("tar", "zip"):
-        return open_source(facts["root"])
-    paths = [path for _, path in _rows(clusters)]
-    return open_source(paths) if paths else open_source(facts["root"])
-
-
-def _rows(clusters: Clusters) -> Iterator[tuple[str, str]]:
-    """Yield content and path of every picture that could be read: the absolute one, or that within the archive."""
-    root = Path() if clusters.run.get("source") in ("tar", "zip") else Path(clusters.run["root"])
-    items = clusters.items.select(["id", "path_bytes", "status"]).to_pylist()
-    for item in items:
-        if item["status"] == "ok":
-            yield item["id"], str(root / os.fsdecode(item["path_bytes"]))
-
-
-def _absolute(source: Source) -> list[str]:
-    return [str(source.original(i) or Path(item.path)) for i, item in enumerate(source.items)]
