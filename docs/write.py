@@ -16,6 +16,7 @@ import click
 from selfsort.choosing import SCORES
 from selfsort.cli import main
 from selfsort.methods import METHODS
+from selfsort.photos.looks import FLAWS
 from selfsort.reproduce import RECIPES
 from selfsort.reproduce.recipe import PROTOCOLS, load_recipe
 
@@ -290,8 +291,21 @@ def people() -> str:
             shares = [f"{label} {share:.0%}" for label, share in line["by_label"].items() if share][:8]
             others.append(f"{data}: {', '.join(shares)}")
     first = next(iter(newest.values()))
-    note = f"Of processor time for a picture of {first['side']} pixels, beside {first['reading_milliseconds']:.0f} to read it; "
+    note = f"Of processor time for a picture of {first['side']} pixels, beside "
+    note += f"{first['reading_milliseconds']:.0f} to read it; "
     return "\n".join([*rows, "", f"{note}{first['machine']}.", "", f"Faces among the others: {'. '.join(others)}."])
+
+
+def flaws() -> str:
+    """Return how much blur and darkness is called so."""
+    newest = {(line["what"], line["data"]): line for line in _lines("flaws")}
+    if not newest:
+        return "No figures yet."
+    rows = ["| pictures | data | number | blurred | dark | empty |", "|---" * 6 + "|"]
+    for (what, data), line in newest.items():
+        shares = (f"{line[name] / line['n']:.0%}" if line[name] > 9 else str(line[name]) for name in FLAWS)
+        rows.append("| " + " | ".join([what, data, f"{line['n']:,}", *shares]) + " |")
+    return "\n".join(rows)
 
 
 def text_found() -> str:
@@ -485,6 +499,7 @@ def filled(text: str) -> str:
         "text": text_found(),
         "objects": objects(),
         "people": people(),
+        "flaws": flaws(),
         "frozen": frozen(),
     }
     methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)
