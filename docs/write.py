@@ -16,6 +16,7 @@ import click
 from selfsort.choosing import SCORES
 from selfsort.cli import main
 from selfsort.methods import METHODS
+from selfsort.photos.looks import FLAWS
 from selfsort.reproduce import RECIPES
 from selfsort.reproduce.recipe import PROTOCOLS, load_recipe
 
@@ -290,9 +291,21 @@ def people() -> str:
             shares = [f"{label} {share:.0%}" for label, share in line["by_label"].items() if share][:8]
             others.append(f"{data}: {', '.join(shares)}")
     first = next(iter(newest.values()))
-    note = f"Of processor time for a picture of {first['side']} pixels, "
-    note += f"beside {first['reading_milliseconds']:.0f} to read it; "
+    note = f"Of processor time for a picture of {first['side']} pixels, beside "
+    note += f"{first['reading_milliseconds']:.0f} to read it; "
     return "\n".join([*rows, "", f"{note}{first['machine']}.", "", f"Faces among the others: {'. '.join(others)}."])
+
+
+def flaws() -> str:
+    """Return how much blur and darkness is called so."""
+    newest = {(line["what"], line["data"]): line for line in _lines("flaws")}
+    if not newest:
+        return "No figures yet."
+    rows = ["| pictures | data | number | blurred | dark | empty |", "|---" * 6 + "|"]
+    for (what, data), line in newest.items():
+        shares = (f"{line[name] / line['n']:.0%}" if line[name] > 9 else str(line[name]) for name in FLAWS)
+        rows.append("| " + " | ".join([what, data, f"{line['n']:,}", *shares]) + " |")
+    return "\n".join(rows)
 
 
 def text_found() -> str:
@@ -334,6 +347,24 @@ def text_found() -> str:
             notes += f" Memory over {line['n_pictures']:,} pictures: {used[0]} MB after the first pass over them, "
             notes += f"{used[-1]} MB after the last."
     return "\n".join([*rows, "", notes])
+
+
+def page() -> str:
+    """Return how fast the review page is."""
+    lines = _lines("page")
+    if not lines:
+        return "No figures yet."
+    line = lines[-1]
+    rows = [f"| {line['n']:,} pictures | |", "|---|---|"]
+    rows += [
+        f"| first groups with pictures, after a reload | {line['first_paint_s']:.2f} s |",
+        f"| the slowest frame while scrolling | {line['slowest_frame_ms']} ms |",
+        f"| coarser or finer, until it is drawn | {line['slider_ms']} ms |",
+        f"| a correction, until it is drawn | {line['correct_ms']} ms |",
+        f"| undo, until it is drawn | {line['undo_ms']} ms |",
+        f"| nodes in the document | {line['dom_nodes']} |",
+    ]
+    return "\n".join([*rows, "", f"The slowest of several of each. {line['machine']}, headless Chromium."])
 
 
 def corrections() -> str:
@@ -483,9 +514,11 @@ def filled(text: str) -> str:
         "kinds": kinds(),
         "corrections": corrections(),
         "naming": naming(),
+        "page": page(),
         "text": text_found(),
         "objects": objects(),
         "people": people(),
+        "flaws": flaws(),
         "frozen": frozen(),
     }
     methods = {load_recipe(name).method for name in RECIPES} | set(METHODS)

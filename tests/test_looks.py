@@ -76,6 +76,15 @@ def test_flaws():
     assert flaws(look(encoded(Image.new("RGB", (300, 300))))) == ["dark", "empty"]
 
 
+def test_a_small_picture_is_not_blurred_for_being_small():
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    numbers = look(encoded(noise.resize((40, 40), Image.Resampling.BICUBIC), "PNG"))
+    assert flaws(numbers) == ["blurred"]
+    assert flaws(numbers, 40) == []
+    assert flaws(look(encoded(noise.resize((600, 600), Image.Resampling.BICUBIC))), 600) == ["blurred"]
+
+
 def test_what_is_no_picture_is_said():
     with pytest.raises(Unreadable, match="text"):
         look(b"not a picture")

@@ -16,11 +16,11 @@ import numpy.typing as npt
 from selfsort.clusters import Clusters
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.duplicates import find_same
-from selfsort.photos.looks import flaws
+from selfsort.photos.looks import FLAWS
+from selfsort.photos.quality import flawed as flawed_of
 from selfsort.photos.terms import Terms, terms_of
 from selfsort.photos.timeline import Event, timeline
 
-FLAWS = ("blurred", "dark", "empty")
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -68,7 +68,10 @@ def read(clusters: Clusters, run: Path) -> Facts:
     details: dict[int, dict[str, Any]] = {}
     with Catalog(catalog_path(run), make=False) as catalog:
         found, _ = timeline(clusters, catalog)
-        looks, cameras, texts, faces = map(catalog.facts, ("looks", "metadata", "text", "people"))
+        by_flaw = flawed_of(clusters, catalog)
+        cameras, texts, faces = map(catalog.facts, ("metadata", "text", "people"))
+        for bit, name in enumerate(FLAWS):
+            flawed[by_flaw[name]] |= np.uint8(1 << bit)
     for number, one in enumerate(found):
         for moment in one.moments:
             at = moment.taken.at.replace(tzinfo=None)
@@ -85,8 +88,6 @@ def read(clusters: Clusters, run: Path) -> Facts:
         said = cameras.get(content) or {}
         if "latitude" in said and "longitude" in said:
             latitude[row], longitude[row] = said["latitude"], said["longitude"]
-        if looks.get(content):
-            flawed[row] = sum(1 << FLAWS.index(flaw) for flaw in flaws(looks[content]))
     return Facts(
         time, latitude, longitude, flawed, event, [_event(one) for one in found], details, cameras, texts, faces
     )

@@ -29,6 +29,7 @@ _COMMANDS = {
     "text": ("selfsort.cli.text", "text"),
     "search": ("selfsort.cli.text", "search"),
     "people": ("selfsort.cli.facets", "people"),
+    "flaws": ("selfsort.cli.facets", "flaws"),
     "export": ("selfsort.cli.export", "export"),
     "undo": ("selfsort.cli.export", "undo"),
     "trash": ("selfsort.cli.export", "trash"),

@@ -1,4 +1,4 @@
-"""Commands on what is known of single pictures: ``people``."""
+"""Commands on what is known of single pictures: ``people``, ``flaws``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from selfsort.cli.output import emit, json_option, progress_bar
+from selfsort.cli.output import emit, json_option, progress_bar, shown
 
 _RUN = click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 
@@ -31,4 +31,22 @@ def people(run: Path, as_json: bool) -> None:
     lacking = facts["n_pictures"] - facts["n_known"]
     if lacking:
         lines.append(f"{lacking:,} could not be read again: they are gone, or were changed since the run.")
+    emit(facts, "\n".join(lines), as_json=as_json)
+
+
+@click.command()
+@_RUN
+@json_option
+def flaws(run: Path, as_json: bool) -> None:
+    """List pictures of RUN that seem blurred, dark or empty.
+
+    Nothing is done to them. Photographs at night, or of fog, may be meant to look so.
+    """
+    from selfsort.photos.quality import flaws_of_run
+
+    facts = flaws_of_run(run)
+    lines = []
+    for name, paths in facts["flaws"].items():
+        lines.append(f"{name}: {len(paths):,} of {facts['n_pictures']:,} pictures")
+        lines += [f"  {shown(path)}" for path in paths]
     emit(facts, "\n".join(lines), as_json=as_json)

@@ -14,8 +14,9 @@ from selfsort.images import Picture, Preprocessing, decode
 VERSION = 1
 #: The longer side in pixels at which pictures are looked at.
 SIDE = 512
-#: Below these a picture is called blurred, dark or empty.
-BLURRED, DARK, EMPTY = 0.06, 0.12, 0.5
+FLAWS = ("blurred", "dark", "empty")
+#: Below these a picture is called blurred, dark or empty. What blur they catch is in ``benchmarks/flaws.py``.
+BLURRED, DARK, EMPTY = 0.1, 0.12, 0.5
 #: Luminance, of 255, changes more than this at an edge.
 EDGE = 24
 Bytes = npt.NDArray[np.uint8]
@@ -119,12 +120,21 @@ def perceptual_hash(gray: npt.NDArray[np.uint8]) -> str:
     return np.packbits(np.concatenate([right.ravel(), below.ravel()])).tobytes().hex()
 
 
-def flaws(numbers: dict[str, Any]) -> list[str]:
-    """Return what is wrong with a picture: of "dark", "empty" and "blurred"."""
+def flaws(numbers: dict[str, Any], longest: int = SIDE) -> list[str]:
+    """Return what is wrong with a picture: of `FLAWS`.
+
+    Parameters
+    ----------
+    numbers : dict
+        From `look`.
+    longest : int
+        The longer side of the picture's file in pixels: a smaller one was enlarged to be looked at, and is not to be
+        called blurred for that.
+    """
     found = ["dark"] if numbers["light"] < DARK and numbers["contrast"] < 2 * DARK else []
     if numbers["entropy"] < EMPTY:
         return [*found, "empty"]
-    return [*found, "blurred"] if numbers["sharpness"] < BLURRED else found
+    return [*found, "blurred"] if numbers["sharpness"] < BLURRED * min(1, longest / SIDE) else found
 
 
 def _percentile(histogram: npt.NDArray[np.int64], share: float) -> int:

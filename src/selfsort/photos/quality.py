@@ -1,0 +1,50 @@
+"""Which pictures of a run have flaws: blurred, dark, empty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from selfsort.clusters import Clusters
+from selfsort.errors import DataError
+from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.looks import FLAWS, flaws
+
+
+def flawed(clusters: Clusters, catalog: Catalog) -> dict[str, list[int]]:
+    """Return the rows that have each flaw, as far as the pictures were looked at."""
+    looks = catalog.facts("looks")
+    found: dict[str, list[int]] = {name: [] for name in FLAWS}
+    for row, item in enumerate(clusters.items.select(["id", "width", "height"]).to_pylist()):
+        if numbers := looks.get(item["id"]):
+            for name in flaws(numbers, max(item["width"], item["height"])):
+                found[name].append(row)
+    return found
+
+
+def flaws_of_run(run: str | Path) -> dict[str, Any]:
+    """List the pictures of a run by flaw.
+
+    Parameters
+    ----------
+    run : path
+
+    Returns
+    -------
+    dict
+        ``n_pictures`` that were looked at; ``flaws``: "blurred", "dark" and "empty" -> paths.
+
+    Raises
+    ------
+    DataError
+        If there is no run or no catalog, or the pictures were not looked at.
+    """
+    clusters = Clusters.load(run)
+    with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog:
+        found = flawed(clusters, catalog)
+        looks = catalog.facts("looks")
+    n_seen = sum(bool(looks.get(content)) for content in clusters.items.column("id").to_pylist())
+    if not n_seen:
+        raise DataError(f"The pictures of {run} were not looked at. Give selfsort organize again without --no-facets.")
+    paths = clusters.items.column("path").to_pylist()
+    return {"n_pictures": n_seen, "flaws": {name: [paths[row] for row in rows] for name, rows in found.items()}}
