@@ -261,7 +261,7 @@ def test_organize_reads_text_where_asked_and_groups_are_the_same(pictures, tmp_p
     created = read.run["created"]
     assert organize(pictures, tmp_path / "a").run["created"] == created  # groups do not depend on it: nothing to do
     organize(pictures, tmp_path / "b", settings=Settings(text=True))
-    assert Clusters.load(tmp_path / "b").run["created"] == plain.run["created"]
+    np.testing.assert_array_equal(Clusters.load(tmp_path / "b").levels, plain.levels)  # only names are found anew
     assert len(texts(tmp_path / "b")) == 7
 
 
