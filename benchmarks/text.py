@@ -183,6 +183,7 @@ def memory(n_passes: int) -> None:
             facts, _, _ = one_pass(source)
             n += len(facts)
             used.append(_resident())
+            print(n, "pictures,", used[-1], "MB", flush=True)
     record("text", what="memory", n_pictures=n, megabytes=used)
 
 

@@ -349,6 +349,24 @@ def text_found() -> str:
     return "\n".join([*rows, "", notes])
 
 
+def page() -> str:
+    """Return how fast the review page is."""
+    lines = _lines("page")
+    if not lines:
+        return "No figures yet."
+    line = lines[-1]
+    rows = [f"| {line['n']:,} pictures | |", "|---|---|"]
+    rows += [
+        f"| first groups with pictures, after a reload | {line['first_paint_s']:.2f} s |",
+        f"| the slowest frame while scrolling | {line['slowest_frame_ms']} ms |",
+        f"| coarser or finer, until it is drawn | {line['slider_ms']} ms |",
+        f"| a correction, until it is drawn | {line['correct_ms']} ms |",
+        f"| undo, until it is drawn | {line['undo_ms']} ms |",
+        f"| nodes in the document | {line['dom_nodes']} |",
+    ]
+    return "\n".join([*rows, "", f"The slowest of several of each. {line['machine']}, headless Chromium."])
+
+
 def corrections() -> str:
     """Return what forty corrections teach."""
     newest = {(line["data"], line["merges"]): line for line in _lines("corrections")}
@@ -496,6 +514,7 @@ def filled(text: str) -> str:
         "kinds": kinds(),
         "corrections": corrections(),
         "naming": naming(),
+        "page": page(),
         "text": text_found(),
         "objects": objects(),
         "people": people(),

@@ -13,8 +13,9 @@ from fastapi.testclient import TestClient
 from selfsort.app.guard import MAX_BODY
 from selfsort.app.pack import pack
 from selfsort.app.pictures import prune
-from selfsort.app.review import GONE, HIDDEN, LOCKED, PLACED, Review, parts
+from selfsort.app.review import GONE, HIDDEN, LOCKED, PLACED, Review
 from selfsort.app.server import create_app
+from selfsort.app.splitting import parts
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.photos.organize import organize
@@ -73,7 +74,13 @@ def groups(page, n=None):
     return unpack(answer.content)
 
 
+def stamp(page):
+    return version(page).split("-")[0]
+
+
 def post(page, path, **body):
+    if path in ("correct", "split"):
+        body["run"] = stamp(page)
     answer = page.post(f"/api/{path}", json=body)
     assert answer.status_code == 200, answer.text
     return unpack(answer.content)
@@ -135,7 +142,7 @@ def test_corrections_undo_and_redo(page, run):
     sizes = {group["key"]: group["size"] for group in after["groups"]}
     assert sizes[target] == before["groups"][0]["size"] + 3
     assert (moved["flags"][rows] & PLACED).all()
-    assert after["undo"] == f"move 3 pictures to group {before['groups'][0]['number']}"
+    assert after["undo"]["said"].startswith("move 3 pictures to ")
     named, _ = post(page, "correct", do="rename", keys=[other], name="  Stripes\n ")
     assert {g["key"]: g["name"] for g in named["groups"]}[other] == "Stripes"
     merged, _ = post(page, "correct", do="merge", keys=[other, target])
@@ -179,12 +186,12 @@ def test_split_is_one_step(page, run):
     before, arrays = groups(page)
     after, _ = post(page, "split", key=before["groups"][0]["key"], parts=3)
     assert len(after["groups"]) == len(before["groups"]) + 2
-    assert after["undo"].startswith("make 2 new groups of")
+    assert after["undo"]["said"].startswith("make 2 new groups of")
     back, same = post(page, "undo")
     assert len(back["groups"]) == len(before["groups"])
     assert (same["group"] == arrays["group"]).all()
     assert len(post(page, "redo")[0]["groups"]) == len(before["groups"]) + 2
-    wrong = page.post("/api/split", json={"key": before["groups"][1]["key"], "parts": 500})
+    wrong = page.post("/api/split", json={"key": before["groups"][1]["key"], "parts": 500, "run": stamp(page)})
     assert wrong.status_code == 400
     assert "2 to" in wrong.json()["error"]
 
@@ -359,12 +366,19 @@ def test_trash_from_the_page(page, run, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     moved = []
     monkeypatch.setattr("send2trash.send2trash", moved.append)
-    row = int(np.flatnonzero(Clusters.load(run).ok)[0])
-    answer = page.post("/api/trash", json={"rows": [row]}).json()
-    assert answer == {"trashed": 1, "failed": []}
-    assert len(moved) == 1
-    assert page.post("/api/trash", json={"rows": []}).status_code == 422
-    assert page.post("/api/trash", json={"rows": [999999]}).status_code == 400
+    ids = Clusters.load(run).items.column("id").to_pylist()
+    row = next(row for row in range(len(ids)) if ids[row] and ids.count(ids[row]) == 1)
+    body = {"rows": [row], "run": stamp(page)}
+    plan = page.post("/api/trash", json=body).json()
+    assert [file["only_copy"] for file in plan["files"]] == [True]
+    assert (plan["trashed"], moved) == (0, [])
+    kept = page.post("/api/trash", json=body | {"confirmed": True}).json()
+    assert "only copy" in kept["refused"][0]
+    assert moved == []
+    gone = page.post("/api/trash", json=body | {"confirmed": True, "only_copies": True}).json()
+    assert (gone["trashed"], len(moved)) == (1, 1)
+    assert page.post("/api/trash", json=body | {"rows": []}).status_code == 422
+    assert page.post("/api/trash", json=body | {"rows": [999999]}).status_code == 400
 
 
 def test_what_is_in_the_trash_is_gone_from_the_page(run):
@@ -440,6 +454,7 @@ BAD = [
     ("redo", {"number": "x"}),
     ("regroup", {"groups": 0}),
     ("export", {"mode": "burn", "destination": "/x"}),
+    ("export", {"mode": "copy", "destination": "~nobody-of-this-name/x"}),
     ("trash", {"rows": [-5]}),
 ]
 
@@ -447,6 +462,8 @@ BAD = [
 @pytest.mark.parametrize(("path", "body"), BAD)
 def test_wrong_requests_change_nothing(page, path, body):
     before = version(page)
+    if path in ("correct", "split", "trash"):
+        body = {"run": stamp(page), **body}
     answer = page.post(f"/api/{path}", json=body)
     assert answer.status_code in (400, 422), answer.text
     assert answer.json()["error"]
@@ -466,6 +483,62 @@ def test_a_body_longer_than_it_says(page):
 
     answer = page.post("/api/undo", content=chunks(), headers={"content-type": "application/json"})
     assert answer.status_code in (400, 413)
+
+
+def test_rows_of_another_run_are_refused(page, run):
+    before, _ = groups(page)
+    old = stamp(page)
+    row, key = int(np.flatnonzero(Clusters.load(run).ok)[0]), before["groups"][0]["key"]
+    clusters = Clusters.load(run)
+    clusters.save(run)  # as a run that was made again
+    for path, body in (
+        ("correct", {"do": "hide", "rows": [row]}),
+        ("split", {"key": key}),
+        ("trash", {"rows": [row], "confirmed": True, "only_copies": True}),
+    ):
+        answer = page.post(f"/api/{path}", json=body | {"run": old})
+        assert answer.status_code == 409, answer.text
+    assert page.get(f"/api/search/like/{row}", params={"run": old}).status_code == 409
+    assert groups(page)[0]["n_corrections"] == 0
+
+
+def test_a_run_that_is_damaged_for_a_moment(page, run):
+    known = (run / "groups.json").read_bytes()
+    (run / "groups.json").write_text("nothing")
+    (run / "run.json").write_bytes((run / "run.json").read_bytes())
+    before = version(page)
+    assert len(groups(page)[0]["groups"]) == 4  # what was read before stays
+    (run / "groups.json").write_bytes(known)
+    assert version(page) != before
+    assert len(groups(page)[0]["groups"]) == 4
+
+
+def test_split_leaves_locked_and_moved_pictures(run):
+    review = Review(run)
+    level = review.clusters.run["level"]
+    key = next(int(g["key"]) for g in review.clusters.groups if g["level"] == level and g["group"] == 0)
+    contents, _ = review.members(key)
+    locked = review.ids.index(contents[0])
+    review.correct("lock", rows=[locked])
+    assert contents[0] not in review.members(key)[0]
+    moved = review.ids.index(contents[1])
+    review.correct("split", rows=[moved])
+    labels = np.ones(len(contents), np.int64)
+    review.split(key, contents, labels)
+    now = review.state.groups
+    assert now[contents[0]] == key
+    assert len({now[contents[1]], now[contents[2]], key}) == 3
+    review.close()
+
+
+def test_foreign_cookies_do_no_harm(app):
+    with TestClient(app, base_url=HOME) as page:
+        page.get(f"/?token={TOKEN}")
+        mine = f"selfsort-{PORT}={TOKEN}"
+        page.cookies.clear()
+        for other in ("foo@bar=1", 'a={"b": [1, 2]}', "x y=1", "=", ";;"):
+            assert page.get("/api/now", headers={"cookie": f"{other}; {mine}"}).status_code == 200
+            assert page.get("/api/now", headers={"cookie": other}).status_code == 403
 
 
 def test_what_is_wrong_with_a_run_is_said_first(tmp_path, run):

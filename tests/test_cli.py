@@ -105,6 +105,7 @@ def test_options_reach_the_settings(library, tmp_path):
         "n_neighbors": 5,
         "facets": True,
         "text": False,
+        "people": False,
         "learn": True,
         "seed": 9,
     }

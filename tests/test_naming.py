@@ -1,8 +1,6 @@
 import json
-import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -271,11 +269,12 @@ def looked_at(monkeypatch):
         yield clusters, catalog, ids
 
 
-def module(monkeypatch, name, **functions):
-    fake = ModuleType(f"selfsort.photos.{name}")
-    for function, value in functions.items():
-        setattr(fake, function, value)
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+def reads(monkeypatch, tokens=None, **functions):
+    """Let text fall into these tokens, and objects be told by these functions."""
+    if tokens is not None:
+        monkeypatch.setattr("selfsort.photos.terms.tokens", tokens)
+    for name, function in functions.items():
+        monkeypatch.setattr(f"selfsort.photos.objects.{name}", function)
 
 
 def test_without_any_facet_there_are_no_terms(looked_at):
@@ -297,13 +296,12 @@ def test_facets_become_terms(looked_at, monkeypatch):
     catalog.add_facts(
         "metadata", 1, {ids[row]: {"date": f"2019-06-0{1 + row % 2}T10:{row:02d}:00"} for row in range(10)}
     )
-    module(monkeypatch, "text", tokens=lambda text: text.casefold().split())
-    module(
+    reads(
         monkeypatch,
-        "objects",
+        tokens=lambda text: text.casefold().split(),
         terms=lambda features: np.tile(np.array([[0.2, 0.25, 0.55]], np.float32), (len(features), 1)),
         names=lambda: ["poodle", "beagle", "lawn"],
-        broader=lambda: ["dog", ("dog", "animal"), ""],
+        broader=lambda: [("dog",), ("dog", "animal"), ()],
     )
     terms = terms_of(clusters, catalog)
     has = {

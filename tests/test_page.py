@@ -301,7 +301,7 @@ def test_same_and_not_the_same(page):
     page.until(lambda: page.all("dialog .paths li"))
     page.press(page.keys.ESCAPE)  # nothing is thrown away without a yes
     page.until(lambda: not page.all("dialog"))
-    assert len(page.all(".set")) == n
+    page.until(lambda: len(page.all(".set")) == n)
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1400, False), (420, True)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,23 +16,22 @@ from selfsort.app.facts import FLAWS, Facts
 from selfsort.app.pack import pack
 from selfsort.app.words import described, last_step
 from selfsort.errors import DataError
-from selfsort.features.graph import by_size, cut_at, shared_neighbor_graph
-from selfsort.features.groups import find_groups
-from selfsort.features.neighbors import nearest_neighbors
-from selfsort.features.project import graph_features
+from selfsort.features.encoders import DEFAULT, LAYERED
+from selfsort.features.graph import by_size, cut_at
 from selfsort.photos.corrected import Corrected
 from selfsort.photos.corrections import NOWHERE, Entry
 from selfsort.photos.naming import name_groups
+from selfsort.photos.objects import hints
 from selfsort.photos.terms import Terms
-from selfsort.photos.trash import trashed
+from selfsort.photos.trash import trash_log, trashed
 from selfsort.report import reasons
 
 IntArray = npt.NDArray[np.int64]
 
 LOCKED, HIDDEN, PLACED, GONE = 1, 2, 4, 8
 _N_COVERS = 8
-#: Neighbors of each picture in the graph of one group.
-_K_INSIDE = 10
+#: So many corrections are listed, and so many can one step have.
+_N_HISTORY, _MAX_STEP = 500, 1000
 
 
 class Review:
@@ -49,11 +50,15 @@ class Review:
 
     def __init__(self, run: str | Path) -> None:
         self.run = Path(run).resolve()
+        self._stamp, self._n_named = (0, 0), 0
         self._open()
 
     def _open(self) -> None:
-        self._stamp = self._now()
-        self.corrected = Corrected(self.run)
+        """Read the run and its catalog; what was read before stays if that fails."""
+        stamp, opened = self._now(), Corrected(self.run)
+        if self._stamp[0]:
+            self.close()
+        self.corrected: Corrected = opened
         self.clusters = self.corrected.clusters
         self.ids: list[str] = self.clusters.items.column("id").to_pylist()
         level = self.clusters.run["level"]
@@ -66,21 +71,30 @@ class Review:
             rows = group["prototypes"]
             self._rank[rows] = np.maximum(self._rank[rows], 2 - np.arange(len(rows)) / 100)
         self._kinds = {g["group"]: g["kind"] for g in self.clusters.groups if g.get("kind")}
+        self._n_copies = Counter(self.ids)
         self._last = -1
-        self.note_trash()
+        self._note_trash()
+        self._stamp = stamp
         self._refresh()
 
-    def _now(self) -> int:
+    def _now(self) -> tuple[int, int]:
+        """Return when the run was made, and how long the log of its trash is."""
         try:
-            return (self.run / "run.json").stat().st_mtime_ns
+            made = (self.run / "run.json").stat().st_mtime_ns
+            log = trash_log(self.run)
+            return made, log.stat().st_size if log.exists() else 0
         except OSError:
-            return 0
+            return self._stamp
 
-    def note_trash(self) -> None:
-        """Note which files are in the trash now."""
+    def _note_trash(self) -> None:
         paths = trashed(self.run)
         rows = self.clusters.items.column("path_bytes").to_pylist() if paths else []
         self._gone = np.array([GONE * (os.fsdecode(path) in paths) for path in rows], np.uint8)
+
+    def name_by(self, terms: Terms) -> None:
+        """Suggest names by what is known of the pictures."""
+        self.terms = terms
+        self._n_named += 1
 
     def close(self) -> None:
         """Let go of the catalog."""
@@ -88,21 +102,25 @@ class Review:
 
     def version(self) -> str:
         """Return what changes whenever the run or its corrections do, also by another program; read them anew then."""
-        now = self._now()
-        if now and now != self._stamp:
-            self.close()
-            self._open()
-        else:
-            self._refresh()
+        if self._now() != self._stamp:
+            with contextlib.suppress(DataError):  # a run that is being replaced; it is tried again
+                self._open()
+        self._refresh()
         return self._version()
 
     def _version(self) -> str:
-        return f"{self._stamp}-{self._last}-{int(self.terms is not None)}"
+        return f"{self._stamp[0]}-{self._last}-{self._n_named}.{self._stamp[1]}"
+
+    @property
+    def stamp(self) -> str:
+        """What tells this run from others that were in its place: the part of the version before the first dash."""
+        return str(self._stamp[0])
 
     def _refresh(self) -> None:
         last = self.corrected.catalog.last_entry()
         if last != self._last:
             self.entries = self.corrected.log.entries()
+            self._index = {entry.number: place for place, entry in enumerate(self.entries)}
             self.state = self.corrected.state()
             self._last = last
             groups = self.state.groups
@@ -133,7 +151,8 @@ class Review:
             "n": len(self.ids),
             "levels": self._levels(),
             "warnings": list(run.get("warnings", [])),
-            "moved": run.get("moved") or {},
+            "version": self._version(),
+            "asked": (run.get("params") or {}).get("groups"),
             "source": run.get("source"),
         }
         ok = self.clusters.ok.astype(np.uint8)
@@ -185,8 +204,8 @@ class Review:
             "version": self._version(),
             "groups": groups,
             "cut": is_cut,
-            "undo": self._described(last_step(self.entries)),
-            "redo": self._described(self.corrected.log.redoable()),
+            "undo": self._step(last_step(self.entries)),
+            "redo": self._step(self.corrected.log.redoable()),
             "n_hidden": int((flags & HIDDEN > 0).sum()),
             "n_nowhere": int(((labels < 0) & shown & self.clusters.ok).sum()),
             "n_corrections": sum(not entry.undone for entry in self.entries),
@@ -255,24 +274,27 @@ class Review:
         self.corrected.add(do, contents=self.contents(rows), keys=[self._key(key) for key in keys], name=name)
         self._refresh()
 
-    def members(self, key: int) -> tuple[IntArray, npt.NDArray[Any]]:
-        """Return the rows of a group's different pictures, and their features."""
+    def members(self, key: int) -> tuple[list[str], npt.NDArray[Any]]:
+        """Return the contents of a group's pictures that are not locked there, and their features."""
         key = self._key(key)
-        rows = np.flatnonzero(self._keys == key)
-        _, first = np.unique(np.array(self.ids)[rows], return_index=True)
-        rows = rows[np.sort(first)]
+        rows: dict[str, int] = {}
+        for row in np.flatnonzero(self._keys == key).tolist():
+            if self.ids[row] not in self.state.locked:
+                rows.setdefault(self.ids[row], row)
         if len(rows) < 2 or self.clusters.embedding is None:
-            raise DataError("A group of one picture cannot be split.")
-        return rows, np.asarray(self.clusters.embedding[rows])
+            raise DataError("Nothing can be split off: the group has fewer than two pictures that are not locked.")
+        return list(rows), np.asarray(self.clusters.embedding[list(rows.values())])
 
-    def split(self, rows: IntArray, labels: IntArray) -> None:
-        """Make new groups of all parts of a group but the largest; see `members` and `parts`."""
-        self.corrected.log.add_together(
-            [
-                {"do": "split", "pictures": [self.ids[row] for row in rows[labels == part].tolist()]}
-                for part in range(1, int(labels.max()) + 1)
-            ]
-        )
+    def split(self, key: int, contents: Sequence[str], labels: IntArray) -> None:
+        """Make new groups of all parts of a group but the largest, of what is still in it; see `members`."""
+        key, groups = self._key(key), self.state.groups
+        pieces: dict[int, list[str]] = {}
+        for content, part in zip(contents, labels.tolist(), strict=True):
+            if part and groups.get(content) == key and content not in self.state.locked:
+                pieces.setdefault(part, []).append(content)
+        if not pieces:
+            raise DataError("The group has changed meanwhile. Split it again.")
+        self.corrected.log.add_together([{"do": "split", "pictures": pictures} for pictures in pieces.values()])
         self._refresh()
 
     def undo(self, number: int | None = None) -> Entry:
@@ -288,12 +310,9 @@ class Review:
         return entry
 
     def history(self) -> list[dict[str, Any]]:
-        """Return all corrections, the newest first: ``number``, ``at``, ``undone``, ``said``."""
-        return [
-            {"number": entry.number, "at": entry.at, "undone": entry.undone, "said": self._described(entry)}
-            for entry in reversed(self.entries)
-            if entry.step == entry.number
-        ]
+        """Return the last corrections, the newest first: ``number``, ``at``, ``undone``, ``said``."""
+        firsts = [entry for entry in reversed(self.entries) if entry.step == entry.number][:_N_HISTORY]
+        return [{"at": entry.at, "undone": entry.undone, **(self._step(entry) or {})} for entry in firsts]
 
     def described_picture(self, row: int, facts: Facts) -> dict[str, Any]:
         """Return what is known of one picture, for people."""
@@ -309,10 +328,19 @@ class Review:
             **facts.details.get(row, {}),
             "camera": " ".join(str(camera[name]) for name in ("make", "model") if camera.get(name)),
             "text": (facts.texts.get(content) or {}).get("text", ""),
+            "objects": self._hints(row),
             "faces": len((facts.faces.get(content) or {}).get("faces", ())),
             "flaws": [flaw for bit, flaw in enumerate(FLAWS) if facts.flaws[row] >> bit & 1],
-            "copies": self.ids.count(content) - 1 if content else 0,
+            "copies": self._n_copies[content] - 1 if content else 0,
         }
+
+    def _hints(self, row: int) -> str:
+        """Return what a photograph may show, where the features are of the built-in encoder."""
+        encoder = (self.clusters.run.get("encoder") or {}).get("name")
+        if self.clusters.embedding is None or encoder not in (DEFAULT, LAYERED):
+            return ""
+        found = hints(np.asarray(self.clusters.embedding[row : row + 1]))[0]
+        return ", ".join(f"{term} ({share:.0%})" for term, share in found)
 
     def search(self, words: str, paths: Sequence[str]) -> list[int]:
         """Return the rows of pictures whose text, or whose path, holds all the words."""
@@ -339,32 +367,18 @@ class Review:
             raise DataError("This group is gone. Reload the page.")
         return key
 
-    def _described(self, entry: Entry | None) -> str:
-        return described(self.entries, entry, self._called) if entry is not None else ""
+    def _step(self, entry: Entry | None) -> dict[str, Any] | None:
+        """Return the number of a step and what it did in words."""
+        if entry is None:
+            return None
+        step = [part for part in self.entries[self._index[entry.number] :][:_MAX_STEP] if part.step == entry.step]
+        return {"number": entry.number, "said": described(step, self._called)}
 
     def _called(self, key: int) -> str:
         key = self.state.resolve(key)
-        return self.state.names.get(key) or f"group {self._numbers.get(key, key)}"
-
-
-def parts(features: npt.NDArray[Any], n_parts: int | None = None) -> IntArray:
-    """Divide the pictures of one group by the graph of it alone, shape (n,), numbered from the largest.
-
-    Parameters
-    ----------
-    features : ndarray, shape (n, d)
-    n_parts : int, optional
-        From 2 to n; found if not given, and two if none are found.
-    """
-    n = len(features)
-    if n_parts is not None and not 2 <= n_parts <= n:
-        raise DataError(f"A group of {n} pictures can be split into 2 to {n} parts: got {n_parts}.")
-    vectors = graph_features(features)
-    graph = shared_neighbor_graph(nearest_neighbors(vectors, min(_K_INSIDE, n - 1), seed=0).indices)
-    labels = find_groups(graph, vectors, n_groups=n_parts, outliers=False).labels
-    if labels.max() == 0:
-        labels = find_groups(graph, vectors, n_groups=2, outliers=False).labels
-    return labels
+        suggested = self._suggested.get(key, {}).get("name")
+        number = self._numbers.get(key)
+        return self.state.names.get(key) or suggested or (f"group {number}" if number is not None else "your group")
 
 
 def _whole(points: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
@@ -14,20 +13,19 @@ import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from selfsort.app import facts, similar, work
+from selfsort.app.bodies import Correction, Export, Regroup, Split, Step, Trash
 from selfsort.app.guard import PICTURE_SEARCH, Guard
-from selfsort.app.jobs import Job, Jobs
 from selfsort.app.pack import pack
-from selfsort.app.pictures import Pictures
-from selfsort.app.review import Review, parts
-from selfsort.clusters import Clusters
+from selfsort.app.page import READING_TEXT, OtherRunError, Page
+from selfsort.app.review import Review
+from selfsort.app.splitting import parts
 from selfsort.errors import DataError, SelfsortError
 from selfsort.images import Unreadable
-from selfsort.photos.export import Mode, SidecarNames
 from selfsort.photos.ocr import check_installed
-from selfsort.photos.trash import TrashResult, move_to_trash, plan_trash
+from selfsort.photos.trash import move_to_trash, plan_trash
 
 _STATIC = files("selfsort") / "app" / "static"
 _TYPES = {
@@ -40,112 +38,6 @@ _TYPES = {
 _BINARY = "application/octet-stream"
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _N_SIMILAR = 200
-_MAX_ROWS = 1_000_000
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Correction(_Body):
-    """See `Review.correct`."""
-
-    do: str
-    rows: Annotated[list[int], Field(max_length=_MAX_ROWS)] = []
-    keys: Annotated[list[int], Field(max_length=10_000)] = []
-    name: Annotated[str, Field(max_length=1000)] | None = None
-
-
-class Split(_Body):
-    """See `Review.split`."""
-
-    key: int
-    parts: Annotated[int, Field(ge=2, le=1000)] | None = None
-
-
-class Step(_Body):
-    """Which correction to undo or to do again; the last if not given."""
-
-    number: int | None = None
-
-
-class Regroup(_Body):
-    """See `selfsort.app.work.group_again`."""
-
-    groups: Annotated[int, Field(ge=1, le=100_000)] | None = None
-
-
-class Export(_Body):
-    """See `selfsort.app.work.export_groups`; without a destination, sidecars go beside the originals."""
-
-    mode: Mode
-    destination: Annotated[str, Field(max_length=4096)] | None = None
-    names: SidecarNames = "full"
-    dry_run: bool = False
-
-
-class Rows(_Body):
-    """Pictures by their rows."""
-
-    rows: Annotated[list[int], Field(min_length=1, max_length=_MAX_ROWS)]
-
-
-class Page:
-    """What the server holds while it runs: all of it is used from the event loop, but for pictures and facts.
-
-    Parameters
-    ----------
-    run : Path
-    """
-
-    def __init__(self, run: Path) -> None:
-        self.review = Review(run)
-        self.jobs = Jobs()
-        self._clusters: Any = None
-        self._ended: Job | None = None
-        self._read()
-
-    def _read(self) -> None:
-        if self._clusters is not self.review.clusters:
-            self._clusters = self.review.clusters
-            self.pictures = Pictures(self._clusters)
-            self._tasks: dict[str, asyncio.Task[Any]] = {}
-            paths = self._clusters.items.column("path_bytes").to_pylist()
-            self.paths = [os.fsdecode(path) for path in paths]
-            self._naming = asyncio.ensure_future(self._name(self._clusters))
-
-    async def _name(self, clusters: Clusters) -> None:
-        terms = await asyncio.to_thread(facts.terms, clusters, self.review.run)
-        if clusters is self.review.clusters:
-            self.review.terms = terms
-
-    def fresh(self) -> Review:
-        """Return the review as it is now, read anew if the run or its log changed."""
-        self.review.version()
-        self._read()
-        return self.review
-
-    async def once(self, name: str, compute: Any) -> Any:
-        """Return what `compute` makes of the run, computed in a thread, once per run."""
-        task = self._tasks.get(name)
-        if task is None or (task.done() and task.exception() is not None):
-            task = asyncio.create_task(asyncio.to_thread(compute, self._clusters, self.review.run))
-            self._tasks[name] = task
-        return await asyncio.shield(task)
-
-    def now(self) -> dict[str, Any]:
-        """Return what the page asks for again and again; what a job that has just ended read is read anew."""
-        job = self.jobs.job
-        if job is not None and not job.is_running and job is not self._ended:
-            self._ended, self._clusters = job, None
-        self.fresh()
-        return {"version": self.review.version(), "job": self.jobs.facts()}
-
-    def close(self) -> None:
-        """Stop what runs and let go of the catalog."""
-        self._naming.cancel()
-        self.jobs.stop()
-        self.review.close()
 
 
 def create_app(run: Path, *, token: str, port: int) -> Guard:
@@ -171,6 +63,7 @@ def create_app(run: Path, *, token: str, port: int) -> Guard:
             app.state.page.close()
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.add_exception_handler(OtherRunError, lambda _, error: _error(409, str(error)))
     app.add_exception_handler(SelfsortError, lambda _, error: _error(400, str(error)))
     app.add_exception_handler(Unreadable, lambda _, error: _error(404, f"It cannot be shown: {error}."))
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -223,7 +116,7 @@ def _serve_groups(app: FastAPI) -> None:
     async def names(request: Request) -> list[str]:
         page = _page(request)
         page.fresh()
-        return [path.encode("utf-8", "backslashreplace").decode() for path in page.paths]
+        return list(map(_valid, page.paths))
 
     @app.get("/api/groups")
     async def groups(request: Request, n: Annotated[int | None, Field(ge=1, le=1_000_000)] = None) -> Response:
@@ -231,16 +124,17 @@ def _serve_groups(app: FastAPI) -> None:
 
     @app.post("/api/correct")
     async def correct(request: Request, body: Correction) -> Response:
-        review = _page(request).fresh()
+        review = _page(request).fresh(body.run)
         review.correct(body.do, rows=body.rows, keys=body.keys, name=body.name)
         return Response(review.groups(), media_type=_BINARY)
 
     @app.post("/api/split")
     async def split(request: Request, body: Split) -> Response:
-        review = _page(request).fresh()
-        rows, features = review.members(body.key)
+        page = _page(request)
+        contents, features = page.fresh(body.run).members(body.key)
         labels = await asyncio.to_thread(parts, features, body.parts)
-        review.split(rows, labels)
+        review = page.fresh(body.run)
+        review.split(body.key, contents, labels)
         return Response(review.groups(), media_type=_BINARY)
 
     @app.post("/api/undo")
@@ -278,15 +172,17 @@ def _serve_facts(app: FastAPI) -> None:
     async def duplicates(request: Request) -> list[dict[str, Any]]:
         page = _page(request)
         different = page.fresh().state.different
-        found = await page.once(f"duplicates {sorted(map(sorted, different))}", facts.duplicates)
-        return list(found)
+        if different != page.told_apart:
+            page.told_apart = set(different)
+            page.forget("duplicates")
+        return list(await page.once("duplicates", facts.duplicates))
 
     @app.get("/api/pictures")
     async def pictures(request: Request, rows: str) -> list[dict[str, Any]]:
         page = _page(request)
         review = page.fresh()
         found: facts.Facts = await page.once("facts", facts.read)
-        wanted = [int(row) for row in rows.split(",") if row.isascii() and row.isdigit()][:500]
+        wanted = [int(row) for row in rows.split(",") if row.isascii() and row.isdigit() and len(row) < 10][:500]
         return [review.described_picture(row, found) for row in wanted if row < len(review.ids)]
 
     @app.get("/api/search")
@@ -295,8 +191,8 @@ def _serve_facts(app: FastAPI) -> None:
         return {"rows": page.fresh().search(q, page.paths)}
 
     @app.get("/api/search/like/{row}")
-    async def like(request: Request, row: int) -> dict[str, Any]:
-        review = _page(request).fresh()
+    async def like(request: Request, row: int, run: str | None = None) -> dict[str, Any]:
+        review = _page(request).fresh(run)
         review.contents([row])
         if review.clusters.embedding is None:
             raise DataError("This run holds no features to search by. Make it with selfsort organize.")
@@ -348,20 +244,24 @@ def _serve_jobs(app: FastAPI) -> None:
     async def text(request: Request) -> dict[str, Any]:
         page = _page(request)
         check_installed()
-        page.jobs.start("Reading text", work.read_text, run=str(page.review.run))
+        page.jobs.start(READING_TEXT, work.read_text, run=str(page.review.run))
         return {"job": page.jobs.facts()}
 
     @app.post("/api/regroup")
     async def regroup(request: Request, body: Regroup) -> dict[str, Any]:
         page = _page(request)
         work.pictures_of(page.fresh().clusters)
-        page.jobs.start("Grouping again", work.group_again, run=str(page.review.run), n_groups=body.groups)
+        facts = {"n_groups": body.groups, "find": body.find}
+        page.jobs.start("Grouping again", work.group_again, run=str(page.review.run), **facts)
         return {"job": page.jobs.facts()}
 
     @app.post("/api/export")
     async def export(request: Request, body: Export) -> dict[str, Any]:
         page = _page(request)
-        place = str(Path(body.destination).expanduser()) if body.destination is not None else None
+        try:
+            place = str(Path(body.destination).expanduser()) if body.destination is not None else None
+        except RuntimeError as error:
+            raise DataError(f"There is no such folder: {body.destination!r}.") from error
         if place is not None and not Path(place).is_absolute():
             raise DataError(f"The folder needs a whole path, such as {Path.home() / 'sorted'}: got {place!r}.")
         facts: dict[str, Any] = {"mode": body.mode, "names": body.names, "dry_run": body.dry_run}
@@ -370,15 +270,22 @@ def _serve_jobs(app: FastAPI) -> None:
         return {"job": page.jobs.facts()}
 
     @app.post("/api/trash")
-    async def trash(request: Request, body: Rows) -> dict[str, Any]:
+    async def trash(request: Request, body: Trash) -> dict[str, Any]:
         page = _page(request)
-        review = page.fresh()
+        review = page.fresh(body.run)
         review.contents(body.rows)
         paths = [page.paths[row] for row in dict.fromkeys(body.rows)]
-        result = await asyncio.to_thread(_trash, review.clusters, paths)
-        review.note_trash()
-        refused = [f"{path}: {reason}".encode("utf-8", "backslashreplace").decode() for path, reason in result.refused]
-        return {"trashed": len(result.done), "failed": refused}
+        plan = await asyncio.to_thread(plan_trash, review.clusters, paths)
+        page.fresh(body.run)
+        if not body.only_copies and body.confirmed:
+            alone = [(file.path, "it is the only copy of its content") for file in plan.files if file.only_copy]
+            plan.refused += alone
+            plan.files = [file for file in plan.files if not file.only_copy]
+        if body.confirmed:
+            await asyncio.to_thread(move_to_trash, review.clusters, plan)
+        files = [{"path": _valid(f.path), "size": f.size, "only_copy": f.only_copy} for f in plan.files]
+        refused = [_valid(f"{path}: {reason}") for path, reason in plan.refused]
+        return {"files": files, "trashed": len(plan.done), "refused": refused}
 
     @app.post("/api/stop")
     async def stop(request: Request) -> dict[str, Any]:
@@ -387,5 +294,6 @@ def _serve_jobs(app: FastAPI) -> None:
         return {"job": page.jobs.facts()}
 
 
-def _trash(clusters: Clusters, paths: list[str]) -> TrashResult:
-    return move_to_trash(clusters, plan_trash(clusters, paths))
+def _valid(path: str) -> str:
+    """Return a path as JSON takes it."""
+    return path.encode("utf-8", "backslashreplace").decode()

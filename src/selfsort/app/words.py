@@ -13,26 +13,26 @@ def last_step(entries: Sequence[Entry]) -> Entry | None:
     return next((entry for entry in live if entry.step == live[-1].step), None)
 
 
-def described(entries: Sequence[Entry], entry: Entry, called: Callable[[int], str]) -> str:
+def described(step: Sequence[Entry], called: Callable[[int], str]) -> str:
     """Say what a step did.
 
     Parameters
     ----------
-    entries : sequence of Entry
-        All of the log.
-    entry : Entry
-        The first of the step.
+    step : sequence of Entry
+        All of it.
     called : callable
-        From a group's key to what it is called.
+        From a group's key to what it is called now.
     """
-    n = sum(len(part.body.get("pictures", ())) for part in entries if part.step == entry.step)
+    entry = step[0]
+    n = sum(len(part.body.get("pictures", ())) for part in step)
     pictures = f"{n:,} picture{'s' if n != 1 else ''}"
     group = called(entry.body["group"]) if "group" in entry.body else ""
     name = entry.body.get("name")
+    new = "a new group" if len(step) == 1 else f"{len(step)} new groups"
     return {
-        "rename": f"name {group} {name}" if name else f"take away the name of {group}",
+        "rename": f"name a group {name}" if name else "take away the name of a group",
         "move": f"move {pictures} to {group}",
-        "split": f"make {_new(entries, entry)} of {pictures}",
+        "split": f"make {new} of {pictures}",
         "merge": f"merge {len(entry.body.get('groups', ())) + 1} groups",
         "lock": f"lock {pictures}",
         "unlock": f"unlock {pictures}",
@@ -43,8 +43,3 @@ def described(entries: Sequence[Entry], entry: Entry, called: Callable[[int], st
         "cannot-link": f"keep {pictures} apart",
         "not-the-same": f"tell {pictures} apart",
     }[entry.do]
-
-
-def _new(entries: Sequence[Entry], entry: Entry) -> str:
-    n = sum(part.step == entry.step for part in entries)
-    return "a new group" if n == 1 else f"{n} new groups"

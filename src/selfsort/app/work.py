@@ -16,7 +16,7 @@ from selfsort.photos.text import read_texts_of_run
 from selfsort.runtime import Progress
 
 
-def group_again(progress: Progress, *, run: str, n_groups: int | None) -> dict[str, Any]:
+def group_again(progress: Progress, *, run: str, n_groups: int | None, find: bool) -> dict[str, Any]:
     """Make a run again, with what corrections say and teach; return what moved.
 
     Parameters
@@ -25,10 +25,14 @@ def group_again(progress: Progress, *, run: str, n_groups: int | None) -> dict[s
     run : str
         Path of the run folder.
     n_groups : int, optional
-        So many groups; found if not given.
+        So many groups; as many as were asked for last if not given.
+    find : bool
+        Whether to find the number of groups, whatever was asked for last.
     """
     clusters = Clusters.load(run)
-    settings = dataclasses.replace(Settings(**clusters.run["params"]), groups=n_groups)
+    settings = Settings(**clusters.run["params"])
+    if n_groups is not None or find:
+        settings = dataclasses.replace(settings, groups=n_groups)
     made = organize(pictures_of(clusters), run, settings=settings, progress=progress)
     return {"moved": made.run.get("moved") or {}, "changes": made.run.get("changes") or {}}
 

@@ -49,15 +49,20 @@ def review(run: Path, port: int, opens: bool) -> None:
 def _grouped(path: Path) -> Path:
     """Return the run: the path itself, or what becomes of the pictures in it."""
     from selfsort.cli.organize import stem
+    from selfsort.clusters import Clusters
     from selfsort.photos.organize import organize
+    from selfsort.photos.settings import Settings
 
     if not path.exists():
         raise DataError(f"There is nothing at {shown(str(path))}. Give a run, or a folder of pictures.")
     if (path / "run.json").exists():
         return path
     target = Path(f"{stem(path)}.selfsort")
+    settings = None
+    if (target / "run.json").exists():  # as it was grouped last
+        settings = Settings(**Clusters.load(target).run["params"])
     with progress_bar() as progress:
-        organize(path, target, progress=progress)
+        organize(path, target, settings=settings, progress=progress)
     return target
 
 

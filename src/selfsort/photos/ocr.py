@@ -31,10 +31,12 @@ FLAT = 0.3
 _AREA, _LONGEST, _ENLARGED = 1_500_000, 4096, 1.5
 #: What is so many times longer than wide is not looked at in small first: long screenshots, panoramas.
 _STRIP = 4
+#: What is read there with more confidence than this is a reason to look closer.
+_HINT = 0.2
 #: Scores that a part of the map, and a line as a whole, need to be text.
 _PART, _LINE = 0.3, 0.5
 #: Lines are this many pixels high where they are read, and together so many times longer than high, at most.
-_HEIGHT, _LONGEST_LINE, _LENGTHS = 48, 100.0, 2000.0
+_HEIGHT, _LONGEST_LINE, _LENGTHS = 48, 100.0, 4000.0
 #: A gap is a space if that is at least so probable. Most likely nothing is in it, by the network alone: it then glues
 #: the words of every second line in capitals together.
 _SPACE = 0.05
@@ -121,7 +123,7 @@ def read_lines(data: bytes) -> list[Line]:
     small = decode(data, Preprocessing(LOOK, "pad"))
     side = _side(small.width, small.height)
     pixels = unpadded(small, LOOK)
-    if min(pixels.shape[:2]) >= LOOK / _STRIP and flatness(pixels) < FLAT and not len(_boxes(tools, pixels)):
+    if min(pixels.shape[:2]) >= LOOK / _STRIP and flatness(pixels) < FLAT and not _shows_text(tools, pixels):
         return []
     pixels = unpadded(decode(data, Preprocessing(side, "pad")), side)
     return lines(pixels)
@@ -131,21 +133,24 @@ def lines(pixels: Bytes) -> list[Line]:
     """Return the lines of text in RGB pixels, shape (h, w, 3), as they are; see `read_lines`."""
     tools = _loaded()
     height, width, _ = pixels.shape
-    quads = _boxes(tools, pixels)
-    heights, lengths = _sizes(quads)
-    order = np.argsort(-heights, kind="stable")
-    ratios = np.maximum(lengths[order] / heights[order], 1.0)
-    order = order[(ratios <= _LONGEST_LINE) & (np.cumsum(ratios) <= _LENGTHS)]
+    quads, heights, lengths = _largest(_boxes(tools, pixels))
     read = []
-    for index in _reading_order(quads[order], heights[order]):
-        quad, high, long = quads[order][index], heights[order][index], lengths[order][index]
-        text, confidence = _recognized(tools, tools.cut(pixels, quad.copy()))
-        if text.strip():
-            corners = quad / np.array([width, height], np.float32)
-            read.append(
-                Line(text.strip(), confidence, corners, float(high / height), float(high * long / width / height))
-            )
+    for index in _reading_order(quads, heights):
+        text, confidence = _recognized(tools, tools.cut(pixels, quads[index].copy()))
+        if text:
+            corners = quads[index] / np.array([width, height], np.float32)
+            area = float(heights[index] * lengths[index] / width / height)
+            read.append(Line(text, confidence, corners, float(heights[index] / height), area))
     return read
+
+
+def _shows_text(tools: _Tools, pixels: Bytes) -> bool:
+    """Tell whether anything in a small copy is like two letters; most of what only looks like lines is not."""
+    for quad in _largest(_boxes(tools, pixels))[0]:
+        text, confidence = _recognized(tools, tools.cut(pixels, quad.copy()))
+        if len(text) > 1 and confidence > _HINT:
+            return True
+    return False
 
 
 def _side(width: int, height: int) -> int:
@@ -182,7 +187,7 @@ def decoded(probabilities: FloatArray, alphabet: list[str]) -> tuple[str, float]
     letters = kept[best[kept] != space]
     if not len(letters):
         return "", 0.0
-    text = "".join(alphabet[character] for character in best[kept])
+    text = "".join(alphabet[character] for character in best[kept]).strip()
     return text, float(probabilities[letters, best[letters]].mean())
 
 
@@ -191,11 +196,19 @@ def _batch(pixels: Bytes) -> FloatArray:
     return np.ascontiguousarray((pixels[:, :, ::-1] / np.float32(127.5) - 1).transpose(2, 0, 1)[None])
 
 
-def _sizes(quads: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return how high and how long lines are; upright ones are lines that were turned."""
+def _largest(quads: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the corners of the lines that are read, the highest first, how high they are, and how long.
+
+    Upright ones are lines that were turned.
+    """
     sides = np.linalg.norm(quads - np.roll(quads, -1, 1), axis=2)
     across, down = (sides[:, 0] + sides[:, 2]) / 2, (sides[:, 1] + sides[:, 3]) / 2
-    return np.maximum(np.minimum(across, down), 1), np.maximum(across, down)
+    heights, lengths = np.maximum(np.minimum(across, down), 1), np.maximum(across, down)
+    order = np.argsort(-heights, kind="stable")
+    ratios = np.maximum(lengths[order] / heights[order], 1.0)
+    order = order[ratios <= _LONGEST_LINE]
+    order = order[np.cumsum(ratios[ratios <= _LONGEST_LINE]) <= _LENGTHS]
+    return quads[order], heights[order], lengths[order]
 
 
 def _reading_order(quads: FloatArray, heights: FloatArray) -> list[int]:

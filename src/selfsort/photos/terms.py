@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from scipy import sparse
 
 from selfsort.clusters import Clusters
 from selfsort.features.encoders import DEFAULT, LAYERED
-from selfsort.photos import kind
+from selfsort.photos import kind, objects
 from selfsort.photos.catalog import Catalog
 from selfsort.photos.text import tokens
 from selfsort.photos.timeline import Event, timeline
@@ -162,12 +161,11 @@ def _add_kinds(
 
 def _add_objects(builder: _Builder, clusters: Clusters, photos: list[int]) -> None:
     """Add what is in photographs; what the classifier makes of drawings and texts is not to be believed."""
-    objects = _module("objects")
-    if objects is None or not photos or clusters.embedding is None:
+    if not photos or clusters.embedding is None:
         return
     probable = objects.terms(np.asarray(clusters.embedding)[photos])
     fine = list(objects.names())
-    broader = [(of,) if isinstance(of, str) else tuple(of) for of in objects.broader()]
+    broader = objects.broader()
     above = sorted({name for of in broader for name in of if name})
     numbers = {name: number for number, name in enumerate(above)}
     pairs = [(i, numbers[name]) for i, of in enumerate(broader) for name in of if name]
@@ -253,17 +251,6 @@ def _days(event: Event) -> str:
         return f"{start.day}–{last}"
     year = f" {start.year}" if start.year != end.year else ""
     return f"{start.day} {MONTHS[start.month - 1]}{year} – {last}"
-
-
-def _module(name: str) -> Any:
-    """Return a module of this package that reads a facet, or None."""
-    path = f"{__package__}.{name}"
-    try:
-        return importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name != path:
-            raise
-        return None
 
 
 def months_named(first: int, n: int) -> str:

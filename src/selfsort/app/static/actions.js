@@ -1,7 +1,7 @@
 // Everything that changes something, and what is said about it. Whatever is done here can be undone.
 
 import * as data from "./data.js";
-import { now } from "./data.js";
+import { now, run } from "./data.js";
 import { $, count, dialog, el, pictures } from "./dom.js";
 import { selection } from "./selection.js";
 
@@ -9,8 +9,10 @@ let fading = 0;
 
 export function say(message, { undoable = false, bad = false } = {}) {
   const box = $("said");
+  ([...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body).append(box);
   box.replaceChildren(el("span", {}, message));
-  if (undoable) box.append(el("button", { type: "button", onclick: () => undo() }, "Undo"));
+  const step = now.undo;
+  if (undoable && step) box.append(el("button", { type: "button", onclick: () => undo(step.number) }, "Undo"));
   box.classList.toggle("bad", bad);
   box.classList.add("seen");
   clearTimeout(fading);
@@ -29,12 +31,17 @@ export async function attempt(doing, said = "") {
   }
 }
 
-const chosen = (rows) => rows ?? selection.rows();
+// Whether something may be corrected now; if not, it is said why.
+function ready() {
+  if (now.cut) say("You are looking at coarser or finer groups. Go back to your groups to correct them, or group like this.", { bad: true });
+  return !now.cut && !data.isChanging();
+}
 
-async function correct(body, said) {
-  const done = await attempt(() => data.correct(body), said);
-  if (done) selection.clear();
-  return done;
+// Corrects the rows given, or those selected, which are then not selected any more.
+async function correct(body, given, said) {
+  if (!ready()) return;
+  const rows = given ?? selection.rows();
+  if (rows.length && (await attempt(() => data.correct({ ...body, rows }), said(pictures(rows.length)))) && !given) selection.clear();
 }
 
 export const titleOf = (key) => {
@@ -42,28 +49,18 @@ export const titleOf = (key) => {
   return group ? data.title(group) : "the group";
 };
 
-export async function move(key, rows) {
-  rows = chosen(rows);
-  if (!rows.length) return;
-  await correct({ do: "move", rows, keys: [key] }, `Moved ${pictures(rows.length)} to ${titleOf(key)}.`);
-}
+export const move = (key, rows) => correct({ do: "move", keys: [key] }, rows, (n) => `Moved ${n} to ${titleOf(key)}.`);
 
-export async function moveSomewhere() {
-  const rows = chosen();
-  const key = await pickGroup(`Move ${pictures(rows.length)} to`, { create: true });
+export async function moveSomewhere(rows) {
+  if (!ready()) return;
+  const key = await pickGroup(`Move ${pictures((rows ?? selection.rows()).length)} to`, { create: true });
   if (key === "new") await newGroup(rows);
   else if (key !== null) await move(key, rows);
 }
 
-export async function newGroup(rows) {
-  rows = chosen(rows);
-  if (rows.length) await correct({ do: "split", rows }, `Made a new group of ${pictures(rows.length)}.`);
-}
+const simple = (what, said) => (rows) => correct({ do: what }, rows, said);
 
-const simple = (what, said) => async (rows) => {
-  rows = chosen(rows);
-  if (rows.length) await correct({ do: what, rows }, said(pictures(rows.length)));
-};
+export const newGroup = simple("split", (n) => `Made a new group of ${n}.`);
 
 export const notThis = simple("not-this", (n) => `Took ${n} out of the group.`);
 export const lock = simple("lock", (n) => `Locked ${n}: no later grouping moves them.`);
@@ -76,20 +73,22 @@ export const different = simple("not-the-same", () => "They do not come up as th
 
 export async function merge(keys, into = keys[0]) {
   const others = keys.filter((key) => key !== into);
-  if (others.length) {
-    await attempt(() => data.correct({ do: "merge", keys: [into, ...others] }), `Merged ${others.length + 1} groups into ${titleOf(into)}.`);
-  }
+  if (!others.length || !ready()) return;
+  const named = others.length === 1 ? titleOf(others[0]) : `${others.length} groups`;
+  await attempt(() => data.correct({ do: "merge", keys: [into, ...others] }), `Merged ${named} into ${titleOf(into)}.`);
 }
 
 export async function mergeSomewhere(key) {
+  if (!ready()) return null;
   const into = await pickGroup(`Merge ${titleOf(key)} into`, { without: key });
   if (into !== null) await merge([into, key], into);
   return into;
 }
 
-export const rename = (key, name) => attempt(() => data.correct({ do: "rename", keys: [key], name }), name ? `Named it ${name}.` : "Took the name away.");
+export const rename = (key, name) => ready() && attempt(() => data.correct({ do: "rename", keys: [key], name }), name ? `Named it ${name}.` : "Took the name away.");
 
 export async function splitGroup(key) {
+  if (!ready()) return;
   const input = el("input", { type: "number", min: "2", max: "1000", placeholder: "found", id: "n-parts" });
   const content = el("div", { class: "fields" }, el("p", {}, "Its pictures are compared anew, among themselves only. The largest part stays this group."), el("label", { for: "n-parts" }, "Parts"), input);
   if ((await dialog(`Split ${titleOf(key)}`, content, [["", "Cancel"], ["split", "Split", "main"]])) !== "split") return;
@@ -100,22 +99,23 @@ export async function splitGroup(key) {
   });
 }
 
-export async function undo(number) {
-  const what = now.undo;
-  if (!number && !what) return say("There is nothing to undo.");
-  if (await attempt(() => data.undo(number))) say(number ? "Undone." : `Undone: ${what}.`);
+// By its number, so that what is undone is what was said, whatever another tab did meanwhile.
+async function turn(step, act, said, none) {
+  if (data.isChanging()) return;
+  if (!step) say(none);
+  else if (await attempt(() => act(step.number))) say(step.said ? `${said}: ${step.said}.` : `${said}.`);
 }
 
-export async function redo(number) {
-  const what = now.redo;
-  if (!number && !what) return say("There is nothing to do again.");
-  if (await attempt(() => data.redo(number))) say(number ? "Done again." : `Done again: ${what}.`);
-}
+export const undo = (number) => turn(number ? { number } : now.undo, data.undo, "Undone", "There is nothing to undo.");
+export const redo = (number) => turn(number ? { number } : now.redo, data.redo, "Done again", "There is nothing to do again.");
 
 export async function regroup(n) {
   const taught = now.n_corrections ? ` Your ${count(now.n_corrections)} corrections stay, and other pictures follow them.` : "";
-  const text = n ? `All pictures are grouped again, into ${count(n)} groups.${taught}` : `All pictures are grouped again; new ones are added.${taught}`;
-  if ((await dialog("Group again", el("p", {}, text), [["", "Cancel"], ["go", "Group again", "main"]])) === "go") await attempt(() => data.regroup(n));
+  const asked = n ?? run.asked;
+  const text = `All pictures are grouped again${asked ? `, into about ${count(asked)} groups` : ""}; new ones are added.${taught}`;
+  const others = !n && run.asked ? [["find", "Find the number of groups"]] : [];
+  const value = await dialog("Group again", el("p", {}, text), [["", "Cancel"], ...others, ["go", "Group again", "main"]]);
+  if (value) await attempt(() => data.regroup(n ?? null, value === "find"));
 }
 
 const MODES = [
@@ -146,7 +146,7 @@ export async function exportSomewhere() {
 
 // Asks for a group; resolves to its key, "new", or null.
 export async function pickGroup(heading, { without = null, create = false } = {}) {
-  const list = el("ul", { class: "choices", role: "listbox" });
+  const list = el("ul", { class: "choices" });
   const words = el("input", { type: "search", placeholder: "Find a group", "aria-label": "Find a group" });
   const fill = () => {
     const wanted = words.value.toLowerCase();
@@ -164,13 +164,14 @@ export async function pickGroup(heading, { without = null, create = false } = {}
     list.querySelector(create && words.value ? "li:nth-child(2) button" : "button")?.click();
   });
   fill();
-  const value = await dialog(heading, el("div", {}, words, list), []);
+  const value = await dialog(heading, el("div", {}, words, list), [["", "Cancel"]]);
   return value === null || value === "new" ? value : Number(value);
 }
 
 export async function showHistory() {
-  const entries = await data.history();
-  const rows = entries.slice(0, 500).map((entry) =>
+  let entries = [];
+  if (!(await attempt(async () => { entries = await data.history(); }))) return;
+  const rows = entries.map((entry) =>
     el("li", { class: entry.undone ? "undone" : "" },
       el("time", {}, new Date(entry.at).toLocaleString()), el("span", {}, entry.said),
       el("button", { type: "button", onclick: async (event) => {

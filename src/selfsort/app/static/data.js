@@ -23,7 +23,7 @@ async function answer(response) {
   try {
     message = response.headers.get("content-type").includes("json") ? (await response.json()).error : await response.text();
   } catch { /* what came is no message */ }
-  throw new Error(message);
+  throw Object.assign(new Error(message), { status: response.status });
 }
 
 async function ask(path, options) {
@@ -58,9 +58,14 @@ function unpack(buffer) {
   return facts;
 }
 
+const stampOf = ({ version }) => version.split("-")[0];
+
 export async function load() {
-  const [columns, groups] = await Promise.all([getPacked("/api/run"), getPacked(groupsPath())]);
-  Object.assign(run, columns, { stamp: groups.version.split("-")[0], names: null, facts: null, loading: null });
+  let [columns, groups] = [];
+  do { // both of one run, also if it is replaced just now
+    [columns, groups] = await Promise.all([getPacked("/api/run"), getPacked(groupsPath())]);
+  } while (stampOf(columns) !== stampOf(groups));
+  Object.assign(run, columns, { stamp: stampOf(groups), names: null, facts: null, loading: null, picked: [] });
   take(groups);
   emit("run");
 }
@@ -77,37 +82,59 @@ let asked = 0;
 
 // Coarser or finer: n groups, or null for the groups as they are. An answer that a later question overtook is dropped.
 export async function look(n) {
+  const before = now.n;
   now.n = n;
   const mine = ++asked;
-  const groups = await getPacked(groupsPath());
-  if (mine === asked) take(groups);
+  try {
+    const groups = await getPacked(groupsPath());
+    if (mine !== asked) return;
+    if (stampOf(groups) === run.stamp) take(groups);
+    else await load();
+  } catch (error) {
+    if (mine === asked) now.n = before;
+    throw error;
+  }
 }
 
+let changing = false;
+export const isChanging = () => changing;
+
+// Rows and keys are numbers of one run: the server refuses them if another is in its place, and the page looks again.
 async function change(path, body) {
-  const answered = await post(path, body);
-  now.n = null;
-  asked += 1;
-  take(unpack(await answered.arrayBuffer()));
+  changing = true;
+  try {
+    const answered = unpack(await (await post(path, body)).arrayBuffer());
+    now.n = null;
+    asked += 1;
+    if (stampOf(answered) === run.stamp) take(answered);
+    else await load();
+  } catch (error) {
+    if (error.status === 409) await load();
+    throw error;
+  } finally {
+    changing = false;
+  }
 }
 
-export const correct = (body) => change("/api/correct", body);
-export const split = (key, parts) => change("/api/split", parts ? { key, parts } : { key });
-export const undo = (number) => change("/api/undo", number ? { number } : {});
-export const redo = (number) => change("/api/redo", number ? { number } : {});
+export const correct = (body) => change("/api/correct", { ...body, run: run.stamp });
+export const split = (key, parts) => change("/api/split", { key, run: run.stamp, ...(parts ? { parts } : {}) });
+export const undo = (number) => change("/api/undo", { number });
+export const redo = (number) => change("/api/redo", { number });
 export const history = () => getJson("/api/history");
 export const duplicates = () => getJson("/api/duplicates");
 export const details = (rows) => getJson(`/api/pictures?rows=${rows.join(",")}`);
 export const search = async (words) => (await getJson(`/api/search?q=${encodeURIComponent(words)}`)).rows;
-export const like = async (row) => (await getJson(`/api/search/like/${row}`)).rows;
+export const like = async (row) => (await getJson(`/api/search/like/${row}?run=${run.stamp}`)).rows;
 export const byPicture = async (file) => (await (await post("/api/search/picture", file)).json()).rows;
-export const regroup = async (groups) => emit("job", (await (await post("/api/regroup", groups ? { groups } : {})).json()).job);
+export const regroup = async (groups, find) => emit("job", (await (await post("/api/regroup", { groups, find })).json()).job);
 export const readText = async () => emit("job", (await (await post("/api/text", {})).json()).job);
 export const stop = async () => emit("job", (await (await post("/api/stop", {})).json()).job);
 export const exportTo = async (body) => emit("job", (await (await post("/api/export", body)).json()).job);
 export const shapes = () => getJson("/static/countries-110m.json");
-export async function trash(rows) {
-  const result = await (await post("/api/trash", { rows })).json();
-  await look(now.n);
+// Without `confirmed` it is only said what would be moved.
+export async function trash(rows, { confirmed = false, alone = false, stamp = run.stamp } = {}) {
+  const result = await (await post("/api/trash", { rows, run: stamp, confirmed, only_copies: alone })).json();
+  if (confirmed) await look(now.n);
   return result;
 }
 
@@ -155,6 +182,7 @@ export function watch() {
       if (failed) emit("said", "Connected again.");
       failed = false;
       emit("job", job);
+      if (changing) return;
       if (version.split("-")[0] !== run.stamp) await load();
       else if (version !== now.version) await look(now.n);
     } catch (error) {

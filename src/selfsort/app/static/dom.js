@@ -33,20 +33,55 @@ export function duration(seconds) {
 // A dialog with a form; resolves to the value of the button that closed it, null if it was left. Focus goes back.
 export function dialog(heading, content, buttons, { wide = false } = {}) {
   const box = el("dialog", { class: wide ? "wide" : "", "aria-label": heading });
-  const actions = buttons.map(([value, text, kind]) => el("button", { value, class: kind ?? "" }, text));
-  const form = el("form", { method: "dialog" }, el("h2", {}, heading), content, actions.length ? el("div", { class: "actions" }, actions) : null);
-  box.append(form);
+  // what only leaves is no submit button, or Enter in a field would press it
+  const actions = buttons.map(([value, text, kind]) =>
+    value ? el("button", { value, class: kind ?? "" }, text) : el("button", { type: "button", onclick: () => box.close("") }, text),
+  );
+  box.append(el("form", { method: "dialog" }, el("h2", {}, heading), content, el("div", { class: "actions" }, actions)));
   document.body.append(box);
   const back = document.activeElement;
   box.showModal();
+  let outside = false;
+  const isOutside = ({ target, clientX, clientY }) => {
+    const { left, top, right, bottom } = box.getBoundingClientRect();
+    return target === box && (clientX < left || clientX > right || clientY < top || clientY > bottom);
+  };
+  box.addEventListener("pointerdown", (event) => { outside = isOutside(event); });
+  box.addEventListener("click", (event) => outside && isOutside(event) && box.close(""));
   return new Promise((resolve) => {
-    box.addEventListener("click", (event) => event.target === box && box.close());
     box.addEventListener("close", () => {
-      box.remove();
+      leave(box);
       back?.focus?.();
       resolve(box.returnValue || null);
     });
   });
+}
+
+// Messages are shown in the dialog that is open, else they would lie behind it; they outlive it.
+export function leave(box) {
+  if (box.contains($("said"))) document.body.append($("said"));
+  box.remove();
+}
+
+export function closeDialogs() {
+  for (const box of document.querySelectorAll("dialog[open]")) box.close("");
+}
+
+// Nothing is drawn anew between press and release: the click would be lost.
+let pressing = false;
+let after = null;
+addEventListener("pointerdown", () => { pressing = true; }, true);
+for (const name of ["pointerup", "pointercancel"]) {
+  addEventListener(name, () => {
+    pressing = false;
+    const waiting = after;
+    after = null;
+    if (waiting) setTimeout(waiting, 0);
+  }, true);
+}
+export function whenReleased(work) {
+  if (pressing) after = work;
+  else work();
 }
 
 const probe = el("span", { hidden: true });

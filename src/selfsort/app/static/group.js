@@ -62,6 +62,7 @@ function frame(scroller, { heading, rows, label, sorted = true }) {
   refresh();
   return {
     refresh,
+    scroller: inner,
     focus: grid.focus,
     close() {
       grid.close();
@@ -94,6 +95,7 @@ export function group(scroller, key) {
       el("span", { class: "size" }, pictures(each.size)),
       el("span", { class: "why" }, each.why ?? ""),
       others.length ? el("span", { class: "others" }, "or", others) : "",
+      now.cut ? el("button", { type: "button", class: "main", onclick: () => { location.hash = "#/"; actions.attempt(() => data.look(null)); } }, "Back to your groups") : "",
       el("div", { class: "buttons" },
         button("Split…", "Divide it by the likeness of its pictures", () => actions.splitGroup(key)),
         button("Merge…", "Put it together with another group", async () => {

@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import * as data from "./data.js";
 import { now, on, run } from "./data.js";
-import { $, count, dialog, duration, el, pictures } from "./dom.js";
+import { $, closeDialogs, count, dialog, duration, el, pictures, whenReleased } from "./dom.js";
 import { group, set } from "./group.js";
 import { map } from "./map.js";
 import { places } from "./places.js";
@@ -59,7 +59,7 @@ async function route({ keepFocus = false } = {}) {
   const main = $("main");
   const hash = location.hash.replace(/^#\/?/, "");
   const [name, ...rest] = hash.split("/");
-  if (shownHash !== null) scrolled.set(shownHash, main.scrollTop);
+  if (shownHash !== null) scrolled.set(shownHash, (view?.scroller ?? main).scrollTop);
   let argument = rest.join("/");
   try {
     argument = decodeURIComponent(argument);
@@ -81,24 +81,30 @@ async function route({ keepFocus = false } = {}) {
   main.classList.remove("fixed");
   shownHash = hash;
   view = build();
-  main.scrollTop = scrolled.get(hash) ?? 0;
+  main.scrollTop = 0;
+  const [top, shown] = [scrolled.get(hash), view];
+  if (top) requestAnimationFrame(() => requestAnimationFrame(() => { if (view === shown) (view.scroller ?? main).scrollTop = top; })); // once it has its height
   for (const link of $("views").children) link.toggleAttribute("aria-current", link.getAttribute("href") === `#/${VIEWS.some(([path]) => path === name) ? name : ""}`);
   if (!keepFocus) view.focus?.();
 }
 
 function refresh() {
+  whenReleased(draw);
+}
+
+function draw() {
   view?.refresh();
   const [undo, redo] = [$("undo"), $("redo")];
   undo.disabled = !now.undo;
   redo.disabled = !now.redo;
-  undo.title = now.undo ? `Undo: ${now.undo} (Ctrl+Z)` : "Nothing to undo";
-  redo.title = now.redo ? `Do again: ${now.redo} (Ctrl+Shift+Z)` : "Nothing to do again";
+  undo.title = now.undo ? `Undo: ${now.undo.said} (Ctrl+Z)` : "Nothing to undo";
+  redo.title = now.redo ? `Do again: ${now.redo.said} (Ctrl+Shift+Z)` : "Nothing to do again";
 }
 
 // ---- the bar of selected pictures
 
 const TOOLS = [
-  ["m", "Move to…", "Move to another group", actions.moveSomewhere],
+  ["m", "Move to…", "Move to another group", () => actions.moveSomewhere()],
   ["n", "New group", "Make a group of them", () => actions.newGroup()],
   ["x", "Not this", "They do not belong to their group", () => actions.notThis()],
   ["l", "Lock", "No later grouping moves them", () => (all(data.LOCKED) ? actions.unlock() : actions.lock())],
@@ -190,20 +196,23 @@ function setTheme(value) {
 function key(event) {
   const typing = event.target.closest("input:not([type=checkbox], [type=radio], [type=range]), select, textarea");
   const command = event.ctrlKey || event.metaKey;
-  if (document.querySelector("dialog[open]")) return;
-  if (command && event.key.toLowerCase() === "z" && !typing) event.shiftKey ? actions.redo() : actions.undo();
-  else if (typing || command || event.altKey) return;
-  else if (event.key === "Escape") selection.size ? selection.clear() : location.hash !== "#/" && history.back();
+  const dialogs = document.querySelectorAll("dialog[open]");
+  const pressed = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.repeat && /^[a-z]$/.test(pressed)) return;
+  if (command && pressed === "z" && !typing && [...dialogs].every((box) => box.classList.contains("viewer"))) event.shiftKey ? actions.redo() : actions.undo();
+  else if (dialogs.length || typing || command || event.altKey) return;
+  else if (event.key === "Escape" && selection.size) selection.clear();
+  else if (event.key === "Escape") location.hash = "#/";
   else if (event.key === "/") $("words").focus();
   else if (event.key === "?") help();
-  else if (event.key === "[") coarser();
-  else if (event.key === "]") finer();
-  else if (event.key === "z") actions.undo();
-  else if (event.key === "y") actions.redo();
-  else if (event.key === "g") actions.regroup(null);
+  else if (event.key === "[" && document.querySelector(".wall")) coarser();
+  else if (event.key === "]" && document.querySelector(".wall")) finer();
+  else if (pressed === "z") actions.undo();
+  else if (pressed === "y") actions.redo();
+  else if (pressed === "g") actions.regroup(null);
   else if (/^[1-5]$/.test(event.key)) location.hash = `#/${VIEWS[event.key - 1][0]}`;
-  else if (selection.size && TOOLS.some(([of]) => of === event.key)) {
-    const [, , , act, least = 1] = TOOLS.find(([of]) => of === event.key);
+  else if (selection.size && TOOLS.some(([of]) => of === pressed)) {
+    const [, , , act, least = 1] = TOOLS.find(([of]) => of === pressed);
     if (selection.size >= least) act();
   } else return;
   event.preventDefault();
@@ -235,7 +244,10 @@ async function begin() {
     if (done && location.hash === "#/found") route();
     else if (done) location.hash = "#/found";
   };
-  $("by-picture").addEventListener("change", (event) => searchBy(event.target.files[0]));
+  $("by-picture").addEventListener("change", async (event) => {
+    await searchBy(event.target.files[0]);
+    event.target.value = "";
+  });
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
     event.preventDefault();
@@ -254,17 +266,23 @@ async function begin() {
     $("main").replaceChildren(el("p", { class: "empty" }, error.message));
     return;
   }
-  on("run", () => {
+  const begun = () => {
+    $("library").textContent = run.name;
+    document.title = `${run.name} · selfsort`;
+    data.names().then(() => view?.refresh(), () => null);
+  };
+  on("run", () => { // what was open showed rows of another run
+    closeDialogs();
+    found.rows = [];
     scrolled.clear();
     selection.clear();
     route({ keepFocus: true });
+    begun();
   });
-  $("library").textContent = run.name;
-  document.title = `${run.name} · selfsort`;
   await route({ keepFocus: true });
   refresh();
   data.watch();
-  data.names().then(() => view?.refresh(), () => null);
+  begun();
 }
 
 begin();

@@ -2,17 +2,18 @@
 
 import * as actions from "./actions.js";
 import * as data from "./data.js";
-import { now, source } from "./data.js";
+import { now, run, source } from "./data.js";
 import { bytes, count, dialog, el, pictures } from "./dom.js";
 import { view } from "./viewer.js";
 
 const LEVELS = { identical: "Identical files", "same shot": "The same shot, resized or saved anew", burst: "Taken within moments" };
 const PAGE = 20; // sets that are drawn at once
+const kept = new Map(); // which row of a set a person chose to keep, by the run and the rows
 
 export function same(scroller) {
   const box = el("div", { class: "same" }, el("p", { class: "empty" }, "Comparing…"));
   scroller.replaceChildren(box);
-  let [sets, level, shown, closed] = [[], "", PAGE, false];
+  let [sets, level, shown, closed, drawn] = [[], "", PAGE, false, 0];
   load();
 
   async function load() {
@@ -28,6 +29,7 @@ export function same(scroller) {
   const left = (each) => each.rows.filter((row) => !(now.flags[row] & (data.HIDDEN | data.GONE)));
 
   async function draw() {
+    const mine = ++drawn;
     const open = sets.filter((each) => left(each).length > 1);
     const numbers = Object.keys(LEVELS).map((name) => [name, open.filter((each) => each.level === name).length]);
     if (!numbers.some(([name, n]) => name === level && n)) level = numbers.find(([, n]) => n)?.[0] ?? "";
@@ -37,39 +39,47 @@ export function same(scroller) {
     const known = new Map();
     const rows = here.slice(0, shown).flatMap(left);
     for (let start = 0; start < rows.length; start += 500) for (const each of await data.details(rows.slice(start, start + 500))) known.set(each.row, each);
-    if (closed) return;
-    const list = el("ol", { class: "sets" }, here.slice(0, shown).map((each) => drawSet(left(each), known)));
+    if (closed || mine !== drawn) return;
+    const list = el("ol", { class: "sets" }, here.slice(0, shown).map((each) => drawSet(each, left(each), known)));
     const more = here.length > shown ? el("button", { type: "button", onclick: () => { shown += PAGE; draw(); } }, `Show ${count(Math.min(PAGE, here.length - shown))} more`) : "";
     box.replaceChildren(el("div", { class: "head" }, chips), here.length ? list : el("p", { class: "empty" }, "No two pictures are the same."), more);
   }
 
-  function drawSet(rows, known) {
-    let kept = rows[0];
+  function drawSet(set, rows, known) {
+    const id = `${run.stamp} ${set.rows}`;
+    const keep = () => (rows.includes(kept.get(id)) ? kept.get(id) : rows[0]);
     const name = `keep-${rows[0]}`;
     const items = rows.map((row) => {
       const each = known.get(row) ?? {};
-      const radio = el("input", { type: "radio", name, checked: row === kept, onchange: () => { kept = row; } });
+      const radio = el("input", { type: "radio", name, checked: row === keep(), onchange: () => kept.set(id, row) });
       return el("li", {}, el("button", { type: "button", class: "look", "aria-label": `Look at ${each.path}`, onclick: () => view(rows, rows.indexOf(row)) }, el("img", { src: source(row, "tile"), alt: "", loading: "lazy" })),
         el("label", {}, radio, "Keep"), el("p", { class: "path" }, each.path ?? ""), el("p", { class: "size" }, `${each.width} × ${each.height}, ${bytes(each.size ?? 0)}`));
     });
-    const others = () => rows.filter((row) => row !== kept);
+    const others = () => rows.filter((row) => row !== keep());
     return el("li", { class: "set" }, el("ul", {}, items), el("div", { class: "actions" },
       el("button", { type: "button", onclick: () => actions.hide(others()) , hidden: level === "identical" }, "Hide the others"),
-      el("button", { type: "button", onclick: async () => { await actions.different(rows); await load(); }, hidden: level === "identical" }, "Not the same"),
-      el("button", { type: "button", class: "bad", onclick: async () => { if (await trash(others())) await load(); } }, "Move the others to the trash…")));
+      el("button", { type: "button", onclick: async () => { sets = sets.filter((other) => other !== set); await actions.different(rows); await draw(); }, hidden: level === "identical" }, "Not the same"),
+      el("button", { type: "button", class: "bad", onclick: async () => { if (await trash(others(), known.get(keep())?.path)) await load(); } }, "Move the others to the trash…")));
   }
 
   return { refresh: () => sets.length && draw(), focus: () => box.querySelector("button")?.focus(), close: () => { closed = true; } };
 }
 
-async function trash(rows) {
-  const known = await data.details(rows);
-  const total = known.reduce((sum, each) => sum + each.size, 0);
-  const list = el("ul", { class: "paths" }, known.map((each) => el("li", {}, each.path)));
-  const text = el("div", {}, el("p", {}, `${pictures(rows.length)} of ${bytes(total)} go to the trash of this computer. From there they can be put back.`), list);
-  if ((await dialog("Move to the trash?", text, [["", "Cancel"], ["trash", "Move to the trash", "bad"]])) !== "trash") return false;
+// First the server says what it would do; then a person does.
+async function trash(rows, keeping) {
+  const stamp = run.stamp;
   return actions.attempt(async () => {
-    const { trashed, failed } = await data.trash(rows);
-    actions.say(failed.length ? `${pictures(trashed)} moved to the trash; ${failed[0]}` : `${pictures(trashed)} moved to the trash.`, { bad: failed.length > 0 });
+    const { files, refused } = await data.trash(rows, { stamp });
+    const total = files.reduce((sum, file) => sum + file.size, 0);
+    const alone = files.filter((file) => file.only_copy);
+    const content = el("div", {},
+      el("p", {}, `${files.length} of ${rows.length} files, ${bytes(total)}, go to the trash of this computer, from where they can be put back. ${keeping} stays.`),
+      alone.length ? el("p", { class: "warn" }, `${alone.length === 1 ? "One is" : `${alone.length} are`} the only copy of what they show.`) : "",
+      el("ul", { class: "paths" }, files.map((file) => el("li", {}, file.only_copy ? `${file.path} (the only copy)` : file.path)), refused.map((text) => el("li", {}, `stays: ${text}`))));
+    const buttons = files.length ? [["", "Cancel"], ["trash", "Move to the trash", "bad"]] : [["", "Close"]];
+    if ((await dialog("Move to the trash?", content, buttons)) !== "trash") return;
+    const result = await data.trash(rows, { confirmed: true, alone: alone.length > 0, stamp });
+    const left = result.refused.length ? `; ${result.refused[0]}` : "";
+    actions.say(`${pictures(result.trashed)} moved to the trash${left}.`, { bad: result.refused.length > 0 });
   });
 }

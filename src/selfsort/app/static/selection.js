@@ -15,10 +15,6 @@ export const selection = {
     for (const row of wanted) rows.add(row);
     emit("selection");
   },
-  add(wanted) {
-    for (const row of wanted) rows.add(row);
-    emit("selection");
-  },
   toggle(row) {
     rows.has(row) ? rows.delete(row) : rows.add(row);
     emit("selection");

@@ -37,10 +37,12 @@ export function timeline(scroller) {
     for (let row = 0; row < run.n; row++) if (!Number.isFinite(time[row]) && data.isShown(row)) undated.push(row);
     const head = el("div", { class: "head" }, el("h2", {}, `${count(order.length)} events`),
       el("a", { href: "#/undated" }, `${pictures(undated.length)} without a date`));
+    const top = scroller.scrollTop;
     list?.close();
     list = virtual({ scroller, count: order.length, width: 330, height: () => 142, gap: 10, make, fill, role: "list", label: "Events" });
     list.box.classList.add("events");
     box.replaceChildren(head, months(order, byEvent), list.box);
+    if (top) requestAnimationFrame(() => requestAnimationFrame(() => { scroller.scrollTop = top; }));
     if (!order.length) box.append(el("p", { class: "empty" }, "No picture says when it was taken, neither in its metadata nor by its name."));
 
     function make() {

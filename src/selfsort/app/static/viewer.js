@@ -1,9 +1,8 @@
 // One picture by itself, large, with what is known of it.
 
 import * as actions from "./actions.js";
-import { LOCKED, details, now, source, title } from "./data.js";
-import { bytes, count, el } from "./dom.js";
-import { selection } from "./selection.js";
+import { HIDDEN, LOCKED, details, now, on, source, title } from "./data.js";
+import { bytes, count, el, leave } from "./dom.js";
 
 // `left(index)` is called with the place of the picture that was seen last.
 export function view(rows, index, left = () => {}) {
@@ -13,28 +12,23 @@ export function view(rows, index, left = () => {}) {
   const place = el("p", { class: "place", "aria-live": "polite" });
   const button = (text, label, act) => el("button", { type: "button", onclick: act, title: label }, text);
   const lockButton = button("Lock", "No later grouping moves it", () => act(now.flags[rows[index]] & LOCKED ? actions.unlock : actions.lock));
+  const hideButton = button("Hide", "Do not show it; nothing is deleted", () => act(now.flags[rows[index]] & HIDDEN ? actions.show : actions.hide));
   const box = el("dialog", { class: "viewer", "aria-label": "Picture" },
     el("figure", {}, image),
     el("aside", {}, heading, place, facts,
       el("div", { class: "actions" },
         button("Move to…", "Move it to another group", () => moveIt()), lockButton,
         button("Not this group", "It does not belong to its group", () => act(actions.notThis)),
-        button("Hide", "Do not show it; nothing is deleted", () => act(actions.hide)),
+        hideButton,
         button("Similar", "Show the pictures most like it", () => { box.close(); location.hash = `#/like/${rows[index]}`; }),
         button("Close", "Back to the pictures (Esc)", () => box.close()))),
     el("button", { type: "button", class: "step before", "aria-label": "Picture before", onclick: () => go(-1) }, "‹"),
     el("button", { type: "button", class: "step after", "aria-label": "Next picture", onclick: () => go(1) }, "›"));
 
-  async function act(what) {
-    await what([rows[index]]);
-    show();
-  }
+  const act = (what) => what([rows[index]]);
 
   async function moveIt() {
-    selection.set([rows[index]]);
-    await actions.moveSomewhere();
-    selection.clear();
-    show();
+    await actions.moveSomewhere([rows[index]]);
   }
 
   function go(step) {
@@ -46,6 +40,7 @@ export function view(rows, index, left = () => {}) {
     const row = rows[index];
     image.src = source(row, "large");
     const group = now.groups[now.group[row]];
+    hideButton.textContent = now.flags[row] & HIDDEN ? "Show again" : "Hide";
     lockButton.textContent = now.flags[row] & LOCKED ? "Unlock" : "Lock";
     place.textContent = `${count(index + 1)} of ${count(rows.length)}`;
     const [known] = await details([row]).catch(() => [{}]);
@@ -72,9 +67,11 @@ export function view(rows, index, left = () => {}) {
   });
   box.addEventListener("click", (event) => event.target.tagName === "FIGURE" && box.close());
   box.addEventListener("close", () => {
-    box.remove();
+    off();
+    leave(box);
     left(index);
   });
+  const off = on("groups", () => show());
   document.body.append(box);
   box.showModal();
   show();

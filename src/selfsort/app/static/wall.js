@@ -82,7 +82,8 @@ export function wall(scroller) {
   grid.box.addEventListener("pointerdown", (event) => {
     const card = event.target.closest(".card");
     if (!card || card.group.nowhere || now.cut || event.target.closest("label")) return;
-    draggable(event, { begin: () => title(card.group), drop: (key) => key !== card.group.key && actions.merge([key, card.group.key], key) });
+    const { group } = card; // the card may be of another when it is dropped
+    draggable(event, { begin: () => title(group), drop: (key) => key !== group.key && actions.merge([key, group.key], key) });
   });
   grid.box.addEventListener("keydown", (event) => {
     const card = event.target.closest(".card");
@@ -92,7 +93,7 @@ export function wall(scroller) {
     if (event.key in steps && event.target.tagName === "A") {
       event.preventDefault();
       grid.reveal(Math.max(0, Math.min(groups.length - 1, at + steps[event.key])))?.querySelector("a").focus({ preventScroll: true });
-    } else if (event.key === " " && !card.group.nowhere && event.target.tagName === "A") {
+    } else if (event.key === " " && !card.group.nowhere && !now.cut && event.target.tagName === "A") {
       event.preventDefault();
       picked.has(card.group.key) ? picked.delete(card.group.key) : picked.add(card.group.key);
       refresh();
