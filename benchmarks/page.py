@@ -129,6 +129,10 @@ new MutationObserver((_, seen) => {
 eval(arguments[0]);
 """
 PRESS_N = "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'n', bubbles: true}))"
+BYTES = """
+const done = arguments[0];
+fetch("/api/groups").then((answer) => answer.arrayBuffer()).then((buffer) => done(buffer.byteLength));
+"""
 PAINTED = """
 const done = arguments[0];
 (function look() {
@@ -175,6 +179,7 @@ def measure(address: str) -> dict[str, float]:
             "correct_ms": round(max(moves)),
             "undo_ms": round(max(undone)),
             "dom_nodes": n_nodes,
+            "groups_bytes": page.execute_async_script(BYTES),
         }
     finally:
         page.quit()

@@ -35,7 +35,8 @@ from PIL import Image, ImageDraw, ImageFont
 from record import record
 from selfsort.photos import ocr
 from selfsort.photos.catalog import Catalog, Scanned
-from selfsort.photos.text import FACET, read_text, read_texts
+from selfsort.photos.facets import read_facets
+from selfsort.photos.text import FACET, read_text, text_facet
 from selfsort.runtime import n_threads
 from selfsort.sources import Source, open_source
 
@@ -59,7 +60,7 @@ def one_pass(source: Source, only: Collection[str] | None = None) -> tuple[dict[
         items = source.items
         catalog.scan(source.root, [Scanned(items[i].path, key, items[i].size, None, "ok") for key, i in rows.items()])
         started, worked = time.perf_counter(), time.process_time()
-        read_texts(catalog, source, rows)
+        read_facets(catalog, source, rows, {FACET: text_facet()})
         seconds, work = time.perf_counter() - started, time.process_time() - worked
         facts = catalog.facts(FACET)
     return {items[i].path: facts[key] for key, i in rows.items()}, seconds, work

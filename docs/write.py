@@ -363,6 +363,7 @@ def page() -> str:
         f"| a correction, until it is drawn | {line['correct_ms']} ms |",
         f"| undo, until it is drawn | {line['undo_ms']} ms |",
         f"| nodes in the document | {line['dom_nodes']} |",
+        f"| the groups and what each picture is in, in one answer | {line['groups_bytes'] / 1e6:.1f} MB |",
     ]
     return "\n".join([*rows, "", f"The slowest of several of each. {line['machine']}, headless Chromium."])
 

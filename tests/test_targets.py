@@ -107,7 +107,7 @@ def test_a_process_at_work_keeps_others_out(library, tmp_path):
 
 
 def test_an_interrupt_in_any_stage_is_continued(library, tmp_path, run):
-    for stage in ("embed", "look", "neighbors", "groups", "map", "report"):
+    for stage in ("embed", "look", "neighbors", "groups", "map", "name", "report"):
 
         def interrupt(name, done, total, stage=stage):
             if name == stage:
@@ -120,7 +120,7 @@ def test_an_interrupt_in_any_stage_is_continued(library, tmp_path, run):
     assert sorted(kept) == ["groups", "lock", "map", "neighbors", "recall"]
     seen = []
     again = organize(library.root, tmp_path / "run", progress=lambda *call: seen.append(call[0]))
-    assert set(seen) == {"find", "embed", "look", "report"}  # the other stages were kept
+    assert set(seen) == {"find", "embed", "look", "name", "report"}  # the other stages were kept
     assert np.array_equal(again.labels, run.labels)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run", "run.catalog"]
 

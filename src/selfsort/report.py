@@ -107,7 +107,7 @@ def _json(payload: Mapping[str, Any]) -> str:
 def _payload(clusters: Clusters, max_thumbnails: int) -> dict[str, Any]:
     """Return what the page's script needs, column-wise and rounded, so that 100,000 rows stay small."""
     items = clusters.items
-    x, y = _map_columns(clusters.map) if clusters.map is not None else ([], [])
+    x, y = whole(clusters.map, MAP_SIDE, missing=-1).T.tolist() if clusters.map is not None else ([], [])
     confidence = np.nan_to_num(clusters.confidence, nan=0.0)
     groups: list[list[dict[str, Any]]] = [[] for _ in range(clusters.levels.shape[1])]
     for group in clusters.groups:
@@ -156,16 +156,16 @@ def _reason(evidence: Mapping[str, Any]) -> str:
     return f"{words.get(evidence['source'], term)} {evidence['share']:.0%} (others {others})"
 
 
-def _map_columns(points: np.ndarray) -> tuple[list[int], list[int]]:
-    """Return both coordinates as whole numbers of one common scale, -1 where a picture has no place."""
+def whole(points: np.ndarray, side: int, missing: int) -> np.ndarray:
+    """Return places, shape (n, 2), as whole numbers of one scale from 0 to `side`; `missing` where there is none."""
     placed = np.isfinite(points).all(axis=1)
-    whole = np.full(points.shape, -1, dtype=int)
+    found = np.full(points.shape, missing, dtype=np.int64)
     if placed.any():
-        seen = points[placed].astype(float)
+        seen = np.asarray(points[placed], np.float64)
         low = seen.min(axis=0)
         span = float((seen.max(axis=0) - low).max()) or 1.0
-        whole[placed] = np.rint((seen - low) / span * MAP_SIDE)
-    return whole[:, 0].tolist(), whole[:, 1].tolist()
+        found[placed] = np.rint((seen - low) / span * side)
+    return found
 
 
 def _by_importance(clusters: Clusters) -> Iterator[int]:

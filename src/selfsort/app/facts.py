@@ -17,7 +17,7 @@ from selfsort.clusters import Clusters
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.duplicates import find_same
 from selfsort.photos.looks import FLAWS
-from selfsort.photos.quality import flawed as flawed_of
+from selfsort.photos.quality import flawed
 from selfsort.photos.terms import Terms, terms_of
 from selfsort.photos.timeline import Event, timeline
 
@@ -64,14 +64,13 @@ def read(clusters: Clusters, run: Path) -> Facts:
     ids = clusters.items.column("id").to_pylist()
     time, event = np.full(n, np.nan), np.full(n, -1, np.int32)
     latitude, longitude = np.full(n, np.nan, np.float32), np.full(n, np.nan, np.float32)
-    flawed = np.zeros(n, np.uint8)
+    flaws = np.zeros(n, np.uint8)
     details: dict[int, dict[str, Any]] = {}
     with Catalog(catalog_path(run), make=False) as catalog:
         found, _ = timeline(clusters, catalog)
-        by_flaw = flawed_of(clusters, catalog)
-        cameras, texts, faces = map(catalog.facts, ("metadata", "text", "people"))
-        for bit, name in enumerate(FLAWS):
-            flawed[by_flaw[name]] |= np.uint8(1 << bit)
+        looks, cameras, texts, faces = map(catalog.facts, ("looks", "metadata", "text", "people"))
+    for name, rows in flawed(clusters, looks).items():
+        flaws[rows] |= np.uint8(1 << FLAWS.index(name))
     for number, one in enumerate(found):
         for moment in one.moments:
             at = moment.taken.at.replace(tzinfo=None)
@@ -89,7 +88,7 @@ def read(clusters: Clusters, run: Path) -> Facts:
         if "latitude" in said and "longitude" in said:
             latitude[row], longitude[row] = said["latitude"], said["longitude"]
     return Facts(
-        time, latitude, longitude, flawed, event, [_event(one) for one in found], details, cameras, texts, faces
+        time, latitude, longitude, flaws, event, [_event(one) for one in found], details, cameras, texts, faces
     )
 
 

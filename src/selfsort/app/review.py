@@ -23,15 +23,20 @@ from selfsort.photos.corrections import NOWHERE, Entry
 from selfsort.photos.naming import name_groups
 from selfsort.photos.objects import hints
 from selfsort.photos.terms import Terms
+from selfsort.photos.text import amounts
 from selfsort.photos.trash import trash_log, trashed
-from selfsort.report import reasons
+from selfsort.report import reasons, whole
+from selfsort.sources import display_path
 
 IntArray = npt.NDArray[np.int64]
 
 LOCKED, HIDDEN, PLACED, GONE = 1, 2, 4, 8
 _N_COVERS = 8
+#: Places on the map are whole numbers from 0 to this.
+_MAP_SIDE = 60_000
 #: So many corrections are listed, and so many can one step have.
 _N_HISTORY, _MAX_STEP = 500, 1000
+_N_AMOUNTS = 12
 
 
 class Review:
@@ -102,9 +107,13 @@ class Review:
 
     def version(self) -> str:
         """Return what changes whenever the run or its corrections do, also by another program; read them anew then."""
-        if self._now() != self._stamp:
+        now = self._now()
+        if now[0] != self._stamp[0]:
             with contextlib.suppress(DataError):  # a run that is being replaced; it is tried again
                 self._open()
+        elif now != self._stamp:
+            self._note_trash()
+            self._stamp = now
         self._refresh()
         return self._version()
 
@@ -144,26 +153,25 @@ class Review:
             np.minimum(items.column(name).to_numpy(), 65535).astype(np.uint16) for name in ("width", "height")
         )
         place = self.clusters.map
-        x, y = _whole(np.asarray(place, np.float64)) if place is not None else [np.zeros(0, np.uint16)] * 2
+        x, y = whole(place, _MAP_SIDE, missing=65_535).T if place is not None else np.zeros((2, 0), np.int64)
         facts = {
             "name": Path(str(run.get("root") or self.run)).name,
-            "root": str(run.get("root") or "").encode("utf-8", "backslashreplace").decode(),
+            "root": display_path(str(run.get("root") or "")),
             "n": len(self.ids),
             "levels": self._levels(),
             "warnings": list(run.get("warnings", [])),
             "version": self._version(),
             "asked": (run.get("params") or {}).get("groups"),
-            "source": run.get("source"),
         }
         ok = self.clusters.ok.astype(np.uint8)
         sure = np.rint(100 * np.minimum(self._rank, 1)).astype(np.uint8)
-        return pack(facts, width=width, height=height, x=x, y=y, ok=ok, sure=sure)
+        return pack(facts, width=width, height=height, x=x.astype(np.uint16), y=y.astype(np.uint16), ok=ok, sure=sure)
 
     def _levels(self) -> dict[str, int] | None:
-        """Return between how many groups the page can choose, and how many there are; None if the run cannot tell."""
+        """Return how many groups the page can choose at most, and how many there are; None if the run cannot tell."""
         if self.clusters.merges is None or not len(self.clusters.merges):
             return None
-        return {"least": 1, "most": len(self.clusters.merges) + 1, "found": len(self._numbers)}
+        return {"most": len(self.clusters.merges) + 1, "found": len(self._numbers)}
 
     def groups(self, n_groups: int | None = None) -> bytes:
         """Return the groups as they are now: what each is, and of each picture its group and `flags`, see `pack`.
@@ -207,7 +215,6 @@ class Review:
             "undo": self._step(last_step(self.entries)),
             "redo": self._step(self.corrected.log.redoable()),
             "n_hidden": int((flags & HIDDEN > 0).sum()),
-            "n_nowhere": int(((labels < 0) & shown & self.clusters.ok).sum()),
             "n_corrections": sum(not entry.undone for entry in self.entries),
         }
         return pack(facts, group=labels, flags=flags)
@@ -320,14 +327,14 @@ class Review:
         known = {
             name: items.column(name)[row].as_py() for name in ("path", "size", "width", "height", "format", "status")
         }
-        known["path"] = known["path"].encode("utf-8", "backslashreplace").decode()
-        camera = facts.cameras.get(content) or {}
+        camera, text = facts.cameras.get(content) or {}, (facts.texts.get(content) or {}).get("text", "")
         return {
             "row": row,
             **known,
             **facts.details.get(row, {}),
             "camera": " ".join(str(camera[name]) for name in ("make", "model") if camera.get(name)),
-            "text": (facts.texts.get(content) or {}).get("text", ""),
+            "text": text,
+            "amounts": amounts(text)[:_N_AMOUNTS],
             "objects": self._hints(row),
             "faces": len((facts.faces.get(content) or {}).get("faces", ())),
             "flaws": [flaw for bit, flaw in enumerate(FLAWS) if facts.flaws[row] >> bit & 1],
@@ -379,14 +386,3 @@ class Review:
         suggested = self._suggested.get(key, {}).get("name")
         number = self._numbers.get(key)
         return self.state.names.get(key) or suggested or (f"group {number}" if number is not None else "your group")
-
-
-def _whole(points: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
-    """Return both coordinates on one scale from 0 to 60,000; 65,535 where there is none."""
-    placed = np.isfinite(points).all(1)
-    whole = np.full(points.shape, 65535, np.uint16)
-    if placed.any():
-        low = points[placed].min(0)
-        span = float((points[placed].max(0) - low).max()) or 1.0
-        whole[placed] = np.rint((points[placed] - low) / span * 60_000)
-    return whole[:, 0], whole[:, 1]

@@ -20,12 +20,14 @@ from selfsort.app.bodies import Correction, Export, Regroup, Split, Step, Trash
 from selfsort.app.guard import PICTURE_SEARCH, Guard
 from selfsort.app.pack import pack
 from selfsort.app.page import READING_TEXT, OtherRunError, Page
+from selfsort.app.pictures import prune
 from selfsort.app.review import Review
 from selfsort.app.splitting import parts
 from selfsort.errors import DataError, SelfsortError
 from selfsort.images import Unreadable
 from selfsort.photos.ocr import check_installed
 from selfsort.photos.trash import move_to_trash, plan_trash
+from selfsort.sources import display_path
 
 _STATIC = files("selfsort") / "app" / "static"
 _TYPES = {
@@ -57,9 +59,11 @@ def create_app(run: Path, *, token: str, port: int) -> Guard:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.page = Page(run)
+        pruning = asyncio.create_task(asyncio.to_thread(prune))
         try:
             yield
         finally:
+            pruning.cancel()
             app.state.page.close()
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -116,7 +120,7 @@ def _serve_groups(app: FastAPI) -> None:
     async def names(request: Request) -> list[str]:
         page = _page(request)
         page.fresh()
-        return list(map(_valid, page.paths))
+        return list(map(display_path, page.paths))
 
     @app.get("/api/groups")
     async def groups(request: Request, n: Annotated[int | None, Field(ge=1, le=1_000_000)] = None) -> Response:
@@ -283,8 +287,8 @@ def _serve_jobs(app: FastAPI) -> None:
             plan.files = [file for file in plan.files if not file.only_copy]
         if body.confirmed:
             await asyncio.to_thread(move_to_trash, review.clusters, plan)
-        files = [{"path": _valid(f.path), "size": f.size, "only_copy": f.only_copy} for f in plan.files]
-        refused = [_valid(f"{path}: {reason}") for path, reason in plan.refused]
+        files = [{"path": display_path(f.path), "size": f.size, "only_copy": f.only_copy} for f in plan.files]
+        refused = [display_path(f"{path}: {reason}") for path, reason in plan.refused]
         return {"files": files, "trashed": len(plan.done), "refused": refused}
 
     @app.post("/api/stop")
@@ -292,8 +296,3 @@ def _serve_jobs(app: FastAPI) -> None:
         page = _page(request)
         await asyncio.to_thread(page.jobs.stop)
         return {"job": page.jobs.facts()}
-
-
-def _valid(path: str) -> str:
-    """Return a path as JSON takes it."""
-    return path.encode("utf-8", "backslashreplace").decode()

@@ -14,6 +14,7 @@ from selfsort.photos.organize import organize
 from selfsort.photos.settings import Settings
 from selfsort.photos.text import read_texts_of_run
 from selfsort.runtime import Progress
+from selfsort.sources import display_path
 
 
 def group_again(progress: Progress, *, run: str, n_groups: int | None, find: bool) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def group_again(progress: Progress, *, run: str, n_groups: int | None, find: boo
         Whether to find the number of groups, whatever was asked for last.
     """
     clusters = Clusters.load(run)
-    settings = Settings(**clusters.run["params"])
+    settings = Settings.of_run(clusters.run)
     if n_groups is not None or find:
         settings = dataclasses.replace(settings, groups=n_groups)
     made = organize(pictures_of(clusters), run, settings=settings, progress=progress)
@@ -59,7 +60,7 @@ def export_groups(
         "destination": str(result.destination),
         "planned": len(result.operations),
         "done": len(result.done) + len(result.already_done),
-        "skipped": [line.encode("utf-8", "backslashreplace").decode() for line in skipped[:20]],
+        "skipped": list(map(display_path, skipped[:20])),
         "n_skipped": len(skipped),
     }
 

@@ -7,15 +7,14 @@ from typing import Any
 
 import click
 
-from selfsort.cli.output import emit, json_option, progress_bar, shown
+from selfsort.cli.output import emit, json_option, progress_bar, run_argument, shown
 from selfsort.errors import DataError
 
-_RUN = click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 _MODES = ("copy", "hardlink", "symlink", "csv", "parquet", "json", "fiftyone", "xmp")
 
 
 @click.command()
-@_RUN
+@run_argument
 @click.argument("destination", type=click.Path(path_type=Path), metavar="[DIR]", required=False)
 @click.option(
     "--mode",
@@ -131,7 +130,7 @@ def undo(destination: Path, dry_run: bool, as_json: bool) -> None:
 
 
 @click.command()
-@_RUN
+@run_argument
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be moved.")

@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from selfsort.cli.output import emit, json_option, shown
+from selfsort.cli.output import emit, json_option, run_argument, shown
 from selfsort.errors import DataError
 
-_RUN = click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 #: What follows each action: so many groups (None: all the words are groups), then a name, or pictures.
 _ACTIONS: Mapping[str, tuple[int | None, str]] = {
     "rename": (1, "name"),
@@ -28,7 +27,7 @@ _ACTIONS: Mapping[str, tuple[int | None, str]] = {
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@_RUN
+@run_argument
 @click.argument("action", type=click.Choice([*_ACTIONS, "undo", "redo", "log"]), metavar="ACTION")
 @click.argument("words", nargs=-1, metavar="[WORDS]...")
 @json_option
@@ -81,7 +80,7 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
 
 
 @click.command()
-@_RUN
+@run_argument
 @click.option("--backup", type=click.Path(path_type=Path), metavar="FILE", help="Copy the catalog to a new file.")
 @json_option
 def catalog(run: Path, backup: Path | None, as_json: bool) -> None:
@@ -121,7 +120,7 @@ def catalog(run: Path, backup: Path | None, as_json: bool) -> None:
 
 
 @click.command()
-@_RUN
+@run_argument
 @json_option
 def duplicates(run: Path, as_json: bool) -> None:
     """List pictures of RUN that are the same: identical files, one shot resized or encoded anew, and bursts.
@@ -153,7 +152,7 @@ def duplicates(run: Path, as_json: bool) -> None:
 
 
 @click.command()
-@_RUN
+@run_argument
 @json_option
 def events(run: Path, as_json: bool) -> None:
     """List when and where the pictures of RUN were taken: events, divided by gaps in time, with the nearest towns.

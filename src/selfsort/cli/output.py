@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from selfsort.runtime import Progress
 
+run_argument = click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 _PLAIN_SECONDS = 10.0
 

@@ -60,7 +60,7 @@ def _grouped(path: Path) -> Path:
     target = Path(f"{stem(path)}.selfsort")
     settings = None
     if (target / "run.json").exists():  # as it was grouped last
-        settings = Settings(**Clusters.load(target).run["params"])
+        settings = Settings.of_run(Clusters.load(target).run)
     with progress_bar() as progress:
         organize(path, target, settings=settings, progress=progress)
     return target

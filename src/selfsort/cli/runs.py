@@ -9,15 +9,14 @@ from typing import Any
 
 import click
 
-from selfsort.cli.output import emit, json_option, shown
+from selfsort.cli.output import emit, json_option, run_argument, shown
 from selfsort.errors import DataError
 
-_RUN = click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
 _LEVEL = click.option("--level", type=int, help="Level of the groups, 0 is the coarsest.  [default: the run's own]")
 
 
 @click.command()
-@_RUN
+@run_argument
 @json_option
 def info(run: Path, as_json: bool) -> None:
     """Say what a run folder holds: settings, groups at each level, what could not be read, warnings."""
@@ -47,7 +46,7 @@ def info(run: Path, as_json: bool) -> None:
 
 
 @click.command()
-@_RUN
+@run_argument
 @_LEVEL
 @json_option
 def groups(run: Path, level: int | None, as_json: bool) -> None:
@@ -99,7 +98,7 @@ def _maker(facts: dict[str, Any]) -> str:
 
 
 @click.command()
-@_RUN
+@run_argument
 @click.option("--labels", required=True, metavar="CSV|folders", help="A CSV file, or the word folders.")
 @_LEVEL
 @click.option(

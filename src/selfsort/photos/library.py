@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,8 @@ from selfsort.features.extract import Extracted
 from selfsort.photos import kind, looks
 from selfsort.photos.catalog import Catalog, Changes, Scanned
 from selfsort.photos.corrections import NOWHERE, Entry, Log, State, apply
-from selfsort.photos.facets import read_facets
-from selfsort.photos.people import read_people_of
+from selfsort.photos.facets import Facet, read_facets
 from selfsort.photos.teaching import hand_on, moved, teach
-from selfsort.photos.text import read_texts
 from selfsort.runtime import Progress, silent
 from selfsort.sources import Source
 
@@ -111,8 +110,7 @@ def open_library(
     extracted: Extracted,
     *,
     look: bool,
-    text: bool = False,
-    people: bool = False,
+    more: Mapping[str, Facet] = MappingProxyType({}),
     progress: Progress = silent,
 ) -> Library:
     """Note what is there, and read what is not known of it yet.
@@ -123,10 +121,8 @@ def open_library(
         The library, the pictures, and what was read of them.
     look : bool
         Whether facets are read.
-    text : bool
-        Whether text in pictures is read too, see `selfsort.photos.text`.
-    people : bool
-        Whether faces are counted too, see `selfsort.photos.people`.
+    more : mapping of str to Facet
+        Slow ones that are read too, each a stage of its own.
     progress : callable
     """
     found = [
@@ -140,10 +136,8 @@ def open_library(
             if content and extracted.status(row) == "ok":
                 rows.setdefault(content, row)
         read_facets(catalog, source, rows, progress=progress)
-        if text:
-            read_texts(catalog, source, rows, progress=progress)
-        if people:
-            read_people_of(catalog, source, rows, progress=progress)
+        for name, facet in more.items():
+            read_facets(catalog, source, rows, {name: facet}, stage=name, progress=progress)
         facts = catalog.facts("looks")
         library.looks = {content: facts[content] for content in rows if facts.get(content)}
     return library

@@ -199,13 +199,6 @@ def events(seconds: npt.ArrayLike) -> npt.NDArray[np.int64]:
     return event
 
 
-def is_camera(facts: Mapping[str, Any]) -> bool:
-    """Tell whether a camera wrote these facts."""
-    return bool(facts.get("make") or facts.get("model")) and any(
-        key in facts for key in ("exposure", "f_number", "iso", "focal_length")
-    )
-
-
 def _part(exif: Any, tag: int) -> Mapping[int, Any]:
     try:
         return dict(exif.get_ifd(tag))

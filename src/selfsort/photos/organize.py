@@ -17,15 +17,19 @@ from selfsort.evaluation import check_labels
 from selfsort.features.cache import Cache
 from selfsort.features.encoders import LAYERED, load_encoder
 from selfsort.features.extract import Extracted, extract
-from selfsort.photos import faces, ocr
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.library import open_library
 from selfsort.photos.naming import digest, suggest
+from selfsort.photos.people import people_facet
 from selfsort.photos.pipeline import Pipeline
 from selfsort.photos.settings import Settings
+from selfsort.photos.text import text_facet
 from selfsort.publish import check_target, digest_of_labels, publish, score, unchanged, workplace
 from selfsort.runtime import Clock, Progress, silent
 from selfsort.sources import open_source
+
+#: By the names of their settings and in the catalog.
+_SLOW = {"text": text_facet, "people": people_facet}
 
 
 def organize(
@@ -79,10 +83,8 @@ def organize(
         target = Path(output).resolve()  # what a link points to is replaced, not the link
     if labels is not None:
         check_labels(labels)
-    if settings.text:
-        ocr.check_installed()
-    if settings.people:
-        faces.check_installed()
+    # asked for before work starts, because what they are read with may not be installed
+    more = {name: facet() for name, facet in _SLOW.items() if getattr(settings, name)}
     clock = Clock()
     progress("find", 0, None)
     with contextlib.ExitStack() as stack:
@@ -95,8 +97,7 @@ def organize(
         _check_groups(settings, extracted)
         work = stack.enter_context(workplace(target))
         catalog = stack.enter_context(Catalog(catalog_path(target) if target is not None else Path(":memory:")))
-        wanted = {"look": settings.facets, "text": settings.text, "people": settings.people}
-        library = open_library(catalog, source, extracted, **wanted, progress=progress)
+        library = open_library(catalog, source, extracted, look=settings.facets, more=more, progress=progress)
         clock("look")
         salt = digest_of_labels(labels) + digest(catalog)
         pipeline = Pipeline(source, extracted, encoder, settings, library, salt=salt)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from selfsort.photos.catalog import Catalog
 from selfsort.photos.faces import check_installed, find_faces
-from selfsort.photos.facets import Facet, read_facet_of_run, read_facets
+from selfsort.photos.facets import Facet, read_facet_of_run
 from selfsort.photos.looks import upright
 from selfsort.runtime import Progress, silent
-from selfsort.sources import Source
 
 #: Raise when the same picture would give other faces.
 VERSION = 1
@@ -55,11 +52,6 @@ def read_people(data: bytes) -> dict[str, Any]:
         box = (left / width, top / height, (right - left) / width, (bottom - top) / height)
         faces.append([round(value, 4) for value in (*box, score)])
     return {"faces": faces}
-
-
-def read_people_of(catalog: Catalog, source: Source, rows: Mapping[str, int], *, progress: Progress = silent) -> int:
-    """Find faces in pictures where it was not done yet; otherwise as `read_facets`, stage "people"."""
-    return read_facets(catalog, source, rows, {FACET: people_facet()}, stage=FACET, progress=progress)
 
 
 def read_people_of_run(run: str | Path, *, progress: Progress = silent) -> dict[str, Any]:

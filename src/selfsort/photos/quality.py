@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,8 @@ from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.looks import FLAWS, flaws
 
 
-def flawed(clusters: Clusters, catalog: Catalog) -> dict[str, list[int]]:
-    """Return the rows that have each flaw, as far as the pictures were looked at."""
-    looks = catalog.facts("looks")
+def flawed(clusters: Clusters, looks: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return the rows that have each flaw, by the facts "looks" of the catalog."""
     found: dict[str, list[int]] = {name: [] for name in FLAWS}
     for row, item in enumerate(clusters.items.select(["id", "width", "height"]).to_pylist()):
         if numbers := looks.get(item["id"]):
@@ -41,8 +41,8 @@ def flaws_of_run(run: str | Path) -> dict[str, Any]:
     """
     clusters = Clusters.load(run)
     with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog:
-        found = flawed(clusters, catalog)
         looks = catalog.facts("looks")
+    found = flawed(clusters, looks)
     n_seen = sum(bool(looks.get(content)) for content in clusters.items.column("id").to_pylist())
     if not n_seen:
         raise DataError(f"The pictures of {run} were not looked at. Give selfsort organize again without --no-facets.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +49,12 @@ class Settings:
     people: bool = False
     learn: bool = False
     seed: int = 0
+
+    @classmethod
+    def of_run(cls, run: Mapping[str, Any]) -> Settings:
+        """Return what steered a run, by its ``run.json``; what it does not tell is as usual."""
+        params = run.get("params") or {}
+        return cls(**{each.name: params[each.name] for each in fields(cls) if each.name in params})
 
     def __post_init__(self) -> None:
         self._make_plain()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,9 @@ import numpy as np
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.photos.catalog import Catalog, catalog_path
-from selfsort.photos.facets import Facet, read_facet_of_run, read_facets
+from selfsort.photos.facets import Facet, read_facet_of_run
 from selfsort.photos.ocr import check_installed, read_lines
 from selfsort.runtime import Progress, silent
-from selfsort.sources import Source
 
 #: Raise when the same picture would give another text.
 VERSION = 1
@@ -92,11 +91,6 @@ def read_text(data: bytes) -> dict[str, Any]:
         "n_lines": len(lines),
         "size": round(float(np.median([line.height for line in lines])), 4) if lines else 0.0,
     }
-
-
-def read_texts(catalog: Catalog, source: Source, rows: Mapping[str, int], *, progress: Progress = silent) -> int:
-    """Read the text of pictures of which it is not known; otherwise as `read_facets`, stage "text"."""
-    return read_facets(catalog, source, rows, {FACET: text_facet()}, stage=FACET, progress=progress)
 
 
 def read_texts_of_run(run: str | Path, *, progress: Progress = silent) -> dict[str, int]:

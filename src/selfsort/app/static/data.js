@@ -144,9 +144,11 @@ export async function names() {
 }
 
 export async function facts() {
-  run.loading ??= getPacked("/api/facts");
-  run.facts = await run.loading;
-  return run.facts;
+  const loading = (run.loading ??= getPacked("/api/facts"));
+  const found = await loading;
+  if (loading !== run.loading) return facts(); // the run was made again meanwhile
+  run.facts = found;
+  return found;
 }
 
 export const source = (row, size) => `/picture/${row}/${size}?v=${run.stamp}`;

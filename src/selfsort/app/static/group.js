@@ -14,6 +14,7 @@ const SORTS = {
   "oldest first": (a, b) => at(a) - at(b) || a - b,
   "newest first": (a, b) => at(b) - at(a) || a - b,
 };
+const BY_TIME = new Set(["oldest first", "newest first"]);
 const at = (row) => (Number.isFinite(run.facts?.time[row]) ? run.facts.time[row] : Infinity);
 let order = "surest first";
 
@@ -53,7 +54,7 @@ function frame(scroller, { heading, rows, label, sorted = true }) {
   if (sorted) {
     const choice = el("select", { "aria-label": "Order", onchange: async () => {
       order = choice.value;
-      if (order.endsWith("est first") && order !== "surest first") await data.facts().catch(() => null);
+      if (BY_TIME.has(order)) await data.facts().catch(() => null);
       refresh();
     } }, Object.keys(SORTS).map((name) => el("option", { selected: name === order }, name)));
     tools.append(choice);

@@ -276,7 +276,8 @@ async function begin() {
     found.rows = [];
     scrolled.clear();
     selection.clear();
-    route({ keepFocus: true });
+    if (/^#\/(like|event|picked|found)/.test(location.hash)) location.hash = "#/"; // numbers of that run
+    else route({ keepFocus: true });
     begun();
   });
   await route({ keepFocus: true });
