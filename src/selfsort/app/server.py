@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio
 import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -27,6 +28,7 @@ from selfsort.errors import DataError, SelfsortError
 from selfsort.images import Unreadable
 from selfsort.photos.ocr import check_installed
 from selfsort.photos.trash import move_to_trash, plan_trash
+from selfsort.runtime import n_threads
 from selfsort.sources import display_path
 
 _STATIC = files("selfsort") / "app" / "static"
@@ -59,6 +61,8 @@ def create_app(run: Path, *, token: str, port: int) -> Guard:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.page = Page(run)
+        # pictures are made in threads; more of them than processors would only keep the event loop from its turn
+        anyio.to_thread.current_default_thread_limiter().total_tokens = n_threads()
         pruning = asyncio.create_task(asyncio.to_thread(prune))
         try:
             yield

@@ -24,7 +24,7 @@ export function pictureGrid(scroller, rows, label) {
   const off = on("selection", mark);
 
   function make() {
-    return el("div", { class: "tile", role: "option" }, el("img", { alt: "", draggable: false, decoding: "async" }), el("span", { class: "marks", "aria-hidden": "true" }));
+    return el("div", { class: "tile", role: "option" }, el("img", { alt: "", draggable: false, decoding: "async", fetchPriority: "low" }), el("span", { class: "marks", "aria-hidden": "true" }));
   }
 
   function fill(cell, index) {

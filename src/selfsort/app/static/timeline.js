@@ -46,7 +46,7 @@ export function timeline(scroller) {
     if (!order.length) box.append(el("p", { class: "empty" }, "No picture says when it was taken, neither in its metadata nor by its name."));
 
     function make() {
-      return el("article", { class: "event", role: "listitem" }, el("a", {}, el("h3"), el("p", { class: "size" }), el("div", { class: "strip" }, Array.from({ length: STRIP }, () => el("img", { alt: "", decoding: "async" })))));
+      return el("article", { class: "event", role: "listitem" }, el("a", {}, el("h3"), el("p", { class: "size" }), el("div", { class: "strip" }, Array.from({ length: STRIP }, () => el("img", { alt: "", decoding: "async", fetchPriority: "low" })))));
     }
 
     function fill(cell, index) {

@@ -32,7 +32,7 @@ export function wall(scroller) {
   }
 
   function make() {
-    const covers = Array.from({ length: 4 }, () => el("img", { alt: "", draggable: false, decoding: "async" }));
+    const covers = Array.from({ length: 4 }, () => el("img", { alt: "", draggable: false, decoding: "async", fetchPriority: "low" }));
     const check = el("input", { type: "checkbox", tabIndex: -1 });
     const link = el("a", { draggable: false }, el("div", { class: "covers" }, covers), el("h3"), el("p", { class: "size" }), el("p", { class: "why" }));
     return el("article", { class: "card", role: "listitem" }, link, el("label", { class: "check", title: "Choose it for merging" }, check));
