@@ -23,7 +23,9 @@ def catalogued(tmp_path, files=FILES, **options):
     made.run |= {"n_corrections": 0, "kinds": {"photo": 5}, "selfsort": "0"}
     for group in made.groups:
         group["key"] = KEYS[0] + group["group"]
-    made.groups.append({"level": 0, "group": 0, "size": 5, "prototypes": [], "kind": "photo"})
+    made.groups.append(
+        {"level": 0, "group": 0, "size": 5, "prototypes": [], "kind": "photo", "suggested": {"name": "Photos"}}
+    )
     made.save(folder)
     ids, paths = made.items.column("id").to_pylist(), made.items.column("path_bytes").to_pylist()
     columns = (paths, ids, made.items.column("size").to_pylist(), made.items.column("status").to_pylist())

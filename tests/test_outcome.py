@@ -39,7 +39,7 @@ def test_corrections_change_groups_and_numbers_stay_those_of_the_run(folder):
     assert found.n_corrections == 5
     coarse = now(folder, 0)
     assert coarse.labels.tolist() == [0, 0, 0, 0, 0, -1, -1]
-    assert (coarse.names, np.flatnonzero(coarse.hidden).tolist()) == ({0: "photo"}, [6])
+    assert (coarse.names, np.flatnonzero(coarse.hidden).tolist()) == ({0: "Photos"}, [6])
 
 
 def test_merged_groups(folder):
