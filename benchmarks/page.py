@@ -23,7 +23,8 @@ from PIL import Image
 from record import record
 from selfsort.clusters import SCHEMA_VERSION, Clusters, items_table
 from selfsort.features.graph import by_size, merge_order, shared_neighbor_graph
-from selfsort.photos.catalog import Catalog, Scanned, catalog_path
+from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.changes import Scanned
 from selfsort.photos.settings import Settings
 
 N_FINEST, PER_GROUP, N_DRAWN = 480, 8, 2000

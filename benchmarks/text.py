@@ -34,7 +34,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from record import record
 from selfsort.photos import ocr
-from selfsort.photos.catalog import Catalog, Scanned
+from selfsort.photos.catalog import Catalog
+from selfsort.photos.changes import Scanned
 from selfsort.photos.facets import read_facets
 from selfsort.photos.text import FACET, read_text, text_facet
 from selfsort.runtime import n_threads

@@ -6,7 +6,8 @@ import pytest
 import xxhash
 
 from selfsort.clusters import Clusters
-from selfsort.photos.catalog import Catalog, Scanned, catalog_path
+from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.changes import Scanned
 from selfsort.photos.corrected import Corrected
 from test_export import FILES, make_run, tree, write_files
 

@@ -11,7 +11,8 @@ from selfsort import Clusters
 from selfsort.cli import main
 from selfsort.clusters import items_table
 from selfsort.photos import kind
-from selfsort.photos.catalog import Catalog, Scanned
+from selfsort.photos.catalog import Catalog
+from selfsort.photos.changes import Scanned
 from selfsort.photos.corrected import Corrected
 from selfsort.photos.naming import name_groups, suggest, terms_of
 from selfsort.photos.organize import organize

@@ -12,12 +12,12 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from selfsort.errors import DataError
+from selfsort.photos.changes import Changes, Scanned, compare
 
 #: What makes each version of the file of the one before; a file of an older version gets what it lacks.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -45,49 +45,6 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
 _APPLICATION = 0x73656C73
 #: So many runs are known by the groups they found.
 _N_GROUPINGS = 10
-
-
-class Scanned(NamedTuple):
-    """One file as a scan found it; `id` is the content's hash, empty where it could not be read."""
-
-    path: str
-    id: str
-    size: int
-    mtime_ns: int | None
-    status: str
-
-
-@dataclass
-class Changes:
-    """What a scan found, compared with the one before; paths are as in `selfsort.sources.Item`.
-
-    Attributes
-    ----------
-    new, copies, changed, gone : list of str
-        Paths: of a content that was not there, of one that also lies elsewhere, with another content than before, and
-        no longer there.
-    moved : list of (str, str)
-        From where, to where.
-    n_same : int
-    """
-
-    new: list[str] = field(default_factory=list)
-    copies: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    moved: list[tuple[str, str]] = field(default_factory=list)
-    n_same: int = 0
-
-    def counts(self) -> dict[str, int]:
-        """Return how many there are of each."""
-        return {
-            "new": len(self.new),
-            "copies": len(self.copies),
-            "changed": len(self.changed),
-            "moved": len(self.moved),
-            "gone": len(self.gone),
-            "same": self.n_same,
-        }
 
 
 def catalog_path(run: Path) -> Path:
@@ -222,7 +179,7 @@ class Catalog:
                 "INSERT OR REPLACE INTO paths VALUES (?, (SELECT number FROM pictures WHERE id = ?), ?, ?, ?, ?)",
                 ((path, item.id, item.size, item.mtime_ns, item.status, scan) for path, item in now.items()),
             )
-            changes = _compare(before, {path: item.id or None for path, item in now.items()})
+            changes = compare(before, {path: item.id or None for path, item in now.items()})
             self._db.execute(
                 "INSERT INTO scans VALUES (?, ?, ?, ?)", (scan, _now(), os.fsencode(root), _json(changes.counts()))
             )
@@ -407,33 +364,6 @@ class Catalog:
                     f"The backup {path} cannot be written: {error}. Give another place; the catalog is as it was."
                 ) from error
             raise
-
-
-def _compare(before: Mapping[bytes, str | None], now: Mapping[bytes, str | None]) -> Changes:
-    """Tell what became of each path; contents are None where they could not be read."""
-    changes = Changes()
-    still = {content for path, content in before.items() if now.get(path) == content}
-    lost: dict[str, list[bytes]] = {}
-    for path, content in before.items():
-        if path not in now and content and content not in still:
-            lost.setdefault(content, []).append(path)
-    placed: set[str] = set()
-    for path, content in sorted(now.items()):
-        name = os.fsdecode(path)
-        if path in before and before[path] == content:
-            changes.n_same += 1
-        elif path in before:
-            changes.changed.append(name)
-        elif content and lost.get(content):
-            changes.moved.append((os.fsdecode(lost[content].pop(0)), name))
-        elif content and (content in still or content in placed):
-            changes.copies.append(name)
-        else:
-            changes.new.append(name)
-        placed.add(content or "")
-    moved = {os.fsencode(source) for source, _ in changes.moved}
-    changes.gone.extend(os.fsdecode(path) for path in sorted(before) if path not in now and path not in moved)
-    return changes
 
 
 def _plain(text: str) -> str:

@@ -14,7 +14,8 @@ from scipy import sparse
 
 from selfsort.features.extract import Extracted
 from selfsort.photos import kind, looks
-from selfsort.photos.catalog import Catalog, Changes, Scanned
+from selfsort.photos.catalog import Catalog
+from selfsort.photos.changes import Changes, Scanned
 from selfsort.photos.corrections import NOWHERE, Entry, Log, State, apply
 from selfsort.photos.facets import Facet, read_facets
 from selfsort.photos.teaching import hand_on, moved, teach
