@@ -84,6 +84,16 @@ def test_a_seed_that_is_done_is_not_run_again(tiny, tmp_path, monkeypatch):
         reproduce("tiny", tmp_path, n_seeds=2, device="cpu")
 
 
+def test_a_recipe_may_be_about_features(tiny, tmp_path, monkeypatch):
+    changed = Recipe(**{**vars(TINY), "encoded": True, "rows": TINY.rows[1:2]})
+    monkeypatch.setattr(sys.modules["tiny_recipe"], "RECIPE", changed)
+    (of_features,) = reproduce("tiny", tmp_path / "features", n_seeds=1, device="cpu")
+    monkeypatch.setattr(sys.modules["tiny_recipe"], "RECIPE", Recipe(**{**vars(changed), "encoded": False}))
+    (of_pixels,) = reproduce("tiny", tmp_path / "pixels", n_seeds=1, device="cpu")
+    assert of_features["protocol"] == of_pixels["protocol"]
+    assert of_features["mean"]["acc"] != of_pixels["mean"]["acc"]
+
+
 def test_the_parts_of_the_source_split_are_apart():
     fitted, scored = machinery._parts("source", 70_000, 0, 1)
     assert (len(fitted), len(scored)) == (34_300, 14_700)

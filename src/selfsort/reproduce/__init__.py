@@ -29,5 +29,7 @@ RECIPES: dict[str, str] = {
         "simclr-cifar10",
         "scan-cifar10",
         "scan-keras-cifar10",
+        "temi-cifar10",
+        "turtle-cifar10",
     )
 }

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from selfsort.datasets import load_dataset
 from selfsort.errors import DataError
+from selfsort.methods.base import Encoded, encode_pictures
 from selfsort.methods.saving import method_class
 from selfsort.metrics import neighbor_purity, score_all
 from selfsort.probes import knn_probe, linear_probe
@@ -102,6 +103,8 @@ class Recipe:
         As published, and what fits a budget on a CPU; the same where nothing had to be given up.
     note : str
         In what ours differs from what was published.
+    encoded : bool
+        Whether images, which are in color, are given as the built-in encoder's features of them.
     shown : tuple of str
         Scores that the table has.
     measure : callable
@@ -117,6 +120,7 @@ class Recipe:
     full: Variant
     cpu: Variant
     note: str = ""
+    encoded: bool = False
     shown: tuple[str, ...] = CLUSTERS
     measure: Callable[[Job], Measured] | None = None
 
@@ -152,9 +156,13 @@ class Job:
         n_train = len(load_dataset(self.recipe.data, "train").images) if self.row.protocol == "train-test" else 0
         fitted, scored = _parts(self.row.protocol, len(data.images), n_train, self.seed)
         images, labels = data.images, np.asarray(data.labels)
-        return Samples(images[fitted], labels[fitted], images[scored], labels[scored], data.note)
+        if not self.recipe.encoded:
+            return Samples(images[fitted], labels[fitted], images[scored], labels[scored], data.note)
+        features = encode_pictures(np.ascontiguousarray(np.asarray(images).transpose(0, 2, 3, 1))).features
+        parts = (Encoded(features[rows], [""] * len(labels[rows])) for rows in (fitted, scored))
+        return Samples(next(parts), labels[fitted], next(parts), labels[scored], data.note)
 
-    def fit(self, images: npt.NDArray[Any]) -> tuple[Any, float]:
+    def fit(self, images: npt.NDArray[Any] | Encoded) -> tuple[Any, float]:
         """Return the fitted estimator and the seconds that its fit took, those of a run that was stopped included."""
         kind = method_class(self.recipe.method)
         trained = "device" in kind._parameter_constraints
@@ -168,11 +176,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Samples:
-    """Images and labels of the two parts; labels are for scores only."""
+    """Images, or their features, and labels of the two parts; labels are for scores only."""
 
-    fitted: npt.NDArray[Any]
+    fitted: npt.NDArray[Any] | Encoded
     fitted_labels: npt.NDArray[np.int64]
-    scored: npt.NDArray[Any]
+    scored: npt.NDArray[Any] | Encoded
     scored_labels: npt.NDArray[np.int64]
     note: str
 
@@ -230,7 +238,7 @@ def codes(job: Job) -> Measured:
 
 def described(job: Job, samples: Samples) -> str:
     """Return the protocol of a row with its numbers of images."""
-    return f"{PROTOCOLS[job.row.protocol]}: {len(samples.fitted):,} and {len(samples.scored):,} images"
+    return f"{PROTOCOLS[job.row.protocol]}: {len(samples.fitted_labels):,} and {len(samples.scored_labels):,} images"
 
 
 def load_recipe(name: str) -> Recipe:
