@@ -2,9 +2,9 @@
 
     SELFSORT_DATA=... python benchmarks/choosing.py [scores] [k] [only=SET]
 
-scores: on each labeled set, clusterings of many kinds (k-means and the graph with k from half to three times the number
-of classes, the graph at several granularities, SCAN with five settings) are ranked by each score, and by their
-accuracy and AMI; the figure is Spearman's rank correlation.
+scores: on each labeled set, clusterings of many kinds (k-means and the graph with k from a quarter of the number that
+the graph finds to four times it, the graph at several granularities, SCAN with five settings) are ranked by each score,
+and by their accuracy and AMI; the figure is Spearman's rank correlation.
 k: `selfsort.choose_k` beside the number of classes, over seeds.
 Labels are seen by these comparisons alone.
 """
@@ -23,7 +23,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from record import record
-from selfsort.choosing import SCORES, choose_k, label_free_scores, neighbor_graph
+from selfsort.choosing import SCORES, choose_k, consensus, label_free_scores, neighbor_graph
 from selfsort.datasets import load_dataset
 from selfsort.features.project import prepare
 from selfsort.learn.samples import encode_samples, read_samples
@@ -34,7 +34,7 @@ from selfsort.methods.scan import SCAN
 from selfsort.metrics import score_all
 from selfsort.runtime import n_threads
 
-FACTORS = (0.5, 0.7, 0.85, 1, 1.2, 1.5, 2, 3)
+FACTORS = (0.25, 0.35, 0.5, 0.7, 0.85, 1, 1.2, 1.5, 2, 3, 4)
 N_SEEDS = 5
 GRANULARITIES = (0.3, 0.5, 0.7, 1, 1.5, 2)
 SCANS: tuple[dict[str, Any], ...] = (
@@ -76,8 +76,9 @@ def sets() -> Iterator[tuple[str, Any, np.ndarray, np.ndarray]]:
     yield "CIFAR-10 test", encoded, prepare(encoded.features)(encoded.features), np.asarray(samples.labels)
 
 
-def clusterings(X: Any, k: int) -> Iterator[np.ndarray]:
-    """Yield the labels of many clusterings."""
+def clusterings(X: Any) -> Iterator[np.ndarray]:
+    """Yield the labels of many clusterings, around the number of clusters that the graph finds."""
+    k = GraphClusterer(random_state=0).fit(X).n_clusters_
     for n_clusters in sorted({max(2, round(factor * k)) for factor in FACTORS}):
         for seed in (0, 1):
             yield KMeans(n_clusters, n_init=1, random_state=seed).fit(X).labels_
@@ -123,13 +124,12 @@ def scores(name: str, X: Any, vectors: np.ndarray, labels: np.ndarray) -> None:
     """Record how well scores rank clusterings of one set."""
     scored = labels != ""
     graph = neighbor_graph(vectors)
-    rows, free = [], []
-    for found in clusterings(X, len(set(labels[scored]))):
-        rows.append(score_all(labels[scored], found[scored]))
-        free.append(label_free_scores(vectors, found, graph=graph))
+    candidates = list(clusterings(X))
+    rows = [score_all(labels[scored], found[scored]) for found in candidates]
+    free = [label_free_scores(vectors, found, graph=graph) for found in candidates]
+    values_of = {score: [row[score] for row in free] for score in SCORES} | {"consensus": consensus(candidates)}
     figures = {}
-    for score in SCORES:
-        values = [row[score] for row in free]
+    for score, values in values_of.items():
         best = rows[int(np.argmax(values))]
         figures[score] = {
             **{

@@ -402,7 +402,7 @@ def choosing() -> str:
     ]
     rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for line in newest.values():
-        for name in SCORES:
+        for name in ("consensus", *SCORES):
             figures = [f"{value:.2f}" for value in line[name].values()]
             figures += [f"{line['best'][key]:.2f}" for key in ("acc", "ami")]
             rows.append(f"| {line['data']} | {name} | " + " | ".join(figures) + " |")

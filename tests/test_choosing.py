@@ -6,7 +6,7 @@ from scipy import sparse
 from sklearn.datasets import make_blobs
 from sklearn.metrics import silhouette_score
 
-from selfsort.choosing import SCORES, choose_k, label_free_scores, neighbor_graph
+from selfsort.choosing import SCORES, choose_k, consensus, label_free_scores, neighbor_graph
 from selfsort.errors import DataError
 
 
@@ -55,6 +55,27 @@ def test_names_of_clusters_and_unclustered_samples_do_not_matter(groups):
     rest = slice(40, None)
     left = label_free_scores(X, without, graph=graph)
     assert left == pytest.approx(label_free_scores(X[rest], y[rest], graph=graph[rest][:, rest]))
+
+
+def test_a_consensus_prefers_what_others_find_too(groups):
+    _, y = groups
+    rng = np.random.default_rng(0)
+    noisy = [np.where(rng.random(len(y)) < share, rng.integers(0, 5, len(y)), y) for share in (0.1, 0.2, 0.3)]
+    finer = y * 2 + rng.integers(0, 2, len(y))
+    scores = consensus([*noisy, finer, y, rng.integers(0, 5, len(y))])
+    assert int(np.argmax(scores)) == 4
+    assert (np.diff(scores[:3]) < 0).all()
+    assert abs(scores[5]) < 0.02
+
+
+def test_a_consensus_leaves_out_what_is_in_no_cluster(groups):
+    _, y = groups
+    part = np.where(np.arange(len(y)) < 100, -1, y)
+    np.testing.assert_allclose(consensus([y, part, y[::1] + 7]), 1)
+    assert consensus([part, np.where(part >= 0, -1, y), np.full(len(y), -1)]).tolist() == [0, 0, 0]
+    for wrong in ([y, y], [y, y, y[1:]], [y[:, None]] * 3):
+        with pytest.raises(DataError, match="three or more clusterings of the same samples"):
+            consensus(wrong)
 
 
 def test_the_silhouette_is_near_the_usual_one(groups):

@@ -44,6 +44,24 @@ def test_a_run_is_compared_by_its_own_features(tmp_path):
     assert "leave out --split" in error("choose-k", run, "--split", "test")
 
 
+def test_the_run_that_agrees_best_is_chosen(tmp_path):
+    runs = [tmp_path / name for name in ("ten", "again", "fifty")]
+    for run, (k, seed) in zip(runs, ((10, 0), (10, 1), (50, 0)), strict=True):
+        selfsort.fit("kmeans", "digits", run, params={"n_clusters": k}, seed=seed)
+    facts = json.loads(ok("choose-run", *runs, "--json"))
+    assert facts["n"] == 1797
+    assert [row["n_clusters"] for row in facts["runs"]] == [10, 10, 50]
+    scores = [row["consensus"] for row in facts["runs"]]
+    assert facts["best"] == str(runs[int(np.argmax(scores))])
+    assert scores == pytest.approx(selfsort.consensus([Clusters.load(run).labels for run in runs]))
+    text = ok("choose-run", *runs).splitlines()
+    assert text[-1] == f"{facts['best']} agrees best with the others."
+    assert facts["best"] in text[2]
+    assert "three or more" in error("choose-run", *runs[:2])
+    selfsort.fit("kmeans", np.random.default_rng(0).random((50, 4)).astype(np.float32), tmp_path / "other")
+    assert "No sample is in all" in error("choose-run", *runs, tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

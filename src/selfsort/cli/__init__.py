@@ -38,6 +38,7 @@ _COMMANDS = {
     "resume": ("selfsort.cli.learn", "resume"),
     "predict": ("selfsort.cli.learn", "predict"),
     "choose-k": ("selfsort.cli.choosing", "choose_k"),
+    "choose-run": ("selfsort.cli.choosing", "choose_run"),
     "mi": ("selfsort.cli.information", "mi"),
     "reproduce": ("selfsort.cli.reproduce", "reproduce"),
 }

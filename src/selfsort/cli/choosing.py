@@ -1,4 +1,4 @@
-"""The command that finds how many clusters there are: ``choose-k``."""
+"""The commands that choose without labels: ``choose-k``, how many clusters there are, and ``choose-run``."""
 
 from __future__ import annotations
 
@@ -56,6 +56,46 @@ def choose_k(
         _draw(output, found, f"{title}, {len(vectors):,} samples")
         facts["figure"] = str(output)
     emit(facts, lambda: _text(found, facts), as_json=as_json)
+
+
+@click.command("choose-run")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN RUN...", type=click.Path(path_type=Path))
+@json_option
+def choose_run(runs: tuple[Path, ...], as_json: bool) -> None:
+    """Tell which of three or more runs on the same samples agrees best with the others.
+
+    On labeled sets, that is one of the best by accuracy, if the runs differ: in their methods, seeds and numbers of
+    clusters. Samples are matched by their paths; those that not all runs have are left out. Groups are as each run
+    found them: corrections do not count.
+    """
+    import numpy as np
+
+    from selfsort.choosing import consensus
+    from selfsort.clusters import Clusters
+
+    found = [Clusters.load(run) for run in runs]
+    rows = [{path: row for row, path in enumerate(run.items["path_bytes"].to_pylist())} for run in found]
+    shared = [path for path in rows[0] if all(path in of for of in rows)]
+    if not shared:
+        raise DataError("No sample is in all of these runs. Give runs on the same samples.")
+    labels = [run.labels[[of[path] for path in shared]] for run, of in zip(found, rows, strict=True)]
+    scores = consensus(labels)
+    table: list[dict[str, Any]] = [
+        {"run": str(path), "method": run.run["method"], "n_clusters": len(set(of[of >= 0])), "consensus": float(score)}
+        for path, run, of, score in zip(runs, found, labels, scores, strict=True)
+    ]
+    best = str(runs[int(np.argmax(scores))])
+    facts = {"n": len(shared), "runs": table, "best": best}
+
+    def text() -> str:
+        width = max(len(shown(row["run"])) for row in table)
+        lines = [f"{len(shared):,} samples", f"  {'run':<{width}}  method        clusters  consensus"]
+        for row in sorted(table, key=lambda row: -row["consensus"]):
+            cells = f"{row['method']:<12}  {row['n_clusters']:>8}  {row['consensus']:>9.3f}"
+            lines.append(f"  {shown(row['run']):<{width}}  {cells}")
+        return "\n".join([*lines, f"{shown(best)} agrees best with the others."])
+
+    emit(facts, text, as_json=as_json)
 
 
 def _numbers(text: str) -> list[int]:
