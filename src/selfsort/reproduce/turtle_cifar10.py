@@ -14,7 +14,7 @@ RECIPE = Recipe(
     params={"n_clusters": 10},
     full=Variant(minutes=3),
     cpu=Variant(minutes=3),
-    note="The features are those of EfficientNet-Lite0.",
+    note="The features are those of EfficientNet-Lite0. Settings were found in trials on this set with seeds 0 to 4.",
     encoded=True,
     shown=("acc", "nmi", "ari", "worst head", "best head"),
 )
