@@ -18,7 +18,7 @@ import numpy as np
 
 from choosing import sets
 from record import record
-from selfsort.choosing import label_free_scores, neighbor_graph
+from selfsort.choosing import label_free_scores, neighbor_graph, vote
 from selfsort.features.project import prepare
 from selfsort.learn.samples import encode_samples, read_samples
 from selfsort.methods.graph import GraphClusterer
@@ -40,6 +40,12 @@ METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
     "TURTLE": (TURTLE, {}),
     "TURTLE, random start, 16 heads": (TURTLE, {"init": "random", "n_heads": 16}),
 }
+#: Whose heads vote; a method without heads has one.
+VOTES: dict[str, tuple[str, ...]] = {
+    "vote of the heads of SCAN, random start": ("SCAN, random start, equal sizes",),
+    "vote of the heads of TURTLE, random start": ("TURTLE, random start, 16 heads",),
+    "vote of all heads of all methods": tuple(METHODS),
+}
 SCORES = ("acc", "nmi", "ami", "ari")
 
 
@@ -52,19 +58,33 @@ def cifar(n_seeds: int = 5) -> None:
     X, Z, y = preparation(fitted), preparation(scored), np.asarray(test.labels)
     graph = neighbor_graph(X)
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in METHODS}
+    rows |= {name: [] for name in VOTES}
     for seed in range(n_seeds):
+        heads: dict[str, list[np.ndarray]] = {}
         for name, (kind, params) in METHODS.items():
             start = time.perf_counter()
             model = kind(10, random_state=seed, **params).fit(X)
-            seconds = time.perf_counter() - start
-            row = {key: float(score_all(y, model.predict(Z))[key]) for key in SCORES} | {"seconds": seconds}
-            rows[name].append(row | label_free_scores(X, model.labels_, graph=graph))
+            said = model.labels_, model.predict(Z)
+            of_heads = [model.predict_heads(part) for part in (X, Z)] if hasattr(model, "predict_heads") else None
+            heads[name] = [np.concatenate(said)] if of_heads is None else list(np.concatenate(of_heads, 1))
+            rows[name].append(_scored(y, *said, X, graph) | {"seconds": time.perf_counter() - start})
+        for name, voters in VOTES.items():
+            start = time.perf_counter()
+            found = vote([head for voter in voters for head in heads[voter]])
+            seconds = time.perf_counter() - start + sum(rows[voter][seed]["seconds"] for voter in voters)
+            rows[name].append(_scored(y, found[: len(X)], found[len(X) :], X, graph) | {"seconds": seconds})
     for name, found in rows.items():
         _record("CIFAR-10", f"fitted on {len(X):,} training images, scored on the test images, k = 10", name, found)
     for score in ("modularity", "learnable"):
-        best = [max((found[seed] for found in rows.values()), key=lambda row: row[score]) for seed in range(n_seeds)]
+        best = [max((rows[name][seed] for name in METHODS), key=lambda row: row[score]) for seed in range(n_seeds)]
         what = f"of each seed the one of the highest {score}"
         _record("CIFAR-10", f"fitted on {len(X):,} training images, scored on the test images, k = 10", what, best)
+
+
+def _scored(y: np.ndarray, labels: np.ndarray, predicted: np.ndarray, X: np.ndarray, graph: Any) -> dict[str, float]:
+    """Return the scores of what was predicted, and those without labels of what it was fitted on."""
+    scores = score_all(y, predicted)
+    return {key: float(scores[key]) for key in SCORES} | label_free_scores(X, labels, graph=graph)
 
 
 def pictures() -> None:

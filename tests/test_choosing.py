@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.datasets import make_blobs
-from sklearn.metrics import silhouette_score
+from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-from selfsort.choosing import SCORES, choose_k, consensus, label_free_scores, neighbor_graph
+from selfsort.choosing import SCORES, choose_k, consensus, label_free_scores, neighbor_graph, vote
 from selfsort.errors import DataError
 
 
@@ -76,6 +76,27 @@ def test_a_consensus_leaves_out_what_is_in_no_cluster(groups):
     for wrong in ([y, y], [y, y, y[1:]], [y[:, None]] * 3):
         with pytest.raises(DataError, match="three or more clusterings of the same samples"):
             consensus(wrong)
+
+
+def test_a_vote_is_better_than_its_voters(groups):
+    _, y = groups
+    rng = np.random.default_rng(1)
+    noisy = [np.where(rng.random(len(y)) < 0.4, rng.integers(0, 5, len(y)), rng.permutation(5)[y]) for _ in range(9)]
+    found = vote(noisy)
+    assert adjusted_rand_score(y, found) > 0.9 > 0.6 > max(adjusted_rand_score(y, each) for each in noisy)
+    assert set(found) == set(range(5))
+
+
+def test_a_vote_counts_clusterings_of_other_numbers_and_leaves_out_who_says_nothing(groups):
+    _, y = groups
+    finer, coarser = y * 2 + np.arange(len(y)) % 2, np.minimum(y, 3)
+    part = np.where(np.arange(len(y)) < 100, -1, y + 3)
+    assert adjusted_rand_score(y, vote([y, part, finer, coarser, y])) == 1
+    nobody = [np.where(np.arange(len(y)) < 7, -1, each) for each in (y, y, coarser)]
+    assert ((vote(nobody) >= 0) == (np.arange(len(y)) >= 7)).all()
+    assert (vote([np.full(9, -1)] * 3) == -1).all()
+    with pytest.raises(DataError, match="three or more"):
+        vote([y, y])
 
 
 def test_the_silhouette_is_near_the_usual_one(groups):

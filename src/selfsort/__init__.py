@@ -57,6 +57,7 @@ _NAMES = {
     "predict": "selfsort.learn.predict",
     "resume": "selfsort.learn.fit",
     "undo": "selfsort.photos.export",
+    "vote": "selfsort.choosing",
 }
 
 __all__ = [
@@ -91,6 +92,7 @@ __all__ = [
     "predict",
     "resume",
     "undo",
+    "vote",
 ]
 __version__ = "0.1.0"
 

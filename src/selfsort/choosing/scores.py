@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+from sklearn.metrics import adjusted_mutual_info_score
 
 from selfsort.errors import DataError
 from selfsort.features.graph import shared_neighbor_graph
@@ -77,50 +75,6 @@ def label_free_scores(
         "silhouette": _silhouette(vectors, codes),
         "stable": _stable(graph, codes, rng),
     }
-
-
-def consensus(clusterings: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float64]:
-    """Score clusterings of the same samples by how well each agrees with all the others.
-
-    What clusterings of several kinds find alike lies in the samples rather than in one way of looking at them. So this
-    is as good as the others are different: give several methods, seeds and numbers of clusters, to both sides of what
-    seems right. It needs no features, and compares clusterings of different ones.
-
-    Parameters
-    ----------
-    clusterings : sequence of int arrays, shape (n,) each
-        Three or more; -1 is no cluster, and two are compared on the samples that have one in both.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_clusterings,)
-        Mean adjusted Rand index of each with the others; 0 of two that share no sample.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than three, or they are not of the same samples.
-
-    Examples
-    --------
-    >>> consensus([[0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 2, 2]]).round(2).tolist()
-    [0.79, 0.79, 0.57]
-    """
-    labels = [np.asarray(each) for each in clusterings]
-    shapes = {each.shape for each in labels}
-    if len(labels) < 3 or len(shapes) > 1 or len(next(iter(shapes))) != 1:
-        raise DataError(
-            "A consensus needs three or more clusterings of the same samples, one label per sample in each: got "
-            f"{len(labels)} of shapes {sorted(shapes)}."
-        )
-    agreement = np.zeros((len(labels),) * 2)
-    for i, first in enumerate(labels):
-        for j, second in enumerate(labels[:i]):
-            both = (first >= 0) & (second >= 0)
-            if both.any():
-                agreement[i, j] = agreement[j, i] = adjusted_rand_score(first[both], second[both])
-    means: npt.NDArray[np.float64] = agreement.sum(1) / (len(labels) - 1)
-    return means
 
 
 def neighbor_graph(vectors: FloatArray, *, seed: int = 0) -> sparse.csr_matrix:
