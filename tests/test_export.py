@@ -173,6 +173,34 @@ def test_changed_and_missing_originals_are_reported(tmp_path, library):
         assert len(targets(tmp_path / mode)) == 3
 
 
+def test_what_belongs_to_a_picture_goes_with_it(tmp_path):
+    files = {
+        "a/live.HEIC": b"still",
+        "a/live.MOV": b"film",
+        "a/live.heic.xmp": b"<tags/>",
+        "b/live.heic": b"other still",
+        "b/LIVE.mov": b"other film",
+        "b/broken.jpg": b"",
+        "b/broken.mov": b"a film alone",
+        "c/notes.txt": b"notes",
+        ".mov": b"no name",
+    }
+    write_files(tmp_path / "pictures", files)
+    made = make_run(tmp_path / "pictures", files)
+    pictures = [name.lower().endswith("heic") for name in files]
+    status = ["ok" if is_picture else "not an image (video)" for is_picture in pictures]
+    status[5] = "empty file"
+    made.items = made.items.set_column(made.items.column_names.index("status"), "status", [status])
+    made.levels[:] = np.where(pictures, 0, -1)[:, None]
+    result = export(made, tmp_path / "out", mode="copy")
+    beside = {"group-000/live" + name for name in (".HEIC", ".MOV", ".HEIC.xmp", " (2).heic", " (2).mov")}
+    assert set(targets(tmp_path / "out")) == beside
+    assert (tmp_path / "out/group-000/live (2).mov").read_bytes() == b"other film"
+    assert [path for path, _ in result.skipped] == ["b/broken.jpg", "b/broken.mov", "c/notes.txt", ".mov"]
+    undo(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @posix
 def test_names_that_are_not_text_keep_their_bytes(tmp_path):
     files = {os.fsdecode(b"caf\xe9.jpg"): b"1", "=1+1.jpg": b"2", 'quote"\n.jpg': b"3", "x" * 251 + ".jpg": b"4"}

@@ -33,6 +33,8 @@ from PIL import (
 from selfsort.errors import DataError
 
 MAX_PIXELS = 250_000_000
+#: How the status of a file begins that is something else.
+NOT_AN_IMAGE = "not an image"
 # Transparent pictures lie on light gray: a white logo and black line art both stay visible on it.
 BACKDROP = (208, 208, 208)
 PADDING = (128, 128, 128)
@@ -254,15 +256,15 @@ def _why_not_an_image(data: bytes) -> str:
         return "empty file"
     for magic, name in _FOREIGN:
         if data.startswith(magic):
-            return f"not an image ({name})"
+            return f"{NOT_AN_IMAGE} ({name})"
     if data[4:8] == b"ftyp":
-        return "not an image (video)"
+        return f"{NOT_AN_IMAGE} (video)"
     head = data[:512]
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)  # incremental: the cut may go through a character
     except UnicodeDecodeError:
-        return "not an image"
-    return "not an image" if any(byte < 9 or 13 < byte < 27 for byte in head) else "not an image (text)"
+        return NOT_AN_IMAGE
+    return NOT_AN_IMAGE if any(byte < 9 or 13 < byte < 27 for byte in head) else f"{NOT_AN_IMAGE} (text)"
 
 
 def _opener(name: str) -> Callable[[io.BytesIO], Image.Image]:

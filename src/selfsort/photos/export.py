@@ -158,7 +158,7 @@ class _Job:
         if self.mode == "copy":
             _check_space(self.destination, [o for o in plan if not journal.files.get(o.target, {}).get("done")])
         result = ExportResult(self.destination, self.mode, dry_run, plan, self.destination / JOURNAL)
-        result.skipped = self.left_out()
+        result.skipped = self.left_out(plan)
         if dry_run:
             return result
         with Originals(self.clusters) as originals, Writer(self.destination, identity, journal) as writer:
@@ -182,13 +182,15 @@ class _Job:
             return plan_sidecars(self.clusters, self.outcome, self.destination, self.names)
         return plan_folders(self.clusters, self.outcome, hidden=self.hidden, reserved=(tables.CSV,))
 
-    def left_out(self) -> list[tuple[str, str]]:
-        """Return the pictures that are not in the plan, with the reason."""
+    def left_out(self, plan: list[Operation]) -> list[tuple[str, str]]:
+        """Return the files that are not in the plan, with the reason."""
         columns = (self.clusters.items.column(name).to_pylist() for name in ("path", "path_bytes", "status"))
-        found = []
-        for path, exact, status, hidden in zip(*columns, self.outcome.hidden.tolist(), strict=True):
+        found, planned = [], {operation.row for operation in plan}
+        rows = zip(*columns, self.outcome.hidden.tolist(), strict=True)
+        for row, (path, exact, status, hidden) in enumerate(rows):
             if status != "ok":
-                found.append((path, f"not readable: {status}"))
+                if row not in planned:
+                    found.append((path, f"not readable: {status}"))
             elif hidden and not self.hidden:
                 found.append((path, "hidden"))
             elif self.mode == "fiftyone" and not tables.is_text(tables.absolute_path(self.clusters, exact)):

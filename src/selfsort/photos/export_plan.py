@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from selfsort.clusters import Clusters
+from selfsort.images import NOT_AN_IMAGE
 from selfsort.photos.journal import JOURNAL
 from selfsort.photos.outcome import Outcome
 
@@ -59,7 +60,7 @@ def plan_tables(names: tuple[str, ...]) -> list[Operation]:
 
 
 def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved: tuple[str, ...]) -> list[Operation]:
-    """Give every readable picture a place in the folder of its group.
+    """Give every readable picture a place in the folder of its group, and those that belong to it one beside it.
 
     Parameters
     ----------
@@ -73,12 +74,49 @@ def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved
     folders = _folder_names(outcome, reserved)
     taken: dict[str, dict[str, int]] = {name: {} for name in folders.values()}
     paths, exact, sizes = (clusters.items.column(name).to_pylist() for name in ("path", "path_bytes", "size"))
+    belonging = _companions(clusters)
     plan = []
     for row in np.flatnonzero(clusters.ok & (hidden | ~outcome.hidden)).tolist():
         folder = folders[labels[row]]
         name = _free_name(_file_name(os.fsdecode(exact[row])), taken[folder], MAX_FILE_NAME)
         plan.append(Operation(row, paths[row], f"{folder}/{name}", labels[row], sizes[row]))
+        for other, whole, ending in belonging.get(row, ()):
+            beside = (name if whole else _stem(name)) + ending
+            beside = _free_name(beside, taken[folder], MAX_FILE_NAME)
+            plan.append(Operation(other, paths[other], f"{folder}/{beside}", labels[row], sizes[other]))
     return plan
+
+
+def _companions(clusters: Clusters) -> dict[int, list[tuple[int, bool, str]]]:
+    """Return for rows of pictures what belongs to them: other rows, how these names begin, and how they end.
+
+    That is what is no picture and lies beside one whose name it has, or whose name without its ending: the film of a
+    live photo, a sidecar. It belongs to the first such picture. Names begin as the picture's whole name (True), or as
+    that without its ending.
+    """
+    names = [os.fsdecode(path) for path in clusters.items.column("path_bytes").to_pylist()]
+    first: dict[str, tuple[int, bool]] = {}
+    for row in np.flatnonzero(clusters.ok).tolist():
+        first.setdefault(names[row].casefold(), (row, True))
+        first.setdefault(_stem(names[row]).casefold(), (row, False))
+    found: dict[int, list[tuple[int, bool, str]]] = {}
+    status, ids = (clusters.items.column(name).to_pylist() for name in ("status", "id"))
+    for row, name in enumerate(names):
+        start = _stem(name)
+        if ids[row] and status[row].startswith(NOT_AN_IMAGE) and start != name and start.casefold() in first:
+            picture, whole = first[start.casefold()]
+            found.setdefault(picture, []).append((row, whole, _file_name(name)[len(_file_name(start)) :]))
+    return found
+
+
+def _stem(path: str) -> str:
+    """Return a path without the ending of its name, which a name that begins with its only dot has not.
+
+    >>> _stem("a.b/img.jpg"), _stem("a.b/img"), _stem("a.b/.img")
+    ('a.b/img', 'a.b/img', 'a.b/.img')
+    """
+    folder, slash, name = path.rpartition("/")
+    return folder + slash + (name.rpartition(".")[0] or name)
 
 
 def plan_sidecars(clusters: Clusters, outcome: Outcome, destination: Path, names: SidecarNames) -> list[Operation]:
@@ -103,8 +141,7 @@ def sidecar_of(path: str, names: SidecarNames) -> str:
     """
     parts = [part if part not in ("", ".", "..") else "_" for part in path.lstrip("/").split("/")]
     if names == "stem":
-        stem, _, _ = parts[-1].rpartition(".")
-        parts[-1] = stem or parts[-1]
+        parts[-1] = _stem(parts[-1])
     return "/".join(parts) + SIDECAR
 
 
