@@ -1,5 +1,11 @@
 """The server of the review page: whom and what it refuses."""
 
+import http.client
+import os
+import socket
+import sys
+import threading
+
 import numpy as np
 import pytest
 
@@ -8,6 +14,8 @@ from fastapi.testclient import TestClient
 
 from answers import HOME, PORT, TOKEN, post, stamp, version
 from selfsort.app.guard import MAX_BODY
+from selfsort.app.peers import is_foreign, owner
+from selfsort.app.server import create_app
 from selfsort.clusters import Clusters
 
 REFUSED = [
@@ -27,7 +35,6 @@ REFUSED = [
     ("PUT", "/api/undo", {}),
     ("DELETE", "/api/groups", {}),
     ("OPTIONS", "/api/groups", {}),
-    ("GET", "/?token=wrong", {}),
 ]
 
 
@@ -45,17 +52,102 @@ def test_refused(page, own_run, method, path, headers):
 
 def test_without_a_token_nothing_is_told(app):
     with TestClient(app, base_url=HOME) as stranger:
-        for path in ("/", "/static/main.js", "/api/groups", "/picture/0/small", "/api/now", "/nothing"):
+        for path in (
+            "/",
+            "/?token=wrong",
+            "/?once=",
+            "/?once=wrong",
+            "/?x",
+            "/static/main.js",
+            "/api/groups",
+            "/picture/0/small",
+            "/api/now",
+            "/nothing",
+        ):
             answer = stranger.get(path)
             assert answer.status_code == 403
             assert TOKEN not in answer.text
+            assert "Open the address that selfsort review printed" in answer.text
+            assert not stranger.cookies
         assert stranger.post("/api/undo", json={}, headers={"x-selfsort-token": TOKEN}).status_code == 403
+
+
+def test_the_address_of_the_terminal_lets_in_again_and_again(app):
+    for _ in range(2):
+        with TestClient(app, base_url=HOME) as page:
+            answer = page.get(f"/?token={TOKEN}", follow_redirects=False)
+            assert (answer.status_code, answer.headers["location"]) == (303, "/")
+            cookie = answer.headers["set-cookie"]
+            assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
+            assert TOKEN not in cookie
+            assert page.get("/api/now").status_code == 200
+
+
+def test_the_address_of_a_command_line_lets_in_once(own_run):
+    app = create_app(own_run, token=TOKEN, port=PORT, once="secret")
+    with TestClient(app, base_url=HOME) as page:
+        assert page.get("/?once=wrong").status_code == 403  # and does not use it up
+        answer = page.get("/?once=secret")
+        assert (answer.status_code, answer.url.query) == (200, b"")
+        assert page.get("/?once=secret").url.query == b""  # who is in stays in
+        page.cookies.clear()
+        late = page.get("/?once=secret")
+        assert late.status_code == 403
+        assert "used already" in late.text
+        assert not page.cookies
+        for secret in ("secret", TOKEN):  # neither is what the cookie holds
+            assert page.get("/api/now", headers={"cookie": f"selfsort-{PORT}={secret}"}).status_code == 403
+        assert page.get(f"/?token={TOKEN}").status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell whose a connection is")
+def test_whose_a_connection_is():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        ends = client.getsockname(), server.getsockname()
+        assert owner(*ends) == os.getuid()
+        assert not is_foreign(*ends)
+        assert owner(("127.0.0.1", 1), server.getsockname()) is None
+        assert owner(("testclient", 1), server.getsockname()) is None
+
+
+def knock(port, query, user):
+    """Open the page by a connection of some user; return status and text."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    os.seteuid(user)
+    try:
+        connection.connect()
+    finally:
+        os.seteuid(0)
+    connection.request("GET", f"/?{query}")
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize("query", [f"token={TOKEN}", "once=secret"])
+def test_another_user_who_read_the_address_is_refused(own_run, query):
+    import uvicorn
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        app = create_app(own_run, token=TOKEN, port=port, once="secret")
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            status, text = knock(port, query, user=65534)
+            assert status == 403
+            assert "another user" in text
+            assert knock(port, query, user=0)[0] == 303  # it was not used up
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def test_foreign_cookies_do_no_harm(app):
     with TestClient(app, base_url=HOME) as page:
         page.get(f"/?token={TOKEN}")
-        mine = f"selfsort-{PORT}={TOKEN}"
+        mine = f"selfsort-{PORT}={page.cookies[f'selfsort-{PORT}']}"
         page.cookies.clear()
         for other in ("foo@bar=1", 'a={"b": [1, 2]}', "x y=1", "=", ";;"):
             assert page.get("/api/now", headers={"cookie": f"{other}; {mine}"}).status_code == 200
