@@ -37,7 +37,7 @@ def test_the_page_and_its_parts(page):
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    for name in ("main.js", "page.css", "icon.svg", "countries-110m.json"):
+    for name in ("main.js", "page.css", "colors.css", "icon.svg", "countries-110m.json"):
         assert page.get(f"/static/{name}").status_code == 200
     for name in ("index.html", "nothing.js", "..%2fserver.py", "%2e%2e/server.py", "__init__.py"):
         assert page.get(f"/static/{name}").status_code == 404

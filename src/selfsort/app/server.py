@@ -101,6 +101,7 @@ def _page(request: Request) -> Page:
 def _serve_page(app: FastAPI, token: str) -> None:
     """Serve the page and its parts; their names are looked up, never joined to a path."""
     parts = {entry.name: entry for entry in _STATIC.iterdir() if Path(entry.name).suffix in _TYPES}
+    parts["colors.css"] = files("selfsort") / "templates" / "colors.css"  # the report's
 
     @app.get("/")
     async def index() -> Response:

@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import * as data from "./data.js";
 import { now, run, source, title } from "./data.js";
-import { count, el, pictures } from "./dom.js";
+import { count, el, pictures, redraw } from "./dom.js";
 import { NEW, pictureGrid } from "./grid.js";
 import { selection } from "./selection.js";
 
@@ -33,7 +33,7 @@ function frame(scroller, { heading, rows, label, sorted = true }) {
 
   function refresh() {
     const typing = head.contains(document.activeElement) && document.activeElement.tagName === "INPUT";
-    if (!typing) head.replaceChildren(...heading(grid.rows), tools);
+    if (!typing) redraw(head, ...heading(grid.rows), tools);
     grid.refresh();
     empty.hidden = grid.rows().length > 0;
     drawTargets();
@@ -41,12 +41,12 @@ function frame(scroller, { heading, rows, label, sorted = true }) {
 
   function drawTargets() {
     const here = now.groups.find((group) => location.hash === `#/group/${group.key}`);
-    side.replaceChildren(
+    redraw(side,
       el("p", {}, "Drop pictures on a group"),
       el("ul", {}, el("li", { class: "new", "data-drop": String(NEW) }, "+ A new group"),
         now.cut ? [] : now.groups.filter((group) => group !== here).slice(0, 300).map((group) =>
           el("li", { "data-drop": String(group.key) },
-            el("a", { href: `#/group/${group.key}`, draggable: false }, el("img", { src: data.source(group.covers[0] ?? 0, "small"), alt: "", loading: "lazy", draggable: false }),
+            el("a", { href: `#/group/${group.key}`, "data-key": String(group.key), draggable: false }, el("img", { src: data.source(group.covers[0] ?? 0, "small"), alt: "", loading: "lazy", draggable: false }),
               el("span", {}, title(group)), el("small", {}, count(group.size)))))),
     );
   }
@@ -89,7 +89,7 @@ export function group(scroller, key) {
       event.stopPropagation();
     });
     name.addEventListener("blur", () => name.value.trim() !== each.name && actions.rename(key, name.value.trim()));
-    const button = (text, label, act) => el("button", { type: "button", title: label, onclick: act, disabled: now.cut }, text);
+    const button = (text, label, act) => el("button", { type: "button", "data-key": text, title: label, onclick: act, disabled: now.cut }, text);
     const others = (each.alternatives ?? []).map((other) => el("button", { type: "button", class: "other", onclick: () => actions.rename(key, other), disabled: now.cut }, other));
     return [
       el("a", { class: "back", href: "#/", "aria-label": "All groups" }, "←"), name,
