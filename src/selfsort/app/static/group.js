@@ -19,7 +19,7 @@ const at = (row) => (Number.isFinite(run.facts?.time[row]) ? run.facts.time[row]
 let order = "surest first";
 
 // A scroller with the grid, and the list of groups beside it. `heading()` is drawn anew whenever groups change.
-function frame(scroller, { heading, rows, label, sorted = true }) {
+function frame(scroller, { heading, rows, label, sorted = true, none = "There are no pictures here." }) {
   const head = el("div", { class: "head" });
   const tools = el("div", { class: "sorting" });
   const inner = el("div", { class: "scroller" });
@@ -28,7 +28,7 @@ function frame(scroller, { heading, rows, label, sorted = true }) {
   scroller.classList.add("fixed");
   const ordered = () => (sorted && SORTS[order] ? [...rows()].sort(SORTS[order]) : rows());
   const grid = pictureGrid(inner, ordered, label);
-  const empty = el("p", { class: "empty" }, "There are no pictures here.");
+  const empty = el("p", { class: "empty" }, none);
   inner.append(head, grid.box, empty);
 
   function refresh() {
@@ -36,6 +36,7 @@ function frame(scroller, { heading, rows, label, sorted = true }) {
     if (!typing) redraw(head, ...heading(grid.rows), tools);
     grid.refresh();
     empty.hidden = grid.rows().length > 0;
+    tools.hidden = !empty.hidden;
     drawTargets();
   }
 
@@ -109,9 +110,9 @@ export function group(scroller, key) {
   }
 }
 
-export function set(scroller, { heading, rows, sorted = true }) {
+export function set(scroller, { heading, rows, sorted, none }) {
   return frame(scroller, {
     heading: () => [el("a", { class: "back", href: "#/", "aria-label": "All groups" }, "←"), el("h2", {}, heading), el("span", { class: "size" }, pictures(rows().length))],
-    rows: () => rows().filter(data.isShown), label: heading, sorted,
+    rows: () => rows().filter(data.isShown), label: heading, sorted, none,
   });
 }

@@ -37,7 +37,8 @@ const ROUTES = {
   search: async (main, words) => {
     const rows = await data.search(words);
     $("words").value = words;
-    return () => set(main, { heading: `“${words}”`, rows: () => rows });
+    const none = "No name of a file has these words, and no text that was read. ⋯ has “Read the text in pictures”.";
+    return () => set(main, { heading: `“${words}”`, rows: () => rows, none });
   },
   event: async (main, number) => {
     const { events } = await data.facts();

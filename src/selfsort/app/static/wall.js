@@ -17,7 +17,7 @@ export function wall(scroller) {
   const head = el("div", { class: "head" }, chips, slider.box);
   let groups = fitting();
   const grid = virtual({
-    scroller, count: groups.length, width: innerWidth < 600 ? 150 : 220, height: (side) => side + 74, gap: 16, make, fill, settled, role: "list", label: "Groups",
+    scroller, count: groups.length, width: innerWidth < 600 ? 150 : 220, height: (side) => side + 70, gap: 16, make, fill, settled, role: "list", label: "Groups",
   });
   grid.box.classList.add("wall");
   const empty = el("p", { class: "empty", hidden: true });
