@@ -4,7 +4,7 @@ import http.client
 import os
 import socket
 import sys
-import threading
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient
 
 from answers import HOME, PORT, TOKEN, post, stamp, version
+from browsing import served
 from selfsort.app.guard import MAX_BODY
 from selfsort.app.peers import is_foreign, owner
 from selfsort.app.server import create_app
@@ -110,38 +111,30 @@ def test_whose_a_connection_is():
         assert owner(("testclient", 1), server.getsockname()) is None
 
 
-def knock(port, query, user):
-    """Open the page by a connection of some user; return status and text."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+def knock(address, user, headers=()):
+    """Open an address by a connection of some user; return status and text."""
+    where = urlsplit(address)
+    connection = http.client.HTTPConnection(where.hostname, where.port)
     os.seteuid(user)
     try:
-        connection.connect()
+        connection.sock = socket.socket()  # from now on it is that user's
     finally:
         os.seteuid(0)
-    connection.request("GET", f"/?{query}")
+    connection.sock.settimeout(20)
+    connection.sock.connect((where.hostname, where.port))
+    connection.request("GET", f"/?{where.query}", headers=dict(headers))
     answer = connection.getresponse()
     return answer.status, answer.read().decode()
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can be another user")
-@pytest.mark.parametrize("query", [f"token={TOKEN}", "once=secret"])
-def test_another_user_who_read_the_address_is_refused(own_run, query):
-    import uvicorn
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        app = create_app(own_run, token=TOKEN, port=port, once="secret")
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        try:
-            status, text = knock(port, query, user=65534)
+def test_another_user_who_read_the_address_is_refused(own_run):
+    with served(own_run) as (_, address):
+        for headers in ({}, {"X-Forwarded-For": "192.0.2.1"}, {"Forwarded": "for=192.0.2.1"}):
+            status, text = knock(address, 65534, headers)
             assert status == 403
             assert "another user" in text
-            assert knock(port, query, user=0)[0] == 303  # it was not used up
-        finally:
-            server.should_exit = True
-            thread.join()
+        assert knock(address, 0)[0] == 303
 
 
 def test_foreign_cookies_do_no_harm(app):

@@ -62,7 +62,7 @@ class Guard:
     """
 
     def __init__(self, app: App, token: str, port: int, once: str | None = None) -> None:
-        self._app, self._token, self._port, self._once = app, token, port, once
+        self._app, self._token, self._once = app, token, once
         self._session = secrets.token_urlsafe(24)
         self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
         self._cookie = f"selfsort-{port}"  # cookies know no ports

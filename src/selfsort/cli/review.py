@@ -42,7 +42,14 @@ def review(run: Path, port: int, opens: bool) -> None:
     click.echo(f"{shown(str(run))} is at {home}?token={token}\nEnd with Ctrl-C.")
     if opens:  # other users can read the command line of the browser
         threading.Timer(0.5, webbrowser.open, (f"{home}?once={once}",)).start()
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=2,
+        proxy_headers=False,  # a header must not say whose a connection is
+    )
     uvicorn.Server(config).run([listening])
 
 

@@ -43,7 +43,7 @@ export function redraw(box, ...children) {
 }
 
 // A dialog with a form; resolves to the value of the button that closed it, null if it was left. Focus goes back.
-// Enter presses the button of kind "main", wherever the focus is but on another button.
+// Enter in a field presses the button of kind "main", which has the focus where there is no field.
 export function dialog(heading, content, buttons, { wide = false } = {}) {
   const box = el("dialog", { class: wide ? "wide" : "", "aria-label": heading });
   // what only leaves is no submit button, or Enter in a field would press it
