@@ -124,7 +124,7 @@ class Guard:
         if not self._has_session(headers):
             refused = self._unwelcome(scope)
             if refused:
-                await _refuse(scope, send, 403, f"{refused} {_HOW}")
+                await _refuse(scope, send, 403, refused)
                 return
         cookie = f"{self._cookie}={self._session}; HttpOnly; SameSite=Strict; Path=/"
         await _answer(send, 303, "", [(b"location", b"/"), (b"set-cookie", cookie.encode())])
@@ -132,14 +132,14 @@ class Guard:
     def _unwelcome(self, scope: Scope) -> str | None:
         """Return why an address does not open the page, None if it does; it is used then."""
         if is_foreign(scope["client"], scope["server"]):
-            return "This is the page of another user."
+            return "selfsort review was started by another user, and lets in that user's programs only. Start your own."
         given = parse_qs(scope["query_string"].decode("latin-1"))
         if _equal(given.get("token", [""])[0], self._token):
             return None
         if not given.get("once"):
-            return "This address is not of this run."
+            return f"This address is not of this run. {_HOW}"
         if self._once is None or not _equal(given["once"][0], self._once):
-            return "This address was used already, or is not of this run: it opens the page one time."
+            return f"This address was used already, or is not of this run: it opens the page one time. {_HOW}"
         self._once = None
         return None
 
