@@ -166,6 +166,45 @@ def run(library, tmp_path_factory):
     return selfsort.organize(library.root, tmp_path_factory.mktemp("runs") / "run")
 
 
+@pytest.fixture(scope="session")
+def reviewed(library, tmp_path_factory):
+    """A folder with the library, organized into four groups, once, for tests that copy it."""
+    folder = tmp_path_factory.mktemp("review")
+    shutil.copytree(library.root, folder / "pictures")
+    selfsort.organize(folder / "pictures", folder / "run", settings=selfsort.Settings(groups=4))
+    return folder
+
+
+@pytest.fixture
+def own_run(reviewed, tmp_path):
+    """A copy of that run, which the test may change; its pictures stay where they are."""
+    for name in ("run", "run.catalog"):
+        place = reviewed / name
+        (shutil.copytree if place.is_dir() else shutil.copy)(place, tmp_path / name)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def app(own_run):
+    """The server of the review page over it."""
+    from answers import PORT, TOKEN
+
+    return pytest.importorskip("selfsort.app.server").create_app(own_run, token=TOKEN, port=PORT)
+
+
+@pytest.fixture
+def page(app):
+    """A client that was let in."""
+    from fastapi.testclient import TestClient
+
+    from answers import HOME, TOKEN
+
+    with TestClient(app, base_url=HOME) as client:
+        assert client.get(f"/?token={TOKEN}").status_code == 200
+        client.headers["x-selfsort-token"] = TOKEN
+        yield client
+
+
 @pytest.fixture
 def browser(tmp_path_factory):
     webdriver = pytest.importorskip("selenium.webdriver")

@@ -1,18 +1,10 @@
 """The review page in a browser: real clicks, drags and keys on a run of the small library."""
 
-import re
-import shutil
-import subprocess
-import sys
-from contextlib import contextmanager
-
 import pytest
 
 pytest.importorskip("fastapi")
-
+from browsing import opened
 from selfsort.photos.corrected import Corrected
-from selfsort.photos.organize import organize
-from selfsort.photos.settings import Settings
 
 #: What can be pressed and seen, and has no name for those who only hear.
 UNNAMED = """
@@ -24,94 +16,12 @@ return [...document.querySelectorAll("button, a, input, select, canvas")]
 
 
 @pytest.fixture
-def run(library, tmp_path):
-    pictures = tmp_path / "pictures"
-    shutil.copytree(library.root, pictures)
-    organize(pictures, tmp_path / "run", settings=Settings(groups=4))
-    return tmp_path / "run"
-
-
-@contextmanager
-def served(run):
-    """Serve a run as people do, and yield the address that is printed."""
-    command = [sys.executable, "-m", "selfsort.cli", "review", str(run), "--no-open"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            address = re.search(r"http\S+", server.stdout.readline())
-            assert address, "the command printed no address"
-            yield address[0]
-        finally:
-            server.terminate()
-
-
-class Page:
-    """What a person does with the page."""
-
-    def __init__(self, browser, address):
-        from selenium.common.exceptions import StaleElementReferenceException
-        from selenium.webdriver import ActionChains, Keys
-        from selenium.webdriver.support.wait import WebDriverWait
-
-        self.browser, self.keys, self.chain = browser, Keys, lambda: ActionChains(browser)
-        self.until = lambda condition: WebDriverWait(
-            browser, 15, poll_frequency=0.05, ignored_exceptions=(StaleElementReferenceException, IndexError)
-        ).until(lambda _: condition())
-        self.open(address)
-
-    def open(self, address):
-        self.browser.get(address)
-        self.until(lambda: self.all(".card, .tile"))
-
-    def all(self, selector):
-        return [node for node in self.browser.find_elements("css selector", selector) if node.is_displayed()]
-
-    def go(self, hash_):
-        self.browser.execute_script("location.hash = arguments[0]", hash_)
-
-    def press(self, *keys):
-        self.chain().send_keys(*keys).perform()
-
-    def command(self, key, shift=False):
-        chain = self.chain().key_down(self.keys.CONTROL)
-        if shift:
-            chain = chain.key_down(self.keys.SHIFT)
-        chain.send_keys(key).key_up(self.keys.CONTROL).key_up(self.keys.SHIFT).perform()
-
-    def sizes(self):
-        """Return the numbers of pictures that the cards say."""
-        return [int(card.text.split()[0]) for card in self.all(".card .size")]
-
-    def open_group(self, index=0):
-        self.go("#/")
-        self.until(lambda: self.all(".card"))
-        self.click(".card a", index)
-        self.until(lambda: self.all(".tile"))
-
-    def click(self, selector, index=0):
-        """Click what a selector finds, again if the page was drawn anew just then."""
-        self.until(lambda: self.all(selector)[index].click() or True)
-
-    def said(self):
-        return self.browser.find_element("id", "said").text
-
-    def selected(self):
-        return self.all('.tile[aria-selected="true"]')
-
-    def drag(self, node, target):
-        self.chain().click_and_hold(node).move_by_offset(15, 15).move_to_element(target).release().perform()
-
-
-@pytest.fixture
-def page(browser, run):
-    with served(run) as address:
-        browser.set_script_timeout(20)
-        page = Page(browser, address)
-        page.address = address
+def page(browser, own_run):
+    with opened(browser, own_run) as page:
         yield page
-        assert browser.get_log("browser") == []
 
 
-def test_groups_are_seen_corrected_and_undone(page, run):
+def test_groups_are_seen_corrected_and_undone(page, own_run):
     before = page.sizes()
     assert len(before) == 4
     page.open_group(0)
@@ -123,7 +33,7 @@ def test_groups_are_seen_corrected_and_undone(page, run):
     page.until(lambda: len(page.selected()) == 3)
     page.drag(tiles[2], page.all(".targets li")[1])
     page.until(lambda: "Moved 3 pictures" in page.said())
-    with Corrected(run, read_only=True) as corrected:
+    with Corrected(own_run, read_only=True) as corrected:
         assert [entry.do for entry in corrected.log.entries()] == ["move"]
     page.command("z")
     page.until(lambda: page.said().startswith("Undone: move"))
@@ -164,7 +74,7 @@ def test_name_a_group_and_reload(page):
 
 def test_merge_by_choosing_and_by_dragging(page):
     for box in page.browser.find_elements("css selector", ".card .check input")[:2]:
-        page.browser.execute_script("arguments[0].click()", box)
+        page.js("arguments[0].click()", box)
     page.until(lambda: page.all(".merging button"))
     page.click(".merging button")
     page.until(lambda: len(page.sizes()) == 3)
@@ -218,7 +128,7 @@ def test_everything_by_keyboard(page):
     page.until(lambda: len(page.sizes()) < 4)
     page.click(".granularity button", 1)
     page.until(lambda: len(page.sizes()) == 4)
-    page.browser.execute_script("document.querySelector('.card a').focus()")
+    page.js("document.querySelector('.card a').focus()")
     page.press(page.keys.SPACE, page.keys.ARROW_RIGHT, page.keys.SPACE)
     page.until(lambda: page.all(".merging") and "2 groups" in page.all(".merging")[0].text)
     page.press(page.keys.ENTER)
@@ -238,14 +148,14 @@ def test_everything_by_keyboard(page):
     page.until(lambda: page.all("dialog .keys"))
 
 
-def test_search_by_words_and_by_picture(page, run):
+def test_search_by_words_and_by_picture(page, reviewed):
     page.press("/")
     page.press("stripes", page.keys.ENTER)
     page.until(lambda: page.all(".tile") and "stripes" in page.all("h2")[0].text)
     page.click(".tile")
     page.press("s")
     page.until(lambda: "Most like it" in page.all("h2")[0].text)
-    file = next(path for path in sorted((run.parent / "pictures").rglob("*.png")))
+    file = next(path for path in sorted((reviewed / "pictures").rglob("*.png")))
     page.browser.find_element("id", "by-picture").send_keys(str(file))
     page.until(lambda: file.name in page.all("h2")[0].text and page.all(".tile"))
 
@@ -304,16 +214,87 @@ def test_same_and_not_the_same(page):
     page.until(lambda: len(page.all(".set")) == n)
 
 
+def test_what_is_kept_is_remembered(page):
+    page.press("5")
+    page.until(lambda: page.all('.set input[type="radio"]'))
+    first, second = page.all('.set input[type="radio"]')[:2]
+    assert first.is_selected()
+    second.click()
+    page.browser.refresh()
+    page.until(lambda: page.all('.set input[type="radio"]')[1].is_selected())
+    kept = page.all(".set .path")[1].text
+    page.click(".set .actions button.bad")
+    page.until(lambda: page.all("dialog .paths li"))
+    assert f"{kept} stays" in page.all("dialog p")[0].text
+    assert kept not in [node.text for node in page.all("dialog .paths li")]
+
+
+def test_pictures_dragged_to_the_edge_scroll_the_groups(page):
+    page.browser.set_window_size(1000, 420)
+    page.open_group(0)
+    for n in range(5, 8):  # until the list of groups needs to be scrolled
+        page.click(".tile")
+        page.press("n")
+        page.until(lambda n=n: len(page.browser.find_elements("css selector", ".targets a")) == n - 1)
+    side = page.all(".targets")[0]
+    assert not page.is_at_the_end(".targets")
+    page.carry(page.all(".tile")[0], side, y=side.size["height"] // 2 - 8)
+    page.until(lambda: page.is_at_the_end(".targets"))
+    last = page.all(".targets li")[-1]
+    name = last.find_element("css selector", "span").text
+    page.chain().move_to_element(last).release().perform()
+    page.until(lambda: f"Moved 1 picture to {name}" in page.said())
+
+
+def test_a_group_dragged_to_the_edge_scrolls_the_wall(page):
+    page.browser.set_window_size(700, 420)
+    main = page.browser.find_element("id", "main")
+    first, last = (page.browser.find_elements("css selector", ".card h3")[at].text for at in (0, -1))
+    page.carry(page.all(".card a")[0], main, y=main.size["height"] // 2 - 8)
+    page.until(lambda: page.is_at_the_end("#main"))
+    page.chain().move_to_element(page.all(".card")[-1]).release().perform()
+    page.until(lambda: f"Merged {first} into {last}" in page.said())
+
+
+BOX = "return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()"
+CAN_BE_PRESSED = """
+const [button] = arguments;
+button.scrollIntoView({ inline: "center" });
+const { left, right, top, bottom } = button.getBoundingClientRect();
+const inside = left >= 0 && right <= innerWidth && top >= 0 && bottom <= innerHeight;
+return inside && document.elementFromPoint((left + right) / 2, (top + bottom) / 2) === button;
+"""
+
+
+def test_the_bar_of_a_selection_on_a_phone(page):
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    page.open_group(0)
+    page.press(page.keys.SPACE)
+    page.until(lambda: page.all(".selection"))
+    bar, pictures = page.js(BOX, ".selection"), page.js(BOX, ".scroller")
+    assert pictures["bottom"] <= bar["top"]
+    assert bar["bottom"] <= phone["height"]
+    assert bar["height"] < 80
+    buttons = page.all(".selection button")
+    assert len(buttons) == 9
+    assert all(page.js(CAN_BE_PRESSED, button) for button in buttons)
+    page.press("h")
+    page.until(lambda: "Hid 1 picture" in page.said())
+    assert not page.all(".selection")
+    assert page.js(BOX, ".scroller")["bottom"] == phone["height"]
+
+
 @pytest.mark.parametrize(("width", "dark"), [(1400, False), (420, True)])
 def test_it_fits_the_window(page, width, dark):
     page.browser.set_window_size(width, 900)
     if dark:
-        page.browser.execute_script("document.documentElement.dataset.theme = 'dark'")
+        page.js("document.documentElement.dataset.theme = 'dark'")
     for view in ("", "map", "time", "places", "same"):
         page.go(f"#/{view}")
-        page.until(lambda: page.browser.execute_script("return document.readyState") == "complete")
-        assert page.browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
-        unnamed = page.browser.execute_script(UNNAMED)
+        page.until(lambda: page.js("return document.readyState") == "complete")
+        assert page.js("return document.documentElement.scrollWidth <= innerWidth")
+        unnamed = page.js(UNNAMED)
         assert unnamed == []
 
 

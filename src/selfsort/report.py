@@ -53,7 +53,7 @@ def write_report(clusters: Clusters, path: Path, *, max_thumbnails: int = 4000, 
     """
     run = clusters.run
     script = "".join(map(_asset, ("report.js", "report_colors.js", "report_map.js")))
-    style = _asset("report.css")
+    style = _asset("colors.css") + _asset("report.css")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("selfsort"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )

@@ -1,11 +1,17 @@
-"""Who may talk to the page: only a browser on this machine that was given the token, from the page itself."""
+"""Who may talk to the page: only a browser of this user that was given the address, from the page itself."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import hmac
+import html
+import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
+
+from selfsort.app.peers import is_foreign
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,24 +34,36 @@ _HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+#: What a person sees who is not let in; it may load nothing.
+_STYLE = (
+    "html { color-scheme: light dark; font: 1.05rem/1.5 system-ui, sans-serif }"
+    "body { max-width: 34rem; margin: 18vh auto; padding: 0 1.2rem }"
+)
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_REFUSAL_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
+_HOW = "Open the address that selfsort review printed in the terminal, or start it again."
 
 
 class Guard:
     """Refuse what does not come from the page, before anything else sees it.
 
     The Host must be this machine at our port (against names that are made to point here), the Origin the same (against
-    other pages), the token must be in a cookie for reading, which only this address sets, and also in a header for
-    writing, which other pages cannot set.
+    other pages). A browser is let in by an address with a secret, if it is not another user's, and gets a cookie with a
+    secret of its own, which all reading needs; writing needs the token in a header too, which other pages cannot set.
 
     Parameters
     ----------
     app : ASGI application
     token : str
+        Opens the page as often as wanted: for the terminal only, since command lines can be read by all users.
     port : int
+    once : str, optional
+        Opens the page one time: for the command line of a browser.
     """
 
-    def __init__(self, app: App, token: str, port: int) -> None:
-        self._app, self._token = app, token
+    def __init__(self, app: App, token: str, port: int, once: str | None = None) -> None:
+        self._app, self._token, self._once = app, token, once
+        self._session = secrets.token_urlsafe(24)
         self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
         self._cookie = f"selfsort-{port}"  # cookies know no ports
 
@@ -72,9 +90,9 @@ class Guard:
 
         refused = self._refused(scope, headers)
         if refused:
-            await _answer(answer, *refused)
+            await _refuse(scope, answer, *refused)
         elif scope["path"] == "/" and scope["query_string"]:
-            await self._let_in(scope, answer)
+            await self._let_in(scope, headers, answer)
         else:
             await self._bounded(scope, receive, answer)
 
@@ -90,24 +108,43 @@ class Guard:
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return 405, "There is no such request."
         if scope["path"] == "/" and scope["query_string"]:
-            return None  # it brings the token
-        if not self._is_token(_cookie(headers, self._cookie)):
-            return 403, "The token is missing. Open the address that selfsort review printed."
+            return None  # it brings a secret
+        if not self._has_session(headers):
+            return 403, f"This browser was not let in. {_HOW}"
         if scope["method"] == "POST":
-            if not self._is_token(headers.get(TOKEN_HEADER, [""])[0]):
+            if not _equal(headers.get(TOKEN_HEADER, [""])[0], self._token):
                 return 403, "The token is missing. Reload the page."
             length = headers.get("content-length", ["0"])[0]
             if not length.isdigit() or int(length) > _limit(scope):
                 return 413, "The request is too large."
         return None
 
-    async def _let_in(self, scope: Scope, send: Send) -> None:
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if not self._is_token(given):
-            await _answer(send, 403, "This token is not of this run. Open the address that selfsort review printed.")
-            return
-        cookie = f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+    async def _let_in(self, scope: Scope, headers: dict[str, list[str]], send: Send) -> None:
+        """Exchange the secret of an address for the cookie; who has the cookie needs none."""
+        if not self._has_session(headers):
+            refused = self._unwelcome(scope)
+            if refused:
+                await _refuse(scope, send, 403, refused)
+                return
+        cookie = f"{self._cookie}={self._session}; HttpOnly; SameSite=Strict; Path=/"
         await _answer(send, 303, "", [(b"location", b"/"), (b"set-cookie", cookie.encode())])
+
+    def _unwelcome(self, scope: Scope) -> str | None:
+        """Return why an address does not open the page, None if it does; it is used then."""
+        if is_foreign(scope["client"], scope["server"]):
+            return "selfsort review was started by another user, and lets in that user's programs only. Start your own."
+        given = parse_qs(scope["query_string"].decode("latin-1"))
+        if _equal(given.get("token", [""])[0], self._token):
+            return None
+        if not given.get("once"):
+            return f"This address is not of this run. {_HOW}"
+        if self._once is None or not _equal(given["once"][0], self._once):
+            return f"This address was used already, or is not of this run: it opens the page one time. {_HOW}"
+        self._once = None
+        return None
+
+    def _has_session(self, headers: dict[str, list[str]]) -> bool:
+        return _equal(_cookie(headers, self._cookie), self._session)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, but not more of it than is allowed, whatever its head says."""
@@ -132,12 +169,13 @@ class Guard:
             if not started:
                 await _answer(send, 413, "The request is too large.")
 
-    def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
-
 
 class _TooLargeError(Exception):
     pass
+
+
+def _equal(given: str, secret: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
 
 
 def _limit(scope: Scope) -> int:
@@ -153,7 +191,22 @@ def _cookie(headers: dict[str, list[str]], name: str) -> str:
     return ""
 
 
-async def _answer(send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:
-    head = [(b"content-type", b"text/plain; charset=utf-8"), *(headers or [])]
+async def _refuse(scope: Scope, send: Send, status: int, text: str) -> None:
+    """Say why: to a person on a page, to a script as plain text."""
+    if scope["path"] != "/":
+        await _answer(send, status, text)
+        return
+    page = (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>selfsort</title><style>{_STYLE}</style><h1>Not opened</h1><p>{html.escape(text)}</p></html>"
+    )
+    policy = (b"content-security-policy", _REFUSAL_POLICY.encode())
+    await _answer(send, status, page, [policy], kind=b"text/html")
+
+
+async def _answer(
+    send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None, *, kind: bytes = b"text/plain"
+) -> None:
+    head = [(b"content-type", kind + b"; charset=utf-8"), *(headers or [])]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": text.encode()})

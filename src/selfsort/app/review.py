@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from selfsort.app.covers import covers
 from selfsort.app.facts import FLAWS, Facts
 from selfsort.app.pack import pack
 from selfsort.app.words import described, last_step
@@ -31,7 +32,6 @@ from selfsort.sources import display_path
 IntArray = npt.NDArray[np.int64]
 
 LOCKED, HIDDEN, PLACED, GONE = 1, 2, 4, 8
-_N_COVERS = 8
 #: Places on the map are whole numbers from 0 to this.
 _MAP_SIDE = 60_000
 #: So many corrections are listed, and so many can one step have.
@@ -196,7 +196,7 @@ class Review:
         place = np.empty(len(known), np.int64)
         place[order] = np.arange(len(known))
         labels = np.where(index >= 0, place[np.maximum(index, 0)], -1).astype(np.int32)
-        covers = self._covers(labels, shown, len(known))
+        shots = covers(labels, shown, self._rank, self.ids, self.clusters.neighbors)
         kinds = self._kind_of(labels, len(known))
         keys_in_order = known[order].tolist()
         own = {} if is_cut else self.state.names
@@ -204,7 +204,7 @@ class Review:
         groups = []
         for number, key in enumerate(keys_in_order):
             said = suggested[number]
-            group = {"key": key, "name": own.get(key, ""), "size": int(sizes[order[number]]), "covers": covers[number]}
+            group = {"key": key, "name": own.get(key, ""), "size": int(sizes[order[number]]), "covers": shots[number]}
             group |= {"number": None if is_cut else self._numbers.get(key), "kind": kinds[number]}
             group |= {"suggested": said.get("name", ""), "alternatives": said.get("alternatives", [])}
             groups.append(group | {"why": reasons({"suggested": said})})
@@ -218,19 +218,6 @@ class Review:
             "n_corrections": sum(not entry.undone for entry in self.entries),
         }
         return pack(facts, group=labels, flags=flags)
-
-    def _covers(self, labels: npt.NDArray[np.int32], shown: npt.NDArray[np.bool_], n: int) -> list[list[int]]:
-        """Return rows of the pictures that stand for each group: the surest first, none twice."""
-        rows = np.flatnonzero((labels >= 0) & shown)
-        rows = rows[np.lexsort((-self._rank[rows], labels[rows]))]
-        starts = np.searchsorted(labels[rows], np.arange(n + 1))
-        covers = []
-        for first, last in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-            distinct: dict[str, int] = {}
-            for row in rows[first : min(last, first + 4 * _N_COVERS)].tolist():
-                distinct.setdefault(self.ids[row], row)
-            covers.append(list(distinct.values())[:_N_COVERS])
-        return covers
 
     def _kind_of(self, labels: npt.NDArray[np.int32], n: int) -> list[str]:
         """Return the kind that most pictures of each group are of, empty where the run does not tell kinds."""

@@ -44,15 +44,15 @@ _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _N_SIMILAR = 200
 
 
-def create_app(run: Path, *, token: str, port: int) -> Guard:
+def create_app(run: Path, *, token: str, port: int, once: str | None = None) -> Guard:
     """Return the server's application.
 
     Parameters
     ----------
     run : Path
         A run folder of `selfsort.organize`.
-    token : str
-        What a browser must show.
+    token, once : str
+        See `Guard`.
     port : int
         Where it will listen.
     """
@@ -80,7 +80,7 @@ def create_app(run: Path, *, token: str, port: int) -> Guard:
     _serve_facts(app)
     _serve_pictures(app)
     _serve_jobs(app)
-    return Guard(app, token, port)
+    return Guard(app, token, port, once)
 
 
 def _error(status: int, message: str) -> JSONResponse:
@@ -101,6 +101,7 @@ def _page(request: Request) -> Page:
 def _serve_page(app: FastAPI, token: str) -> None:
     """Serve the page and its parts; their names are looked up, never joined to a path."""
     parts = {entry.name: entry for entry in _STATIC.iterdir() if Path(entry.name).suffix in _TYPES}
+    parts["colors.css"] = files("selfsort") / "templates" / "colors.css"  # the report's
 
     @app.get("/")
     async def index() -> Response:

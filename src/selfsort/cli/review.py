@@ -36,13 +36,20 @@ def review(run: Path, port: int, opens: bool) -> None:
     run = _grouped(run)
     listening = _listen(port)
     port = listening.getsockname()[1]
-    token = secrets.token_urlsafe(24)
-    app = create_app(run, token=token, port=port)
-    address = f"http://127.0.0.1:{port}/?token={token}"
-    click.echo(f"{shown(str(run))} is at {address}\nEnd with Ctrl-C.")
-    if opens:
-        threading.Timer(0.5, webbrowser.open, (address,)).start()
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=2)
+    home = f"http://127.0.0.1:{port}/"
+    token, once = secrets.token_urlsafe(24), secrets.token_urlsafe(24) if opens else None
+    app = create_app(run, token=token, port=port, once=once)
+    click.echo(f"{shown(str(run))} is at {home}?token={token}\nEnd with Ctrl-C.")
+    if opens:  # other users can read the command line of the browser
+        threading.Timer(0.5, webbrowser.open, (f"{home}?once={once}",)).start()
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=2,
+        proxy_headers=False,  # a header must not say whose a connection is
+    )
     uvicorn.Server(config).run([listening])
 
 

@@ -31,10 +31,16 @@ export async function attempt(doing, said = "") {
   }
 }
 
-// Whether something may be corrected now; if not, it is said why.
+// Whether something may be changed now; if not, it is said why.
+function free() {
+  if (data.isSilent()) say("selfsort review does not answer: nothing was changed.", { bad: true });
+  else if (data.isChanging()) say("The change before is not finished yet: nothing was changed.", { bad: true });
+  return !data.isSilent() && !data.isChanging();
+}
+
 function ready() {
   if (now.cut) say("You are looking at coarser or finer groups. Go back to your groups to correct them, or group like this.", { bad: true });
-  return !now.cut && !data.isChanging();
+  return !now.cut && free();
 }
 
 // Corrects the rows given, or those selected, which are then not selected any more.
@@ -101,7 +107,7 @@ export async function splitGroup(key) {
 
 // By its number, so that what is undone is what was said, whatever another tab did meanwhile.
 async function turn(step, act, said, none) {
-  if (data.isChanging()) return;
+  if (!free()) return;
   if (!step) say(none);
   else if (await attempt(() => act(step.number))) say(step.said ? `${said}: ${step.said}.` : `${said}.`);
 }
@@ -148,6 +154,7 @@ export async function exportSomewhere() {
 export async function pickGroup(heading, { without = null, create = false } = {}) {
   const list = el("ul", { class: "choices" });
   const words = el("input", { type: "search", placeholder: "Find a group", "aria-label": "Find a group" });
+  let first = null; // what Enter takes
   const fill = () => {
     const wanted = words.value.toLowerCase();
     const fitting = now.groups.filter((group) => group.key !== without && data.title(group).toLowerCase().includes(wanted));
@@ -156,12 +163,14 @@ export async function pickGroup(heading, { without = null, create = false } = {}
     );
     if (create) items.unshift(el("li", {}, el("button", { value: "new" }, el("span", { class: "plus" }, "+"), el("span", {}, "A new group"))));
     list.replaceChildren(...items);
+    first = list.querySelector(create && words.value ? "li:nth-child(2) button" : "button");
+    first?.classList.add("first");
   };
   words.addEventListener("input", fill);
   words.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();
-    list.querySelector(create && words.value ? "li:nth-child(2) button" : "button")?.click();
+    first?.click();
   });
   fill();
   const value = await dialog(heading, el("div", {}, words, list), [["", "Cancel"]]);

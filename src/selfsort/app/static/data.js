@@ -26,12 +26,20 @@ async function answer(response) {
   throw Object.assign(new Error(message), { status: response.status });
 }
 
+// What is wrong with the server: "silent" while it does not answer, "refused" while another one is in its place.
+let trouble = "";
+export const isSilent = () => trouble !== "";
+function note(now) {
+  if (trouble !== now) emit("trouble", (trouble = now));
+}
+
 async function ask(path, options) {
   let response;
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Error("selfsort review does not answer. Is it still running? Nothing is lost.");
+    note("silent");
+    throw new Error(`selfsort review does not answer${options?.method === "POST" ? ": this may not have been kept" : ""}.`);
   }
   return answer(response);
 }
@@ -173,22 +181,26 @@ export function members(index) {
 
 export const title = (group) => group.name || group.suggested || (group.number === null ? "New group" : `Group ${group.number}`);
 
+const PATIENCE = 8000; // milliseconds after which a server counts as silent
+
 // Asks again and again whether anything changed: another tab, another program, a job.
 export function watch() {
   let failed = false;
   const once = async () => {
     try {
-      const { version, job } = await getJson("/api/now");
+      const { version, job } = await (await ask("/api/now", { signal: AbortSignal.timeout(PATIENCE) })).json();
+      if (trouble === "refused") location.reload(); // this page has the token of the server before
+      note("");
       if (run.wasRunning && !job?.running) run.loading = run.facts = null; // it may have read more
       run.wasRunning = job?.running;
-      if (failed) emit("said", "Connected again.");
       failed = false;
       emit("job", job);
       if (changing) return;
       if (version.split("-")[0] !== run.stamp) await load();
       else if (version !== now.version) await look(now.n);
     } catch (error) {
-      if (!failed) emit("failed", error);
+      if (error.status === 403) note("refused");
+      else if (!isSilent() && !failed) emit("failed", error);
       failed = true;
     }
   };

@@ -30,16 +30,35 @@ export function duration(seconds) {
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
+// Replaces what is in a box. The focus stays: on the control of the same data-key, else on the one in the same place.
+export function redraw(box, ...children) {
+  const focused = box.contains(document.activeElement) ? document.activeElement : null;
+  const controls = () => [...box.querySelectorAll("a[href], button, input, select")].filter((node) => !node.disabled && node.checkVisibility());
+  const place = focused ? controls().indexOf(focused) : -1;
+  box.replaceChildren(...children);
+  if (place < 0) return;
+  const after = controls();
+  const same = focused.dataset.key && after.find((node) => node.dataset.key === focused.dataset.key);
+  (same || after[Math.min(place, after.length - 1)])?.focus({ preventScroll: true });
+}
+
 // A dialog with a form; resolves to the value of the button that closed it, null if it was left. Focus goes back.
+// Enter in a field presses the button of kind "main", which has the focus where there is no field.
 export function dialog(heading, content, buttons, { wide = false } = {}) {
   const box = el("dialog", { class: wide ? "wide" : "", "aria-label": heading });
   // what only leaves is no submit button, or Enter in a field would press it
   const actions = buttons.map(([value, text, kind]) =>
-    value ? el("button", { value, class: kind ?? "" }, text) : el("button", { type: "button", onclick: () => box.close("") }, text),
+    value ? el("button", { value, class: kind ?? "", autofocus: kind === "main" && !content.querySelector("input, select") }, text) : el("button", { type: "button", onclick: () => box.close("") }, text),
   );
   box.append(el("form", { method: "dialog" }, el("h2", {}, heading), content, el("div", { class: "actions" }, actions)));
   document.body.append(box);
   const back = document.activeElement;
+  const main = actions.find((button) => button.className === "main");
+  box.addEventListener("keydown", (event) => { // by itself it would press the first button that is not "Cancel"
+    if (event.key !== "Enter" || !main || !event.target.matches("input, select")) return;
+    event.preventDefault();
+    main.click();
+  });
   box.showModal();
   let outside = false;
   const isOutside = ({ target, clientX, clientY }) => {

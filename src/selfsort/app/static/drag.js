@@ -3,6 +3,7 @@
 import { el } from "./dom.js";
 
 const FAR = 6; // pixels before a press becomes a drag
+const EDGE = 56; // pixels from the edge of what scrolls, where it does while something is dragged
 
 // Call when a press begins on something that can be dragged. `begin()` is called when it moves far enough and returns the
 // words to carry along; `drop(key)` when it ends on a target.
@@ -10,6 +11,7 @@ export function draggable(press, { begin, drop }) {
   if (press.button !== 0 || press.pointerType === "touch") return;
   let carried = null;
   let over = null;
+  let last = press;
 
   const target = (event) => document.elementFromPoint(event.clientX, event.clientY)?.closest("[data-drop]");
   const mark = (next) => {
@@ -18,12 +20,24 @@ export function draggable(press, { begin, drop }) {
     next?.classList.add("over");
     over = next;
   };
+  const scroll = () => {
+    if (!carried?.isConnected) return;
+    const box = document.elementFromPoint(last.clientX, last.clientY)?.closest(".targets, .scroller, main");
+    if (box) {
+      const { top, bottom } = box.getBoundingClientRect();
+      box.scrollTop += (Math.min(0, last.clientY - top - EDGE) + Math.max(0, last.clientY - bottom + EDGE)) / 4;
+      mark(target(last)); // what moved under the pointer
+    }
+    requestAnimationFrame(scroll);
+  };
   const moved = (event) => {
+    last = event;
     if (!carried) {
       if (Math.hypot(event.clientX - press.clientX, event.clientY - press.clientY) < FAR) return;
       carried = el("div", { class: "carried" }, begin());
       document.body.append(carried);
       document.body.classList.add("dragging");
+      requestAnimationFrame(scroll);
     }
     carried.style.transform = `translate(${event.clientX + 12}px, ${event.clientY + 12}px)`;
     mark(target(event));

@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import * as data from "./data.js";
 import { now, run, source, title } from "./data.js";
-import { count, el, pictures } from "./dom.js";
+import { count, el, pictures, redraw } from "./dom.js";
 import { NEW, pictureGrid } from "./grid.js";
 import { selection } from "./selection.js";
 
@@ -19,7 +19,7 @@ const at = (row) => (Number.isFinite(run.facts?.time[row]) ? run.facts.time[row]
 let order = "surest first";
 
 // A scroller with the grid, and the list of groups beside it. `heading()` is drawn anew whenever groups change.
-function frame(scroller, { heading, rows, label, sorted = true }) {
+function frame(scroller, { heading, rows, label, sorted = true, none = "There are no pictures here." }) {
   const head = el("div", { class: "head" });
   const tools = el("div", { class: "sorting" });
   const inner = el("div", { class: "scroller" });
@@ -28,25 +28,26 @@ function frame(scroller, { heading, rows, label, sorted = true }) {
   scroller.classList.add("fixed");
   const ordered = () => (sorted && SORTS[order] ? [...rows()].sort(SORTS[order]) : rows());
   const grid = pictureGrid(inner, ordered, label);
-  const empty = el("p", { class: "empty" }, "There are no pictures here.");
+  const empty = el("p", { class: "empty" }, none);
   inner.append(head, grid.box, empty);
 
   function refresh() {
     const typing = head.contains(document.activeElement) && document.activeElement.tagName === "INPUT";
-    if (!typing) head.replaceChildren(...heading(grid.rows), tools);
+    if (!typing) redraw(head, ...heading(grid.rows), tools);
     grid.refresh();
     empty.hidden = grid.rows().length > 0;
+    tools.hidden = !empty.hidden;
     drawTargets();
   }
 
   function drawTargets() {
     const here = now.groups.find((group) => location.hash === `#/group/${group.key}`);
-    side.replaceChildren(
+    redraw(side,
       el("p", {}, "Drop pictures on a group"),
       el("ul", {}, el("li", { class: "new", "data-drop": String(NEW) }, "+ A new group"),
         now.cut ? [] : now.groups.filter((group) => group !== here).slice(0, 300).map((group) =>
           el("li", { "data-drop": String(group.key) },
-            el("a", { href: `#/group/${group.key}`, draggable: false }, el("img", { src: data.source(group.covers[0] ?? 0, "small"), alt: "", loading: "lazy", draggable: false }),
+            el("a", { href: `#/group/${group.key}`, "data-key": String(group.key), draggable: false }, el("img", { src: data.source(group.covers[0] ?? 0, "small"), alt: "", loading: "lazy", draggable: false }),
               el("span", {}, title(group)), el("small", {}, count(group.size)))))),
     );
   }
@@ -89,7 +90,7 @@ export function group(scroller, key) {
       event.stopPropagation();
     });
     name.addEventListener("blur", () => name.value.trim() !== each.name && actions.rename(key, name.value.trim()));
-    const button = (text, label, act) => el("button", { type: "button", title: label, onclick: act, disabled: now.cut }, text);
+    const button = (text, label, act) => el("button", { type: "button", "data-key": text, title: label, onclick: act, disabled: now.cut }, text);
     const others = (each.alternatives ?? []).map((other) => el("button", { type: "button", class: "other", onclick: () => actions.rename(key, other), disabled: now.cut }, other));
     return [
       el("a", { class: "back", href: "#/", "aria-label": "All groups" }, "←"), name,
@@ -109,9 +110,9 @@ export function group(scroller, key) {
   }
 }
 
-export function set(scroller, { heading, rows, sorted = true }) {
+export function set(scroller, { heading, rows, sorted, none }) {
   return frame(scroller, {
     heading: () => [el("a", { class: "back", href: "#/", "aria-label": "All groups" }, "←"), el("h2", {}, heading), el("span", { class: "size" }, pictures(rows().length))],
-    rows: () => rows().filter(data.isShown), label: heading, sorted,
+    rows: () => rows().filter(data.isShown), label: heading, sorted, none,
   });
 }

@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import * as data from "./data.js";
 import { now, on, run } from "./data.js";
-import { $, closeDialogs, count, dialog, duration, el, pictures, whenReleased } from "./dom.js";
+import { $, closeDialogs, count, dialog, duration, el, pictures, redraw, whenReleased } from "./dom.js";
 import { group, set } from "./group.js";
 import { map } from "./map.js";
 import { places } from "./places.js";
@@ -37,7 +37,8 @@ const ROUTES = {
   search: async (main, words) => {
     const rows = await data.search(words);
     $("words").value = words;
-    return () => set(main, { heading: `“${words}”`, rows: () => rows });
+    const none = "No name of a file has these words, and no text that was read. ⋯ has “Read the text in pictures”.";
+    return () => set(main, { heading: `“${words}”`, rows: () => rows, none });
   },
   event: async (main, number) => {
     const { events } = await data.facts();
@@ -117,15 +118,28 @@ const all = (flag) => selection.rows().every((row) => now.flags[row] & flag);
 
 function drawSelection() {
   const bar = $("selection");
+  const left = !selection.size && bar.querySelector(":focus-visible"); // by the keyboard
   bar.hidden = !selection.size;
+  if (left) view.focus?.();
   if (!selection.size) return;
   const names = { l: all(data.LOCKED) ? "Unlock" : "Lock", h: all(data.HIDDEN) ? "Show again" : "Hide" };
-  bar.replaceChildren(el("strong", {}, `${count(selection.size)} selected`),
-    ...TOOLS.map(([key, text, label, act, least = 1]) => el("button", { type: "button", title: `${label} (${key.toUpperCase()})`, onclick: act, disabled: selection.size < least }, names[key] ?? text)),
-    el("button", { type: "button", class: "quiet", title: "Select none (Esc)", onclick: () => selection.clear() }, "✕"));
+  redraw(bar, el("strong", {}, `${count(selection.size)} selected`),
+    ...TOOLS.map(([key, text, label, act, least = 1]) => el("button", { type: "button", "data-key": key, title: `${label} (${key.toUpperCase()})`, onclick: act, disabled: selection.size < least }, names[key] ?? text)),
+    el("button", { type: "button", "data-key": "none", class: "quiet", title: "Select none (Esc)", onclick: () => selection.clear() }, "✕"));
 }
 
-// ---- jobs
+// ---- what is wrong, and jobs
+
+const TROUBLES = {
+  silent: ["selfsort review does not answer.", "If it has ended, start it again and use the page that it opens. What was corrected is kept; nothing can be changed until it answers."],
+  refused: ["selfsort review was started again.", "Open the address that it printed; this page then goes on."],
+};
+function drawTrouble(trouble) {
+  const [what, todo] = TROUBLES[trouble] ?? [];
+  $("trouble").hidden = !trouble;
+  $("trouble").replaceChildren(...(trouble ? [el("strong", {}, what), el("span", {}, todo)] : []));
+  if (!trouble) actions.say("selfsort review answers again.");
+}
 
 let before = null;
 function drawJob(job) {
@@ -137,7 +151,7 @@ function drawJob(job) {
   const share = job.total ? job.done / job.total : null;
   const bar = el("progress", share === null ? { "aria-label": job.name } : { max: 1, value: share, "aria-label": job.name });
   const left = job.left ? `, ${duration(job.left)} left` : "";
-  box.replaceChildren(el("span", {}, `${job.name}: ${job.stage}${job.total ? ` ${count(job.done)} of ${count(job.total)}` : ""}${left}`), bar, el("button", { type: "button", onclick: () => actions.attempt(data.stop) }, "Stop"));
+  redraw(box, el("span", {}, `${job.name}: ${job.stage}${job.total ? ` ${count(job.done)} of ${count(job.total)}` : ""}${left}`), bar, el("button", { type: "button", onclick: () => actions.attempt(data.stop) }, "Stop"));
 }
 
 function finished({ name, result }) {
@@ -258,7 +272,7 @@ async function begin() {
   on("groups", refresh);
   on("selection", drawSelection);
   on("job", drawJob);
-  on("said", (message) => actions.say(message));
+  on("trouble", drawTrouble);
   on("failed", (error) => actions.say(error.message, { bad: true }));
   try {
     await data.load();

@@ -3,12 +3,11 @@
 import * as actions from "./actions.js";
 import * as data from "./data.js";
 import { now, run, source } from "./data.js";
-import { bytes, count, dialog, el, pictures } from "./dom.js";
+import { bytes, count, dialog, el, pictures, redraw } from "./dom.js";
 import { view } from "./viewer.js";
 
 const LEVELS = { identical: "Identical files", "same shot": "The same shot, resized or saved anew", burst: "Taken within moments" };
 const PAGE = 20; // sets that are drawn at once
-const kept = new Map(); // which row of a set a person chose to keep, by the run and the rows
 
 export function same(scroller) {
   const box = el("div", { class: "same" }, el("p", { class: "empty" }, "Comparing…"));
@@ -34,7 +33,7 @@ export function same(scroller) {
     const numbers = Object.keys(LEVELS).map((name) => [name, open.filter((each) => each.level === name).length]);
     if (!numbers.some(([name, n]) => name === level && n)) level = numbers.find(([, n]) => n)?.[0] ?? "";
     const chips = el("div", { class: "chips", role: "group", "aria-label": "How alike" }, numbers.map(([name, n]) =>
-      el("button", { type: "button", "aria-pressed": String(name === level), disabled: !n, onclick: () => { level = name; shown = PAGE; draw(); } }, `${LEVELS[name]} ${count(n)}`)));
+      el("button", { type: "button", "data-key": name, "aria-pressed": String(name === level), disabled: !n, onclick: () => { level = name; shown = PAGE; draw(); } }, `${LEVELS[name]} ${count(n)}`)));
     const here = open.filter((each) => each.level === level);
     const known = new Map();
     const rows = here.slice(0, shown).flatMap(left);
@@ -42,16 +41,16 @@ export function same(scroller) {
     if (closed || mine !== drawn) return;
     const list = el("ol", { class: "sets" }, here.slice(0, shown).map((each) => drawSet(each, left(each), known)));
     const more = here.length > shown ? el("button", { type: "button", onclick: () => { shown += PAGE; draw(); } }, `Show ${count(Math.min(PAGE, here.length - shown))} more`) : "";
-    box.replaceChildren(el("div", { class: "head" }, chips), here.length ? list : el("p", { class: "empty" }, "No two pictures are the same."), more);
+    redraw(box, el("div", { class: "head" }, chips), here.length ? list : el("p", { class: "empty" }, "No two pictures are the same."), more);
   }
 
   function drawSet(set, rows, known) {
-    const id = `${run.stamp} ${set.rows}`;
-    const keep = () => (rows.includes(kept.get(id)) ? kept.get(id) : rows[0]);
+    const id = `selfsort-keep ${run.stamp} ${set.rows}`; // remembered while this tab is open
+    const keep = () => rows.find((row) => String(row) === sessionStorage.getItem(id)) ?? rows[0];
     const name = `keep-${rows[0]}`;
     const items = rows.map((row) => {
       const each = known.get(row) ?? {};
-      const radio = el("input", { type: "radio", name, checked: row === keep(), onchange: () => kept.set(id, row) });
+      const radio = el("input", { type: "radio", name, checked: row === keep(), onchange: () => sessionStorage.setItem(id, row) });
       return el("li", {}, el("button", { type: "button", class: "look", "aria-label": `Look at ${each.path}`, onclick: () => view(rows, rows.indexOf(row)) }, el("img", { src: source(row, "tile"), alt: "", loading: "lazy" })),
         el("label", {}, radio, "Keep"), el("p", { class: "path" }, each.path ?? ""), el("p", { class: "size" }, `${each.width} × ${each.height}, ${bytes(each.size ?? 0)}`));
     });

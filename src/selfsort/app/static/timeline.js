@@ -39,9 +39,11 @@ export function timeline(scroller) {
       el("a", { href: "#/undated" }, `${pictures(undated.length)} without a date`));
     const top = scroller.scrollTop;
     list?.close();
-    list = virtual({ scroller, count: order.length, width: 330, height: () => 142, gap: 10, make, fill, role: "list", label: "Events" });
+    list = virtual({ scroller, count: order.length, width: 330, height: () => 134, gap: 10, make, fill, role: "list", label: "Events" });
     list.box.classList.add("events");
-    box.replaceChildren(head, months(order, byEvent), list.box);
+    const chart = order.length ? months(order, byEvent) : "";
+    box.replaceChildren(head, chart, list.box);
+    if (chart) chart.scrollLeft = chart.scrollWidth; // the newest
     if (top) requestAnimationFrame(() => requestAnimationFrame(() => { scroller.scrollTop = top; }));
     if (!order.length) box.append(el("p", { class: "empty" }, "No picture says when it was taken, neither in its metadata nor by its name."));
 
@@ -81,7 +83,8 @@ export function timeline(scroller) {
       bar.firstChild.style.height = `${Math.max(4, 100 * Math.sqrt(entry.n / most))}%`;
       return bar;
     });
-    return el("div", { class: "months", role: "group", "aria-label": "Months" }, bars);
+    const [oldest, newest] = [order.at(-1), order[0]].map((number) => el("p", {}, month.format(date(run.facts.events[number].start))));
+    return el("div", { class: "months", role: "group", "aria-label": "Months" }, el("div", { class: "bars" }, bars), el("div", {}, bars.length > 1 ? [oldest, newest] : oldest));
   }
 
   return { refresh: () => run.facts && draw(), focus: () => box.querySelector("a")?.focus(), close: () => { closed = true; list?.close(); } };

@@ -60,6 +60,7 @@ export function virtual({ scroller, count, width, height, gap, make, fill, settl
   };
   const observer = new ResizeObserver(measure);
   observer.observe(box);
+  observer.observe(scroller); // how much of the grid can be seen
   scroller.addEventListener("scroll", scrolled, { passive: true });
 
   return {

@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import * as data from "./data.js";
 import { now, run, source, title } from "./data.js";
-import { capital, count, el, pictures } from "./dom.js";
+import { capital, count, el, pictures, redraw } from "./dom.js";
 import { draggable } from "./drag.js";
 import { virtual } from "./virtual.js";
 
@@ -17,7 +17,7 @@ export function wall(scroller) {
   const head = el("div", { class: "head" }, chips, slider.box);
   let groups = fitting();
   const grid = virtual({
-    scroller, count: groups.length, width: innerWidth < 600 ? 150 : 220, height: (side) => side + 74, gap: 16, make, fill, settled, role: "list", label: "Groups",
+    scroller, count: groups.length, width: innerWidth < 600 ? 150 : 220, height: (side) => side + 70, gap: 16, make, fill, settled, role: "list", label: "Groups",
   });
   grid.box.classList.add("wall");
   const empty = el("p", { class: "empty", hidden: true });
@@ -109,8 +109,10 @@ export function wall(scroller) {
     grid.resize(groups.length);
     empty.hidden = groups.length > 0;
     empty.textContent = run.n ? "No group is of this kind." : "There are no pictures in this run.";
+    const left = picked.size < 2 && merging.querySelector(":focus-visible"); // by the keyboard
     merging.hidden = picked.size < 2;
-    merging.replaceChildren(
+    if (left) focus();
+    redraw(merging,
       el("span", {}, `${picked.size} groups chosen`),
       el("button", { type: "button", class: "main", onclick: () => {
         const keys = now.groups.map((group) => group.key).filter((key) => picked.has(key));
@@ -125,12 +127,16 @@ export function wall(scroller) {
     const sizes = new Map();
     for (const group of now.groups) if (group.kind) sizes.set(group.kind, (sizes.get(group.kind) ?? 0) + group.size);
     if (!sizes.has(kind)) kind = "";
-    const chip = (name, text) => el("button", { type: "button", "aria-pressed": String(kind === name), onclick: () => { kind = name; refresh(); } }, text);
+    const chip = (name, text) => el("button", { type: "button", "data-key": name || "all", "aria-pressed": String(kind === name), onclick: () => { kind = name; refresh(); } }, text);
     const kinds = [...sizes].sort((a, b) => b[1] - a[1]);
-    chips.replaceChildren(...(kinds.length > 1 ? [chip("", "All"), ...kinds.map(([name, n]) => chip(name, `${capital(name)} ${count(n)}`))] : []));
+    redraw(chips, ...(kinds.length > 1 ? [chip("", "All"), ...kinds.map(([name, n]) => chip(name, `${capital(name)} ${count(n)}`))] : []));
   }
 
-  return { refresh, close: () => grid.close(), focus: () => grid.box.querySelector("a")?.focus() };
+  function focus() {
+    grid.box.querySelector("a")?.focus();
+  }
+
+  return { refresh, close: () => grid.close(), focus };
 }
 
 // Coarser or finer: where the slider stands is the logarithm of the number of groups.
@@ -166,6 +172,7 @@ function granularity() {
     refresh() {
       if (document.activeElement !== input || now.n === null) input.value = at(now.n ?? Math.max(1, now.groups.length));
       said.textContent = `${count(now.groups.length)} group${now.groups.length === 1 ? "" : "s"}`;
+      if (!now.cut && [keep, back].includes(document.activeElement)) input.focus();
       keep.hidden = back.hidden = !now.cut;
     },
   };
