@@ -81,9 +81,9 @@ def people(
     """Count the faces in the pictures of RUN; with --json also where they are.
 
     They are kept in the catalog beside the run, and names of groups use them. Run the same command again to continue
-    after an interruption: what was looked at is not looked at again. Whose faces they are is not told, unless you bring a
-    recognizer: then faces of the same person are grouped, as "person 1" and so on. Nothing is downloaded, and nothing is
-    sent anywhere. Needs: pip install 'selfsort[photos]'
+    after an interruption: what was looked at is not looked at again. Whose faces they are is not told, unless you bring
+    a recognizer: then faces of the same person are grouped, as "person 1" and so on. Nothing is downloaded, and nothing
+    is sent anywhere. Needs: pip install 'selfsort[photos]'
     """
     from selfsort.photos.people import read_people_of_run
     from selfsort.photos.persons import find_persons, forget_persons, persons_of_run

@@ -213,11 +213,7 @@ class OnnxEncoder(Encoder):
         self._scale = (1 / (255 * np.array(std, np.float32))).reshape(1, 3, 1, 1)
         self._offset = (-np.array(mean, np.float32) / np.array(std, np.float32)).reshape(1, 3, 1, 1)
         normalization = "" if self._channels_last else f"-{mean}-{std}"
-        self.key = (
-            xxhash.xxh3_64_hexdigest(data + f"{self._output}{normalization}".encode())
-            + "-"
-            + preprocessing.key
-        )
+        self.key = xxhash.xxh3_64_hexdigest(data + f"{self._output}{normalization}".encode()) + "-" + preprocessing.key
 
     def _choose_output(self) -> str:
         outputs = self._session.get_outputs()

@@ -1,8 +1,8 @@
-"""Where faces are in a picture, and eyes, nose and mouth in them: the three networks of MTCNN on ONNX Runtime, without the framework they come with.
+"""Where faces are in a picture, and eyes, nose and mouth in them: MTCNN on ONNX Runtime, without its framework.
 
 A first network looks at the picture in many sizes and proposes squares, a second throws most of them away, a third
-decides, moves the edges and says where eyes, nose and mouth are. Their weights are those of the package ``mtcnn`` (MIT), read by what it also needs; the
-graphs are written here, as `selfsort.features.default_encoder` does it.
+decides, moves the edges and says where eyes, nose and mouth are. Their weights are those of the package ``mtcnn``
+(MIT), read by what it also needs; the graphs are written here, as `selfsort.features.default_encoder` does it.
 
 Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks", IEEE Signal
 Processing Letters 2016, arXiv:1604.02878.
@@ -75,8 +75,8 @@ def find_faces(pixels: npt.NDArray[np.uint8], thresholds: tuple[float, float, fl
     Returns
     -------
     ndarray of float32, shape (n, 15)
-        Left, top, right, bottom in pixels, inside the picture; the score from 0 to 1; then x and y of the eyes, the nose
-        and the corners of the mouth, those on the left of the picture first. The strongest first.
+        Left, top, right, bottom in pixels, inside the picture; the score from 0 to 1; then x and y of the eyes, the
+        nose and the corners of the mouth, those on the left of the picture first. The strongest first.
     """
     networks = _networks()
     boxes = _proposed(networks.first, pixels, thresholds[0])
@@ -140,8 +140,9 @@ def _asked(
     shape = (len(boxes), size, size)
     grid = np.stack([np.broadcast_to(x[:, None, :], shape), np.broadcast_to(y[:, :, None], shape)], -1)
     inputs = {"picture": picture, "grid": grid.reshape(1, len(boxes) * size, size, 2)}
-    moves, scores, *points = network.run(None, inputs)
-    return moves, scores[:, 1], points[0].reshape(len(boxes), 2, N_POINTS) if points else np.zeros((len(boxes), 2, 0))
+    moves, scores, *known = network.run(None, inputs)
+    points = known[0].reshape(len(boxes), 2, N_POINTS) if known else np.zeros((len(boxes), 2, 0), np.float32)
+    return moves, scores[:, 1], points
 
 
 def _normal(pixels: npt.NDArray[np.uint8]) -> FloatArray:

@@ -14,7 +14,7 @@ from selfsort.runtime import Progress, silent
 #: Raise when the same picture would give other faces.
 VERSION = 2
 FACET = "people"
-#: The longer side in pixels at which faces are looked for: the smallest found is a twenty-fifth of it.
+#: The longer side in pixels at which faces are looked for: most that have a thirty-eighth of it are still found.
 SIDE = 512
 MAX_FACES = 50
 #: Pictures are counted by how many faces they have; the last of these is "so many or more".

@@ -71,8 +71,7 @@ class FaceModel:
         self._takes_pixels = self._type is np.uint8 or _scales_itself(self.path, self._input)
         self.key = xxhash.xxh3_64_hexdigest(content + colors.encode())
         noise = np.random.default_rng(0).integers(0, 256, (self.side, self.side, 3), dtype=np.uint8)
-        vectors = self.vector(noise), self.vector(noise // 2)  # what is wrong with the output is said before work starts
-        if np.array_equal(*vectors):
+        if np.array_equal(self.vector(noise), self.vector(noise // 2)):  # the output is checked before work starts
             raise ModelError(f"{self.path} gives the same vector whatever it is shown. Is it whole?")
 
     def _asked_for(self) -> tuple[str, int, int, bool, type]:
