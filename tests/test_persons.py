@@ -16,7 +16,7 @@ from conftest import draw, pixels
 from selfsort import organize
 from selfsort.cli import main
 from selfsort.errors import DataError, ModelError
-from selfsort.photos import persons, same_face
+from selfsort.photos import naming, persons, same_face
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.export import export
 from selfsort.photos.persons import find_persons, forget_persons, persons_of_run
@@ -326,6 +326,10 @@ def test_vectors_of_another_recognizer_are_deleted_and_all_can_be_forgotten(libr
     find_persons(run, model)
     catalog = catalog_path(run)
 
+    def named_by():
+        with Catalog(catalog) as opened:
+            return naming.digest(opened)
+
     def stored():
         with Catalog(catalog) as opened:
             return [fact["vectors"] for fact in opened.facts(persons.VECTORS).values()]
@@ -333,7 +337,7 @@ def test_vectors_of_another_recognizer_are_deleted_and_all_can_be_forgotten(libr
     def anywhere(text):
         return any(text.encode() in path.read_bytes() for path in tmp_path.glob("run.catalog*"))
 
-    first = stored()
+    first, names = stored(), named_by()
     assert all(map(anywhere, first))
     find_persons(run, FaceModel(model.path, "bgr"))
     assert not any(map(anywhere, first))
@@ -347,6 +351,7 @@ def test_vectors_of_another_recognizer_are_deleted_and_all_can_be_forgotten(libr
         assert len(opened.facts("people")) == 16  # where faces are is still known
         assert opened.check() == []
     assert forget_persons(run) == 0
+    assert named_by() == names  # groups are not named anew for it
 
 
 @needs_networks

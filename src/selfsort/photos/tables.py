@@ -52,7 +52,7 @@ def table(clusters: Clusters, outcome: Outcome, catalog: Catalog | None = None, 
         ``prototype_rank`` (null if it is none), ``placed``, ``locked``, ``hidden``, ``width``, ``height``, ``kind``,
         ``taken`` (local time), ``taken_offset`` (minutes from UTC), ``taken_source``, ``taken_precision`` (see
         `selfsort.photos.metadata.Taken`), ``latitude``, ``longitude``, ``place`` (town, region, country), ``people``
-        (list of what the persons are called that were recognized in it; null where nobody was looked for).
+        (list of what the persons are called that were recognized in it; null where no face was compared).
     """
     import pyarrow as pa
 
