@@ -49,19 +49,17 @@ def find_persons(
     Parameters
     ----------
     run : path
-        See `selfsort.photos.facets.read_facet_of_run`.
     model : FaceModel
     least : float, optional
-        The similarity (cosine) that faces of one person have in the mean, or more; found if it is not given, see
-        `selfsort.photos.same_face.least_similarity`.
+        The similarity (cosine) that faces of one person have in the mean, or more; otherwise it is found.
     progress : callable
         Stages "people" and "same face"; count pictures.
 
     Returns
     -------
     dict
-        ``n_faces`` that are known, ``n_compared`` that are large enough and could be read again, ``least`` (None if
-        these are too few to find it: then there are no persons).
+        ``n_faces`` in all, ``n_compared`` that are large enough, ``least`` (None if too few to find it: then there are
+        no persons).
 
     Raises
     ------
@@ -84,10 +82,11 @@ def find_persons(
     vectors = np.concatenate(list(rows.values())) if rows else np.zeros((0, 1), np.float32)
     least = least_similarity(vectors) if least is None else least
     labels = np.full(len(faces), -1, np.int64) if least is None else same_face(vectors, least)
+    numbers = {content: [0] * len(known.facts[content]["faces"]) for content in rows}
     with Catalog(path, make=False) as catalog:
         before = {f"{content} {i}": n for content, of in persons(catalog).items() for i, n in enumerate(of) if n}
-        keys = hand_on(labels, [f"{content} {i}" for content, i in faces], before, max(before.values(), default=0) + 1)
-        numbers = {content: [0] * len(known.facts[content]["faces"]) for content in rows}
+        fresh = max(before.values(), default=0) + 1
+        keys = hand_on(labels, [f"{content} {i}" for content, i in faces], before, fresh)
         for (content, i), key in zip(faces, keys.tolist(), strict=True):
             numbers[content][i] = max(key, 0)
         catalog.add_facts(PERSONS, _PERSONS_VERSION, numbers)
