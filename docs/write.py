@@ -293,7 +293,11 @@ def people() -> str:
     first = next(iter(newest.values()))
     note = f"Of processor time for a picture of {first['side']} pixels, beside "
     note += f"{first['reading_milliseconds']:.0f} to read it; "
-    return "\n".join([*rows, "", f"{note}{first['machine']}.", "", f"Faces among the others: {'. '.join(others)}."])
+    text = [*rows, "", f"{note}{first['machine']}.", "", f"Faces among the others: {'. '.join(others)}."]
+    for line in {line["side"]: line for line in _lines("small_faces")}.values():
+        shares = ", ".join(f"{n / line['n']:.0%} of {part}" for part, n in line["found"].items())
+        text += ["", f"At {line['side']} pixels, of {line['n']} faces with a part of the longer side: {shares}."]
+    return "\n".join(text)
 
 
 def flaws() -> str:

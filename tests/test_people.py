@@ -60,6 +60,14 @@ def test_a_portrait_has_one_face_where_it_is():
 
 
 @needs_networks
+def test_eyes_nose_and_mouth_of_a_portrait():
+    """Where they were seen to be, by eye."""
+    (points,) = read_people(file_of(portrait()))["points"]
+    wanted = [(0.44, 0.325), (0.6, 0.315), (0.525, 0.405), (0.46, 0.465), (0.59, 0.455)]
+    np.testing.assert_allclose(np.reshape(points, (5, 2)), wanted, atol=0.02)
+
+
+@needs_networks
 @pytest.mark.parametrize("n", [2, 3])
 def test_faces_are_told_apart(n):
     found = read_people(file_of(beside(n)))["faces"]
@@ -95,7 +103,7 @@ def test_sizes_at_the_edge(shape):
     picture = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
     found = find_faces(picture)
     assert found.dtype == np.float32
-    assert found.shape[1] == 5
+    assert found.shape[1] == 15
     read_people(file_of(Image.fromarray(picture)))
 
 
@@ -117,7 +125,7 @@ def test_what_is_no_picture():
 
 
 def test_at_most_fifty_faces(monkeypatch):
-    many = np.tile(np.array([0, 0, 100, 100, 0.9], np.float32), (70, 1))
+    many = np.tile(np.array([0, 0, 100, 100, 0.9, *range(10, 20)], np.float32), (70, 1))
     monkeypatch.setattr(people, "find_faces", lambda pixels: many)
     found = read_people(file_of(draw("checks", 0)))["faces"]
     assert len(found) == 50
@@ -140,7 +148,7 @@ def test_the_second_network_is_that_of_its_weights():
     picture = np.ascontiguousarray(faces._normal(pixels(8, 24)).transpose(0, 3, 1, 2)[:1])
     half = 0.5 / 24
     box = np.array([[half * 24, half * 24, 24 - half * 24, 24 - half * 24, 1]], np.float32)  # centers of its pixels
-    moves, scores = faces._asked(faces._networks().second, picture, box, 24)
+    moves, scores, _ = faces._asked(faces._networks().second, picture, box, 24)
     x = conv(torch.from_numpy(picture))
     x = conv(torch.nn.functional.max_pool2d(torch.nn.functional.pad(x, (0, 1, 0, 1), value=-torch.inf), 3, 2))
     x = conv(torch.nn.functional.max_pool2d(x, 3, 2)).permute(0, 3, 2, 1).flatten(1)

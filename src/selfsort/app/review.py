@@ -23,6 +23,7 @@ from selfsort.photos.corrected import Corrected
 from selfsort.photos.corrections import NOWHERE, Entry
 from selfsort.photos.naming import name_groups
 from selfsort.photos.objects import hints
+from selfsort.photos.persons import named, persons
 from selfsort.photos.terms import Terms
 from selfsort.photos.text import amounts
 from selfsort.photos.trash import trash_log, trashed
@@ -314,6 +315,7 @@ class Review:
         known = {
             name: items.column(name)[row].as_py() for name in ("path", "size", "width", "height", "format", "status")
         }
+        n_faces, whose = len((facts.faces.get(content) or {}).get("faces", ())), named(facts.persons.get(content))
         camera, text = facts.cameras.get(content) or {}, (facts.texts.get(content) or {}).get("text", "")
         return {
             "row": row,
@@ -323,7 +325,7 @@ class Review:
             "text": text,
             "amounts": amounts(text)[:_N_AMOUNTS],
             "objects": self._hints(row),
-            "faces": len((facts.faces.get(content) or {}).get("faces", ())),
+            "faces": f"{n_faces}: {', '.join(whose)}" if whose else n_faces,
             "flaws": [flaw for bit, flaw in enumerate(FLAWS) if facts.flaws[row] >> bit & 1],
             "copies": self._n_copies[content] - 1 if content else 0,
         }
@@ -337,16 +339,23 @@ class Review:
         return ", ".join(f"{term} ({share:.0%})" for term, share in found)
 
     def search(self, words: str, paths: Sequence[str]) -> list[int]:
-        """Return the rows of pictures whose text, or whose path, holds all the words."""
+        """Return the rows of pictures whose text, or whose path, holds all the words; or those with a ``person 3``."""
         wanted = words.casefold().split()
         if not wanted:
             return []
+        if wanted[0] == "person" and (rows := self._with_person(" ".join(wanted))):
+            return rows
         texts = set(self.corrected.catalog.search(words))
         return [
             row
             for row, (content, path) in enumerate(zip(self.ids, paths, strict=True))
             if content and (content in texts or all(word in path.casefold() for word in wanted))
         ]
+
+    def _with_person(self, name: str) -> list[int]:
+        """Return the rows of pictures that show the person of this name."""
+        known = persons(self.corrected.catalog)
+        return [row for row, content in enumerate(self.ids) if name in named(known.get(content))]
 
     def contents(self, rows: Sequence[int]) -> list[str]:
         """Return the contents of pictures by their rows."""

@@ -9,6 +9,10 @@ from typing import Any
 import click
 
 from selfsort.cli.output import emit, json_option, progress_bar, run_argument, shown
+from selfsort.errors import DataError
+
+#: So many persons are listed, those with most faces.
+_N_PERSONS = 20
 
 
 @click.command()
@@ -49,22 +53,59 @@ def search(run: Path, words: tuple[str, ...], as_json: bool) -> None:
 
 @click.command()
 @run_argument
+@click.option(
+    "--face-model",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also group faces of the same person, by this recognizer: an ONNX file of yours, none comes with selfsort.",
+)
+@click.option(
+    "--face-colors", type=click.Choice(["rgb", "bgr"]), default="rgb", show_default=True, help="Of the recognizer."
+)
+@click.option(
+    "--face-threshold",
+    type=float,
+    metavar="COSINE",
+    help="From which similarity on faces are one person's.  [default: found from your faces]",
+)
+@click.option("--forget", is_flag=True, help="Delete what --face-model stored, and do nothing else.")
 @json_option
-def people(run: Path, as_json: bool) -> None:
+def people(
+    run: Path,
+    face_model: Path | None,
+    face_colors: str,
+    face_threshold: float | None,
+    forget: bool,
+    as_json: bool,
+) -> None:
     """Count the faces in the pictures of RUN; with --json also where they are.
 
     They are kept in the catalog beside the run, and names of groups use them. Run the same command again to continue
-    after an interruption: what was looked at is not looked at again. It is not told whose faces they are. Nothing is
-    downloaded, and nothing is sent anywhere. Needs: pip install 'selfsort[photos]'
+    after an interruption: what was looked at is not looked at again. Whose faces they are is not told, unless you bring
+    a recognizer: then faces of the same person are grouped, as "person 1" and so on. Nothing is downloaded, and nothing
+    is sent anywhere. Needs: pip install 'selfsort[photos]'
     """
     from selfsort.photos.people import read_people_of_run
+    from selfsort.photos.persons import find_persons, forget_persons, persons_of_run
+    from selfsort.photos.recognizer import FaceModel
 
+    if forget:
+        n = forget_persons(run)
+        emit({"n_forgotten": n}, f"Forgot whose faces are in {n:,} pictures.", as_json=as_json)
+        return
+    if face_model is None and face_threshold is not None:
+        raise DataError("--face-threshold says something of a recognizer: give --face-model too.")
+    found: dict[str, Any] = {}
     with progress_bar() as progress:
+        if face_model is not None:
+            model = FaceModel(face_model, face_colors)
+            found = find_persons(run, model, least=face_threshold, progress=progress)
         facts = read_people_of_run(run, progress=progress)
+    facts |= found | {"persons": persons_of_run(run)}
     words = {"0": "no faces", "1": "one face", "2": "two faces", "3+": "three faces or more"}
     lines = [f"{number:>9,} with {words[faces]}" for faces, number in facts["n_by_faces"].items()]
     lines[0] += f", of {facts['n_pictures']:,} pictures"
-    lines += _lacking(facts)
+    lines += _lacking(facts) + _persons(facts)
     emit(facts, "\n".join(lines), as_json=as_json)
 
 
@@ -89,3 +130,25 @@ def flaws(run: Path, as_json: bool) -> None:
 def _lacking(facts: Mapping[str, Any]) -> list[str]:
     lacking = facts["n_pictures"] - facts["n_known"]
     return [f"{lacking:,} could not be read again: they are gone, or were changed since the run."] if lacking else []
+
+
+def _persons(facts: Mapping[str, Any]) -> list[str]:
+    """Say who was found, as a short table."""
+    lines = []
+    if "n_compared" in facts:
+        lines.append(f"{facts['n_compared']:,} of {facts['n_faces']:,} faces are large enough to compare.")
+        if facts["least"] is None:
+            lines.append("These are too few to find out how alike different people are: give --face-threshold.")
+        else:
+            lines.append(f"From a similarity of {facts['least']:.2f} on they are one person's.")
+    known = facts["persons"]
+    if known:
+        lines += ["", f"{'':<12}{'faces':>7}{'pictures':>10}  largest in"]
+    for person in known[:_N_PERSONS]:
+        paths = dict.fromkeys(shown(face["path"]) for face in person["largest"])
+        lines.append(
+            f"person {person['person']:<5}{person['n_faces']:>7,}{person['n_pictures']:>10,}  {', '.join(paths)}"
+        )
+    if len(known) > _N_PERSONS:
+        lines.append(f"... and {len(known) - _N_PERSONS:,} more; --json has all.")
+    return lines

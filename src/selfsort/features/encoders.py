@@ -134,6 +134,35 @@ def settings_from_config(config: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def open_onnx(path: Path) -> tuple[Any, bytes]:
+    """Open an ONNX file for ONNX Runtime on the CPU; also return its bytes, and a hash of weights beside it.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be loaded.
+    """
+    import onnxruntime
+    import xxhash
+
+    options = onnxruntime.SessionOptions()
+    # one thread per call and as many calls as there are processors: no waiting at barriers inside small layers
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        data = path.read_bytes()
+        beside = [path.with_name(path.name + end) for end in ("_data", ".data")]
+        external = any(part.exists() for part in beside)
+        weights = b"".join(xxhash.xxh3_128_digest(part.read_bytes()) for part in beside if part.exists())
+        session = onnxruntime.InferenceSession(
+            str(path) if external else data, options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # ONNX Runtime has no base class for its errors
+        raise ModelError(f"{path} could not be loaded as an ONNX model: {str(error)[:300]}") from error
+    return session, data + weights
+
+
 class OnnxEncoder(Encoder):
     """An ONNX file run by ONNX Runtime on the CPU.
 
@@ -163,25 +192,10 @@ class OnnxEncoder(Encoder):
         std: tuple[float, ...] = _IMAGENET_STD,
         output: str | None = None,
     ) -> None:
-        import onnxruntime
         import xxhash
 
         self._path = path
-        options = onnxruntime.SessionOptions()
-        # one thread per call and as many calls as there are processors: no waiting at barriers inside small layers
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            data = path.read_bytes()
-            beside = [path.with_name(path.name + end) for end in ("_data", ".data")]
-            external = any(part.exists() for part in beside)
-            weights = b"".join(xxhash.xxh3_128_digest(part.read_bytes()) for part in beside if part.exists())
-            self._session = onnxruntime.InferenceSession(
-                str(path) if external else data, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime has no base class for its errors
-            raise ModelError(f"{path} could not be loaded as an ONNX model: {str(error)[:300]}") from error
+        self._session, data = open_onnx(path)
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4:
             seen = ", ".join(f"{i.name} {i.shape}" for i in inputs)
@@ -199,11 +213,7 @@ class OnnxEncoder(Encoder):
         self._scale = (1 / (255 * np.array(std, np.float32))).reshape(1, 3, 1, 1)
         self._offset = (-np.array(mean, np.float32) / np.array(std, np.float32)).reshape(1, 3, 1, 1)
         normalization = "" if self._channels_last else f"-{mean}-{std}"
-        self.key = (
-            xxhash.xxh3_64_hexdigest(data + weights + f"{self._output}{normalization}".encode())
-            + "-"
-            + preprocessing.key
-        )
+        self.key = xxhash.xxh3_64_hexdigest(data + f"{self._output}{normalization}".encode()) + "-" + preprocessing.key
 
     def _choose_output(self) -> str:
         outputs = self._session.get_outputs()

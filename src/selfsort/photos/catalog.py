@@ -243,6 +243,19 @@ class Catalog:
                 rows,
             )
 
+    def forget(self, facet: str, *, but: int = -1) -> int:
+        """Delete the facts of a facet, but for those of one version, and leave nothing of them in the file.
+
+        Returns how many there were. Backups have them still.
+        """
+        with self._transaction():
+            rows = self._db.execute("DELETE FROM facts WHERE facet = ? AND version <> ?", (facet, but))
+        if rows.rowcount:
+            with self._explained():
+                self._db.execute("VACUUM")  # what was deleted is still there, unseen, until the file is written anew
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return rows.rowcount
+
     def add_texts(self, texts: Mapping[str, str]) -> None:
         """Make texts of contents that a scan has seen findable; they take the place of earlier ones."""
         with self._transaction():

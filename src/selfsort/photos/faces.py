@@ -1,8 +1,8 @@
-"""Where faces are in a picture: the three networks of MTCNN on ONNX Runtime, without the framework they come with.
+"""Where faces are in a picture, and eyes, nose and mouth in them: MTCNN on ONNX Runtime, without its framework.
 
 A first network looks at the picture in many sizes and proposes squares, a second throws most of them away, a third
-decides and moves the edges. Their weights are those of the package ``mtcnn`` (MIT), read by what it also needs; the
-graphs are written here, as `selfsort.features.default_encoder` does it.
+decides, moves the edges and says where eyes, nose and mouth are. Their weights are those of the package ``mtcnn``
+(MIT), read by what it also needs; the graphs are written here, as `selfsort.features.default_encoder` does it.
 
 Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks", IEEE Signal
 Processing Letters 2016, arXiv:1604.02878.
@@ -32,6 +32,8 @@ _WEIGHTS = {  # SHA-256: only these files are opened, since their format can hol
 }
 #: The first network sees squares of so many pixels, every second one; the others get so many.
 _CELL, _STRIDE, _SECOND, _THIRD = 12, 2, 24, 48
+#: Eyes, nose, corners of the mouth.
+N_POINTS = 5
 #: From one size of the picture to the next.
 _STEP = 0.709
 #: Sides of the smallest faces that are looked for, in pixels.
@@ -72,23 +74,25 @@ def find_faces(pixels: npt.NDArray[np.uint8], thresholds: tuple[float, float, fl
 
     Returns
     -------
-    ndarray of float32, shape (n, 5)
-        Left, top, right, bottom in pixels, inside the picture, and the score from 0 to 1; the strongest first.
+    ndarray of float32, shape (n, 15)
+        Left, top, right, bottom in pixels, inside the picture; the score from 0 to 1; then x and y of the eyes, the
+        nose and the corners of the mouth, those on the left of the picture first. The strongest first.
     """
     networks = _networks()
     boxes = _proposed(networks.first, pixels, thresholds[0])
-    if len(boxes):
-        picture = np.ascontiguousarray(_normal(pixels).transpose(2, 0, 1)[None])
-        for network, size, threshold in (
-            (networks.second, _SECOND, thresholds[1]),
-            (networks.third, _THIRD, thresholds[2]),
-        ):
-            moves, scores = _asked(network, picture, boxes, size)
-            keep = scores > threshold
-            boxes = _moved(boxes[keep], moves[keep], scores[keep])
-            boxes = _apart(boxes, _OVERLAP, of_smaller=size == _THIRD)
-            if size == _SECOND:
-                boxes = _squares(boxes)
+    if not len(boxes):
+        return np.zeros((0, 5 + 2 * N_POINTS), np.float32)
+    picture = np.ascontiguousarray(_normal(pixels).transpose(2, 0, 1)[None])
+    for network, size, threshold in (
+        (networks.second, _SECOND, thresholds[1]),
+        (networks.third, _THIRD, thresholds[2]),
+    ):
+        moves, scores, points = _asked(network, picture, boxes, size)
+        keep = scores > threshold
+        boxes = _moved(boxes[keep], moves[keep], scores[keep], points[keep])
+        boxes = _apart(boxes, _OVERLAP, of_smaller=size == _THIRD)
+        if size == _SECOND:
+            boxes = _squares(boxes)
     height, width, _ = pixels.shape
     boxes[:, :4] = boxes[:, :4].clip(0, [width, height, width, height])
     return boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
@@ -121,8 +125,13 @@ def _sizes(width: int, height: int) -> Iterator[tuple[int, int]]:
         scale *= _STEP
 
 
-def _asked(network: Any, picture: FloatArray, boxes: FloatArray, size: int) -> tuple[FloatArray, FloatArray]:
-    """Return how a network moves the edges of boxes, (n, 4), and how sure it is that each is a face, (n,)."""
+def _asked(
+    network: Any, picture: FloatArray, boxes: FloatArray, size: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return how a network moves the edges of boxes, how sure it is that each is a face, and where points are in it.
+
+    Of the shapes (n, 4), (n,) and (n, 2, m), relative to the boxes; only the last network knows points, x and then y.
+    """
     _, _, height, width = picture.shape
     steps = np.linspace(0, 1, size, dtype=np.float32)
     left, top, right, bottom = boxes[:, :4].T
@@ -130,17 +139,21 @@ def _asked(network: Any, picture: FloatArray, boxes: FloatArray, size: int) -> t
     y = (top[:, None] + (bottom - top)[:, None] * steps) * (2 / height) - 1
     shape = (len(boxes), size, size)
     grid = np.stack([np.broadcast_to(x[:, None, :], shape), np.broadcast_to(y[:, :, None], shape)], -1)
-    moves, scores = network.run(None, {"picture": picture, "grid": grid.reshape(1, len(boxes) * size, size, 2)})
-    return moves, scores[:, 1]
+    inputs = {"picture": picture, "grid": grid.reshape(1, len(boxes) * size, size, 2)}
+    moves, scores, *known = network.run(None, inputs)
+    points = known[0].reshape(len(boxes), 2, N_POINTS) if known else np.zeros((len(boxes), 2, 0), np.float32)
+    return moves, scores[:, 1], points
 
 
 def _normal(pixels: npt.NDArray[np.uint8]) -> FloatArray:
     return (pixels.astype(np.float32) - np.float32(127.5)) * np.float32(1 / 128)
 
 
-def _moved(boxes: FloatArray, moves: FloatArray, scores: FloatArray) -> FloatArray:
-    sides = np.tile(boxes[:, 2:4] - boxes[:, :2], 2)
-    return np.hstack([boxes[:, :4] + moves * sides, scores[:, None]])
+def _moved(boxes: FloatArray, moves: FloatArray, scores: FloatArray, points: FloatArray) -> FloatArray:
+    corners, sides = boxes[:, :2], boxes[:, 2:4] - boxes[:, :2]
+    places = corners[:, None] + points.transpose(0, 2, 1) * sides[:, None]
+    edges = boxes[:, :4] + moves * np.tile(sides, 2)
+    return np.hstack([edges, scores[:, None], places.reshape(len(boxes), 2 * points.shape[2])]).astype(np.float32)
 
 
 def _squares(boxes: FloatArray) -> FloatArray:
@@ -250,7 +263,7 @@ def _graph(name: str, weights: list[npt.NDArray[Any]]) -> Any:
     The first has the input ``images``, float32 (1, 3, h, w). The others have ``picture``, of the same shape, and
     ``grid``, float32 (1, n * side, side, 2): where to look at it for each of n boxes, the edges at -1 and 1. Outputs
     are ``moves`` of the edges, and ``scores`` for no face and for a face, float32 (n, 4) and (n, 2), of the first
-    network for every place.
+    network for every place; of the last also ``points``, float32 (n, 10), x and then y.
     """
     from onnx import TensorProto, helper
 
@@ -279,9 +292,10 @@ def _graph(name: str, weights: list[npt.NDArray[Any]]) -> Any:
         x = graph.prelu(graph.dense(x))
         graph.dense(x, "moves")
         if name == "onet":
-            graph.weight(), graph.weight()  # eyes, nose and mouth
+            graph.dense(x, "points")
         graph.node("Softmax", [graph.dense(x)], "scores", axis=1)
         inputs = [tensor("picture", 1, 3, "height", "width"), tensor("grid", 1, "rows", side, 2)]
         outputs = [tensor("moves", "n", 4), tensor("scores", "n", 2)]
+        outputs += [tensor("points", "n", 2 * N_POINTS)] * (name == "onet")
     proto = helper.make_graph(graph.nodes, name, inputs, outputs, graph.initializers)
     return helper.make_model(proto, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +130,15 @@ def read_facets(
     return len(lacking)
 
 
-def read_facet_of_run(run: str | Path, name: str, facet: Facet, *, progress: Progress = silent) -> OfRun:
+def read_facet_of_run(
+    run: str | Path,
+    name: str,
+    facet: Facet,
+    *,
+    among: Container[str] | None = None,
+    stage: str = "",
+    progress: Progress = silent,
+) -> OfRun:
     """Read a facet that the pictures of a finished run lack, into its catalog; a call that was stopped goes on.
 
     Parameters
@@ -138,8 +146,12 @@ def read_facet_of_run(run: str | Path, name: str, facet: Facet, *, progress: Pro
     run : path
         Of `selfsort.organize`; its pictures must be where they were. Those that are not, or were changed, are left out.
     name : str
-        Of the facet in the catalog, and of the stage that progress is called with.
+        Of the facet in the catalog.
     facet : Facet
+    among : container of str, optional
+        Only these contents.
+    stage : str
+        What progress is called; otherwise the name.
     progress : callable
         Counts pictures.
 
@@ -152,12 +164,14 @@ def read_facet_of_run(run: str | Path, name: str, facet: Facet, *, progress: Pro
     with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog, _source_of(clusters) as source:
         known = catalog.numbers()
         index = {path: i for i, path in enumerate(_absolute(source))}
-        contents = frozenset(content for content, _ in _rows(clusters) if content in known)
+        contents = frozenset(
+            content for content, _ in _rows(clusters) if content in known and (among is None or content in among)
+        )
         rows: dict[str, int] = {}
         for content, path in _rows(clusters):
             if content in contents and path in index:
                 rows.setdefault(content, index[path])
-        n_read = read_facets(catalog, source, rows, {name: facet}, stage=name, progress=progress)
+        n_read = read_facets(catalog, source, rows, {name: facet}, stage=stage or name, progress=progress)
         facts = {content: fact for content, fact in catalog.facts(name).items() if fact and content in contents}
         n_known = len(contents) - len(catalog.lacking(name, facet.version, contents))
     return OfRun(clusters, contents, n_read, n_known, facts)

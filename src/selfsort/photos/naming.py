@@ -13,6 +13,7 @@ import xxhash
 
 from selfsort.clusters import Clusters
 from selfsort.photos.catalog import Catalog
+from selfsort.photos.persons import PERSONS, VECTORS
 from selfsort.photos.places import are_known
 from selfsort.photos.telling import SHARE, Found, find_terms
 from selfsort.photos.terms import KIND, OBJECT, PEOPLE, SOURCES, TEXT, Terms, terms_of
@@ -122,7 +123,8 @@ class _Proposal:
 
 def digest(catalog: Catalog) -> str:
     """Return what changes when the same groups would get other names."""
-    return f"names {VERSION}, {catalog.count_facts()}, places {are_known()}"
+    facts = {facet: of for facet, of in catalog.count_facts().items() if facet not in (VECTORS, PERSONS)}
+    return f"names {VERSION}, {facts}, places {are_known()}"
 
 
 def suggest(clusters: Clusters, catalog: Catalog) -> None:

@@ -17,6 +17,7 @@ from selfsort.clusters import Clusters
 from selfsort.photos.catalog import Catalog
 from selfsort.photos.metadata import taken
 from selfsort.photos.outcome import Outcome
+from selfsort.photos.persons import named, persons
 from selfsort.photos.places import are_known, find_places
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def table(clusters: Clusters, outcome: Outcome, catalog: Catalog | None = None, 
         (null if the group has none), ``level_0`` and so on (the run's own groups, coarsest first), ``confidence``,
         ``prototype_rank`` (null if it is none), ``placed``, ``locked``, ``hidden``, ``width``, ``height``, ``kind``,
         ``taken`` (local time), ``taken_offset`` (minutes from UTC), ``taken_source``, ``taken_precision`` (see
-        `selfsort.photos.metadata.Taken`), ``latitude``, ``longitude``, ``place`` (town, region, country).
+        `selfsort.photos.metadata.Taken`), ``latitude``, ``longitude``, ``place`` (town, region, country), ``people``
+        (list of what the persons are called that were recognized in it; null where no face was compared).
     """
     import pyarrow as pa
 
@@ -78,7 +80,10 @@ def table(clusters: Clusters, outcome: Outcome, catalog: Catalog | None = None, 
         "height": items.column("height").combine_chunks(),
         "kind": pa.array([kinds.get(row) for row in rows.tolist()], pa.string()),
     }
-    return pa.table(columns | _when_and_where(items, catalog))
+    columns |= _when_and_where(items, catalog)
+    known = persons(catalog) if catalog is not None else {}
+    people = [named(known[content]) if content in known else None for content in items.column("id").to_pylist()]
+    return pa.table(columns | {"people": pa.array(people, pa.list_(pa.string()))})
 
 
 def kinds_of(clusters: Clusters) -> dict[int, str]:
@@ -236,6 +241,8 @@ def _cell(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, bytes):
         return os.fsdecode(value)
+    if isinstance(value, list):
+        return "; ".join(value)
     return value.isoformat() if isinstance(value, datetime) else value
 
 

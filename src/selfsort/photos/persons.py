@@ -1,0 +1,203 @@
+"""Groups of the same face in a run, by a recognizer that the user brings: "person 1" is all that is told of anybody.
+
+Vectors of faces, and the persons that come of them, stay in the catalog beside the run until they are to be forgotten.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from selfsort.clusters import Clusters
+from selfsort.errors import DataError
+from selfsort.images import Preprocessing, decode
+from selfsort.photos import people
+from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.facets import Facet, OfRun, read_facet_of_run
+from selfsort.photos.looks import unpadded
+from selfsort.photos.recognizer import FaceModel, aligned
+from selfsort.photos.same_face import least_similarity, same_face
+from selfsort.photos.teaching import hand_on
+from selfsort.runtime import Progress, silent
+
+#: Raise when the same face and recognizer would give another vector.
+VERSION = 1
+#: Names in the catalog: of vectors, and of the persons of each picture.
+VECTORS, PERSONS = "face vectors", "persons"
+_PERSONS_VERSION = 1
+#: Smaller faces, by the longer side in pixels of their file, are too blurred to tell people apart.
+MIN_PIXELS = 36
+#: Pictures are read so large that the smallest face has so many pixels, but no larger than that.
+_FACE, _LARGEST = 112, 2048
+#: So many of the largest faces of a person are named.
+_N_SHOWN = 3
+
+
+def find_persons(
+    run: str | Path, model: FaceModel, *, least: float | None = None, progress: Progress = silent
+) -> dict[str, Any]:
+    """Find faces of the same person in a run; a call that was stopped goes on.
+
+    Persons keep their numbers from one call to the next. Vectors of another recognizer are deleted.
+
+    Parameters
+    ----------
+    run : path
+    model : FaceModel
+    least : float, optional
+        The similarity (cosine) that faces of one person have in the mean, or more; otherwise it is found.
+    progress : callable
+        Stages "people" and "same face"; count pictures.
+
+    Returns
+    -------
+    dict
+        ``n_faces`` in all, ``n_compared`` that are large enough, ``least`` (None if too few to find it: then there are
+        no persons).
+
+    Raises
+    ------
+    DataError
+        As `selfsort.photos.people.read_people_of_run`; and if `least` is no cosine.
+    ModelError
+        If the recognizer fails.
+    """
+    if least is not None and not -1 < least <= 1:
+        raise DataError(f"The similarity of faces is a cosine, above -1 and up to 1: got {least}.")
+    known = read_facet_of_run(run, people.FACET, people.people_facet(), progress=progress)
+    large = _large_faces(known)
+    facet = Facet(_version(model), lambda data: _read_vectors(data, large, model))
+    path = catalog_path(Path(run).resolve())
+    with Catalog(path, make=False) as catalog:
+        catalog.forget(VECTORS, but=facet.version)
+    found = read_facet_of_run(run, VECTORS, facet, among=large, stage="same face", progress=progress)
+    rows = {content: _vectors(fact) for content, fact in found.facts.items()}
+    faces = [(content, i) for content, of in rows.items() for i in large[content]]
+    vectors = np.concatenate(list(rows.values())) if rows else np.zeros((0, 1), np.float32)
+    least = least_similarity(vectors) if least is None else least
+    labels = np.full(len(faces), -1, np.int64) if least is None else same_face(vectors, least)
+    numbers = {content: [0] * len(known.facts[content]["faces"]) for content in rows}
+    with Catalog(path, make=False) as catalog:
+        before = {f"{content} {i}": n for content, of in persons(catalog).items() for i, n in enumerate(of) if n}
+        fresh = max(before.values(), default=0) + 1
+        keys = hand_on(labels, [f"{content} {i}" for content, i in faces], before, fresh)
+        for (content, i), key in zip(faces, keys.tolist(), strict=True):
+            numbers[content][i] = max(key, 0)
+        catalog.add_facts(PERSONS, _PERSONS_VERSION, numbers)
+    return {
+        "n_faces": sum(len(fact["faces"]) for fact in known.facts.values()),
+        "n_compared": len(faces),
+        "least": None if least is None else round(least, 4),
+    }
+
+
+def persons(catalog: Catalog) -> dict[str, list[int]]:
+    """Return content -> the person of each of its faces, by number from 1; 0 for those of nobody that is known."""
+    return catalog.facts(PERSONS)
+
+
+def named(numbers: list[int] | None) -> list[str]:
+    """Return what the persons of one picture are called, each once.
+
+    >>> named([3, 0, 1, 3]), named(None)
+    (['person 1', 'person 3'], [])
+    """
+    return [f"person {number}" for number in sorted(set(numbers or ()) - {0})]
+
+
+def persons_of_run(run: str | Path) -> list[dict[str, Any]]:
+    """Return the persons that were found in the pictures of a run, those with most faces first.
+
+    Returns
+    -------
+    list of dict
+        ``person`` (number), ``n_faces``, ``n_pictures``, and of the three largest faces ``largest``: ``path`` and
+        ``face`` as `selfsort.photos.people.read_people` has it. Copies of one file are one picture.
+
+    Raises
+    ------
+    DataError
+        If there is no run or no catalog.
+    """
+    items = Clusters.load(run).items.select(["id", "path", "width", "height"]).to_pylist()
+    with Catalog(catalog_path(Path(run).resolve()), make=False, read_only=True) as catalog:
+        known, places = persons(catalog), catalog.facts(people.FACET)
+    found: dict[int, list[tuple[float, dict[str, Any]]]] = {}
+    pictures: dict[int, set[str]] = {}
+    for item in {item["id"]: item for item in reversed(items) if item["id"] in known}.values():
+        faces = (places.get(item["id"]) or {}).get("faces", ())
+        for number, face in zip(known[item["id"]], faces, strict=False):
+            if number:
+                area = face[2] * item["width"] * face[3] * item["height"]
+                found.setdefault(number, []).append((area, {"path": item["path"], "face": face}))
+                pictures.setdefault(number, set()).add(item["id"])
+    return [
+        {
+            "person": number,
+            "n_faces": len(of),
+            "n_pictures": len(pictures[number]),
+            "largest": [face for _, face in sorted(of, key=lambda pair: -pair[0])[:_N_SHOWN]],
+        }
+        for number, of in sorted(found.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    ]
+
+
+def forget_persons(run: str | Path) -> int:
+    """Delete the vectors of faces, and the persons, from the catalog of a run; where faces are is kept.
+
+    Returns
+    -------
+    int
+        How many pictures had any.
+
+    Raises
+    ------
+    DataError
+        If there is no catalog, or others are using it for a minute.
+    """
+    with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog:
+        return max(catalog.forget(VECTORS), catalog.forget(PERSONS))
+
+
+def _large_faces(known: OfRun) -> dict[str, dict[int, npt.NDArray[np.float64]]]:
+    """Return content -> place of each face that is large enough -> its points relative to the picture, (5, 2)."""
+    sizes = {item["id"]: item for item in known.clusters.items.select(["id", "width", "height"]).to_pylist()}
+    large: dict[str, dict[int, npt.NDArray[np.float64]]] = {}
+    for content, fact in known.facts.items():
+        width, height = sizes[content]["width"], sizes[content]["height"]
+        for i, (face, points) in enumerate(zip(fact["faces"], fact.get("points", ()), strict=False)):
+            if max(face[2] * width, face[3] * height) >= MIN_PIXELS:
+                large.setdefault(content, {})[i] = np.array(points).reshape(-1, 2)
+    return large
+
+
+def _read_vectors(
+    data: bytes, large: Mapping[str, Mapping[int, npt.NDArray[np.float64]]], model: FaceModel
+) -> dict[str, Any]:
+    """Return ``vectors`` of the large faces of a picture file: float16 in base64, and ``n`` of them."""
+    points = large[xxhash.xxh3_128_hexdigest(data)]
+    # from eyes to mouth it is a third of the square that the recognizer sees
+    heights = [float(np.ptp(of[:, 1])) for of in points.values()]
+    side = int(np.clip(_FACE / 3 / max(min(heights), 1e-3), people.SIDE, _LARGEST))
+    pixels = unpadded(decode(data, Preprocessing(side, "pad")), side)
+    size = np.array(pixels.shape[1::-1])
+    vectors = [model.vector(aligned(pixels, of * size, model.side)) for of in points.values()]
+    packed = np.stack(vectors).astype("<f2").tobytes()
+    return {"n": len(vectors), "vectors": base64.b64encode(packed).decode("ascii")}
+
+
+def _vectors(fact: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+    """Return what `_read_vectors` packed, of length 1 again, shape (n, d)."""
+    vectors = np.frombuffer(base64.b64decode(fact["vectors"]), "<f2").reshape(fact["n"], -1).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _version(model: FaceModel) -> int:
+    """Return a number that changes with the recognizer, and with how faces are found and cut out."""
+    return xxhash.xxh3_64_intdigest(f"{VERSION} {people.VERSION} {model.key}".encode()) >> 1

@@ -1,0 +1,449 @@
+"""Faces of the same person, with small networks that are written here: none that knows faces comes along."""
+
+import csv
+import json
+import shutil
+import tarfile
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from PIL import Image, ImageDraw, ImageEnhance
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from conftest import draw, pixels
+from selfsort import organize
+from selfsort.cli import main
+from selfsort.errors import DataError, ModelError
+from selfsort.photos import naming, persons, same_face
+from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.export import export
+from selfsort.photos.persons import find_persons, forget_persons, persons_of_run
+from selfsort.photos.recognizer import PLACES, FaceModel, aligned
+from selfsort.photos.same_face import least_similarity
+from test_people import needs_networks, portrait
+
+
+def write_model(path, shape=("n", 3, 112, 112), *, dtype="FLOAT", before=(), pool=56, less_mean=True):
+    """Write a network that gives the mean colors of parts of a face, of so many pixels, less their mean."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    last = shape[1] not in (1, 3)
+    nodes, weights, x = [], [], "x"
+    for i, (op, value) in enumerate(before):
+        weights.append(numpy_helper.from_array(np.array(value, np.float32), f"w{i}"))
+        nodes.append(helper.make_node(op, [x, f"w{i}"], [x := f"b{i}"]))
+    nodes.append(helper.make_node("Cast", [x], ["f"], to=TensorProto.FLOAT))
+    nodes.append(helper.make_node("Transpose", ["f"], ["t"], perm=[0, 3, 1, 2] if last else [0, 1, 2, 3]))
+    nodes.append(helper.make_node("AveragePool", ["t"], ["p"], kernel_shape=[pool, pool], strides=[pool, pool]))
+    nodes.append(helper.make_node("Flatten", ["p"], ["y"]))
+    nodes.append(helper.make_node("ReduceMean", ["y"], ["m"], axes=[1]))
+    nodes.append(helper.make_node("Sub", ["y", "m"], ["out"]) if less_mean else helper.make_node("Abs", ["y"], ["out"]))
+    kind = getattr(TensorProto, dtype)
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", kind, list(shape))],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", "d"])],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def expected(face, scale=True, channels=slice(None)):
+    """What such a network makes of a face."""
+    values = (face - 127.5) / 127.5 if scale else face.astype(float)
+    parts = values.reshape(2, 56, 2, 56, -1).mean((1, 3)).transpose(2, 0, 1)[channels].ravel()
+    parts = parts - parts.mean()
+    return parts / np.linalg.norm(parts)
+
+
+@pytest.fixture
+def face():
+    return np.asarray(portrait().crop((140, 100, 364, 324)).resize((112, 112)))
+
+
+# --- recognizers
+
+
+@pytest.mark.parametrize("shape", [("n", 3, 112, 112), (1, 3, 112, 112), ("n", 112, 112, 3)])
+def test_layouts(tmp_path, face, shape):
+    model = FaceModel(write_model(tmp_path / "m.onnx", shape))
+    assert model.side == 112
+    np.testing.assert_allclose(model.vector(face), expected(face), atol=1e-4)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [("FLOAT", True), ("FLOAT16", True), ("UINT8", False)])
+def test_types(tmp_path, face, dtype, scale):
+    model = FaceModel(write_model(tmp_path / "m.onnx", dtype=dtype))
+    np.testing.assert_allclose(model.vector(face), expected(face, scale), atol=2e-3)
+
+
+def test_a_network_that_scales_pixels_itself_gets_pixels(tmp_path, face):
+    before = [("Sub", 127.5), ("Mul", 1 / 128)]
+    raw = FaceModel(write_model(tmp_path / "raw.onnx", before=before)).vector(face)
+    np.testing.assert_allclose(raw, expected(face), atol=1e-4)
+    powers = FaceModel(write_model(tmp_path / "other.onnx", before=[("Pow", 3.0)])).vector(face)
+    values = ((face - 127.5) / 127.5) ** 3
+    np.testing.assert_allclose(powers, expected(values * 127.5 + 127.5), atol=1e-4)
+
+
+def test_colors_and_gray(tmp_path, face):
+    path = write_model(tmp_path / "m.onnx")
+    rgb, bgr = FaceModel(path), FaceModel(path, "bgr")
+    np.testing.assert_allclose(bgr.vector(face), rgb.vector(face[..., ::-1].copy()), atol=1e-6)
+    assert not np.allclose(rgb.vector(face), bgr.vector(face), atol=0.01)
+    assert rgb.key != bgr.key
+    gray = FaceModel(write_model(tmp_path / "gray.onnx", ("n", 1, 112, 112)))
+    luminance = np.asarray(Image.fromarray(face).convert("L"))[..., None]
+    np.testing.assert_allclose(gray.vector(face), expected(luminance), atol=1e-4)
+    with pytest.raises(DataError, match="one of rgb, bgr: got 'cmyk'"):
+        FaceModel(path, "cmyk")
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        (("n", 3, "h", "w"), {}, r"does not say which faces it takes: its input is \['n', 3, 'h', 'w'\]"),
+        (("n", 3, 112, 96), {}, "1 or 3 channels and a fixed side"),
+        (("n", 5, 112, 112), {}, "1 or 3 channels and a fixed side"),
+        ((8, 3, 112, 112), {}, "takes 8 faces at once"),
+        (("n", 3, 112, 112), {"dtype": "INT32"}, r"takes tensor\(int32\)"),
+        (("n", 3, 112, 112), {"before": [("Mul", np.nan)]}, "not finite"),
+        (("n", 3, 112, 112), {"before": [("Mul", 0.0)]}, "not finite, or zero"),
+        (("n", 1, 112, 112), {"pool": 112}, "gives no vector for a face: its first output is of shape"),
+        (("n", 3, 112, 112), {"before": [("Mul", np.zeros((1, 3, 112, 112))), ("Add", np.arange(3.0)[:, None, None])]},
+         "the same vector whatever it is shown"),
+    ],
+)  # fmt: skip
+def test_files_that_are_no_recognizers(tmp_path, shape, options, message):
+    with pytest.raises(ModelError, match=message) as caught:
+        FaceModel(write_model(tmp_path / "m.onnx", shape, **options))
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_networks(tmp_path):
+    with pytest.raises(ModelError, match="There is no file"):
+        FaceModel(tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_text("no network")
+    with pytest.raises(ModelError, match="could not be loaded as an ONNX model"):
+        FaceModel(tmp_path / "text.onnx")
+
+
+def test_several_inputs(tmp_path):
+    from onnx import TensorProto, helper
+
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 112, 112]) for name in "ab"]
+    out = [helper.make_tensor_value_info("c", TensorProto.FLOAT, [1, 3, 112, 112])]
+    graph = helper.make_graph([helper.make_node("Add", ["a", "b"], ["c"])], "g", inputs, out)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "two.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match=r"one input with four dimensions, it has a \[1, 3, 112, 112\], b "):
+        FaceModel(tmp_path / "two.onnx")
+
+
+# --- faces as recognizers see them
+
+
+@pytest.mark.parametrize(("size", "turn"), [(60, 0), (112, 30), (500, -40), (1500, 170)])
+def test_points_come_to_lie_where_they_should(size, turn):
+    factor = size * np.exp(1j * np.radians(turn))
+    places = [900 + 900j + factor * (x - 0.5 + (y - 0.6) * 1j) for x, y in PLACES]
+    picture = Image.new("RGB", (1800, 1800))
+    colors = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]
+    for place, color in zip(places, colors, strict=True):
+        r = size / 14
+        ImageDraw.Draw(picture).ellipse((place.real - r, place.imag - r, place.real + r, place.imag + r), fill=color)
+    points = np.array([(place.real, place.imag) for place in places])
+    crop = aligned(np.asarray(picture), points, 112)
+    for (x, y), color in zip(PLACES * 112, colors, strict=True):
+        assert np.abs(crop[int(y), int(x)].astype(int) - color).max() < 12
+
+
+def test_a_large_face_loses_no_pixels():
+    """Fine stripes become gray, as they do when a picture is made smaller, and not one of their two colors."""
+    stripes = np.zeros((1120, 1120, 3), np.uint8)
+    stripes[:, ::2] = 255
+    crop = aligned(stripes, PLACES * 1120, 112)
+    assert np.abs(crop[10:-10, 10:-10].astype(int) - 127).max() < 12
+
+
+def test_points_that_are_one_make_no_trouble():
+    assert aligned(pixels(3, 64)[0], np.full((5, 2), 30.0), 112).shape == (112, 112, 3)
+
+
+# --- groups of vectors
+
+
+def vectors_of(rng, sizes, n_strangers, d=64, spread=0.6, shift=0.0):
+    """Vectors of people with so many faces each, and of strangers; all of them shifted to one side."""
+    centers = rng.normal(size=(len(sizes), d))
+    rows = np.repeat(centers, sizes, 0)
+    vectors = np.concatenate([rows + spread * rng.normal(size=rows.shape), rng.normal(size=(n_strangers, d))])
+    vectors[:, 0] += shift * np.sqrt(d)
+    whose = np.concatenate([np.repeat(np.arange(len(sizes)), sizes), np.full(n_strangers, -1)])
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), whose
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.5])
+@pytest.mark.parametrize(
+    ("sizes", "n_strangers"),
+    [([20, 12, 5, 3], 30), ([6, 5, 4], 0), ([40], 5), ([4], 200), ([30] * 10, 100), ([], 150)],
+)
+def test_people_are_found_whatever_recognizers_call_alike(sizes, n_strangers, shift):
+    vectors, whose = vectors_of(np.random.default_rng(1), sizes, n_strangers, shift=shift)
+    found = same_face.same_face(vectors, least_similarity(vectors))
+    np.testing.assert_array_equal(found[whose < 0], -1)
+    groups = {int(np.bincount(found[whose == person] + 1).argmax()) - 1 for person in range(len(sizes))}
+    assert groups == set(range(len(sizes)))
+    assert found.max() + 1 == len(sizes)
+    for person in range(len(sizes)):
+        assert len(set(found[whose == person]) - {-1}) == 1
+        assert (found[whose == person] >= 0).mean() > 0.9
+    assert (np.diff(np.bincount(found[found >= 0])) <= 0).all()  # the largest first
+
+
+def test_too_few_faces_do_not_tell():
+    assert least_similarity(np.eye(9, dtype=np.float32)) is None
+    assert same_face.same_face(np.zeros((0, 1), np.float32), 0.5).tolist() == []
+
+
+def test_groups_are_those_of_average_linkage():
+    vectors, _ = vectors_of(np.random.default_rng(2), [9, 7, 4, 4], 20, d=8, spread=1)
+    for least in (0.2, 0.5, 0.8):
+        whole = fcluster(linkage(vectors, "average", metric="cosine"), 1 - least, "distance")
+        whole = np.where(np.bincount(whole)[whole] >= 3, whole, -1)
+        found = same_face.same_face(vectors, least)
+        pairs = {(a, b) for a, b in zip(whole.tolist(), found.tolist(), strict=True)}
+        assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+        assert (-1, -1) in pairs
+
+
+def test_many_faces_that_hang_together_are_compared_with_groups(monkeypatch):
+    vectors, whose = vectors_of(np.random.default_rng(3), [60, 40], 0, d=16, spread=0.5)
+    mixed = np.random.default_rng(4).permutation(len(vectors))
+    monkeypatch.setattr(same_face, "_hanging_together", lambda vectors, least: np.zeros(len(vectors), np.int64))
+    monkeypatch.setattr(same_face, "MOST_TOGETHER", 30)
+    found = same_face.same_face(vectors[mixed], 0.5)
+    np.testing.assert_array_equal(found, whose[mixed])
+
+
+# --- a run
+
+TINTS = {"red": (1.0, 0.55, 0.55), "green": (0.5, 1.0, 0.6), "blue": (0.5, 0.55, 1.0)}
+
+
+def tinted(tint, number):
+    """The portrait as if of somebody else: the networks of these tests tell people by the colors of their skin."""
+    rng = np.random.default_rng([list(TINTS).index(tint), number])
+    picture = portrait().resize((300, 352))
+    colored = np.asarray(picture) * np.array(TINTS[tint]) * rng.uniform(0.97, 1.03, 3)
+    picture = Image.fromarray(colored.clip(0, 255).astype(np.uint8)).rotate(rng.uniform(-8, 8), expand=True)
+    return ImageEnhance.Brightness(picture).enhance(rng.uniform(0.9, 1.1))
+
+
+@pytest.fixture
+def library(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for tint, n in (("red", 6), ("green", 4), ("blue", 3)):
+        for number in range(n):
+            tinted(tint, number).save(folder / f"{tint} {number}.png")
+    shutil.copy(folder / "red 0.png", folder / "red again.png")
+    both = Image.new("RGB", (700, 400))
+    both.paste(tinted("red", 8), (0, 0))
+    both.paste(tinted("green", 8), (350, 0))
+    both.save(folder / "both.png")
+    portrait().resize((40, 47)).save(folder / "small.png")
+    draw("pages", 0).save(folder / "nobody.png")
+    organize(folder, tmp_path / "run")
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path):
+    return FaceModel(write_model(tmp_path / "faces.onnx", dtype="UINT8", pool=112, less_mean=False))
+
+
+def numbers_by_path(run):
+    with Catalog(catalog_path(run)) as catalog:
+        known = persons.persons(catalog)
+    return {
+        item["path"]: known[item["id"]]
+        for item in pq.read_table(run / "items.parquet").to_pylist()
+        if item["id"] in known
+    }
+
+
+@needs_networks
+def test_people_of_a_run(library, tmp_path, model):
+    run, calls = tmp_path / "run", []
+    facts = find_persons(run, model, progress=lambda *call: calls.append(call))
+    assert (facts["n_compared"], facts["n_faces"]) == (15, 16)  # that of small.png is too small
+    assert calls[-1] == ("same face", 14, 14)
+    found = numbers_by_path(run)
+    numbers = [{found[f"{tint} {number}.png"][0] for number in range(3)} for tint in TINTS]
+    assert numbers == [{1}, {2}, {3}]
+    assert sorted(found["both.png"]) == [1, 2]
+    assert found["red again.png"] == [1]
+    first, *others = persons_of_run(run)
+    assert (first["person"], first["n_faces"], first["n_pictures"]) == (1, 7, 7)  # copies are one picture
+    assert [(person["n_faces"], person["n_pictures"]) for person in others] == [(5, 5), (3, 3)]
+    assert len(first["largest"]) == 3
+    assert all(face["path"].startswith(("red", "both")) for face in first["largest"])
+
+
+@needs_networks
+def test_it_goes_on_where_it_was_stopped_and_numbers_stay(library, tmp_path, model):
+    run = tmp_path / "run"
+
+    def stop(stage, done, total):
+        if stage == "same face" and done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        find_persons(run, model, progress=stop)
+    calls = []
+    find_persons(run, model, progress=lambda *call: calls.append(call))
+    assert next(done for stage, done, _ in calls if stage == "same face") >= 4
+    before = numbers_by_path(run)
+    for number in range(10, 18):  # now there are more blue ones than others
+        tinted("blue", number).save(library / f"blue {number}.png")
+    organize(library, run)
+    find_persons(run, model)
+    after = numbers_by_path(run)
+    assert {path: after[path] for path in before} == before
+    assert after["blue 12.png"] == [3]
+    assert persons_of_run(run)[0]["person"] == 3
+
+
+@needs_networks
+def test_vectors_of_another_recognizer_are_deleted_and_all_can_be_forgotten(library, tmp_path, model):
+    run = tmp_path / "run"
+    find_persons(run, model)
+    catalog = catalog_path(run)
+
+    def named_by():
+        with Catalog(catalog) as opened:
+            return naming.digest(opened)
+
+    def stored():
+        with Catalog(catalog) as opened:
+            return [fact["vectors"] for fact in opened.facts(persons.VECTORS).values()]
+
+    def anywhere(text):
+        return any(text.encode() in path.read_bytes() for path in tmp_path.glob("run.catalog*"))
+
+    first, names = stored(), named_by()
+    assert all(map(anywhere, first))
+    find_persons(run, FaceModel(model.path, "bgr"))
+    assert not any(map(anywhere, first))
+    second = stored()
+    assert len(second) == len(first)
+    assert forget_persons(run) == 14
+    assert not any(map(anywhere, second))
+    assert numbers_by_path(run) == {}
+    assert persons_of_run(run) == []
+    with Catalog(catalog) as opened:
+        assert len(opened.facts("people")) == 16  # where faces are is still known
+        assert opened.check() == []
+    assert forget_persons(run) == 0
+    assert named_by() == names  # groups are not named anew for it
+
+
+@needs_networks
+def test_the_command(library, tmp_path, model):
+    def say(*arguments):
+        return CliRunner().invoke(main, ["people", str(tmp_path / "run"), *arguments])
+
+    assert "person 1" not in say().stdout
+    done = say("--face-model", str(model.path))
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert "15 of 16 faces are large enough to compare." in lines
+    assert any(line.split()[:4] == ["person", "1", "7", "7"] for line in lines)
+    facts = json.loads(say("--json").stdout)
+    assert [person["n_faces"] for person in facts["persons"]] == [7, 5, 3]
+    assert say("--face-threshold", "0.5").exit_code == 1
+    nobody = json.loads(say("--face-model", str(model.path), "--face-threshold", "1", "--json").stdout)
+    assert (nobody["persons"], nobody["least"]) == ([], 1)
+    failed = say("--face-model", str(model.path), "--face-threshold", "2")
+    assert "is a cosine, above -1 and up to 1: got 2.0" in failed.stderr
+    assert "Forgot whose faces are in 14 pictures." in say("--forget").stdout
+    missing = say("--face-model", str(tmp_path / "none.onnx"))
+    assert missing.exit_code == 1
+    assert "There is no file" in missing.stderr
+
+
+@needs_networks
+def test_too_few_faces_for_a_threshold(tmp_path, model):
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for number in range(4):
+        tinted("red", number).save(folder / f"{number}.png")
+    organize(folder, tmp_path / "run")
+    done = CliRunner().invoke(main, ["people", str(tmp_path / "run"), "--face-model", str(model.path)])
+    assert "too few to find out how alike different people are: give --face-threshold" in done.stdout
+    find_persons(tmp_path / "run", model, least=0.9)
+    assert [person["n_faces"] for person in persons_of_run(tmp_path / "run")] == [4]
+
+
+@needs_networks
+def test_people_in_tables(library, tmp_path, model):
+    run = tmp_path / "run"
+    export(run, tmp_path / "before", mode="parquet")
+    assert set(pq.read_table(tmp_path / "before/groups.parquet").column("people").to_pylist()) == {None}
+    find_persons(run, model)
+    for mode in ("csv", "parquet", "json"):
+        export(run, tmp_path / mode, mode=mode)
+    table = pq.read_table(tmp_path / "parquet/groups.parquet").to_pylist()
+    people = {row["path"]: row["people"] for row in table}
+    assert people["both.png"] == ["person 1", "person 2"]
+    assert (people["blue 1.png"], people["nobody.png"]) == (["person 3"], None)
+    with open(tmp_path / "csv/groups.csv", encoding="utf-8", newline="") as file:
+        rows = {row["path"]: row["people"] for row in csv.DictReader(file)}
+    assert (rows["both.png"], rows["nobody.png"]) == ("person 1; person 2", "")
+    document = json.loads((tmp_path / "json/groups.json").read_text())
+    pictures = {p["path"]: p.get("people") for g in document["groups"] for p in g["pictures"]}
+    assert pictures["red 2.png"] == ["person 1"]
+
+
+@needs_networks
+def test_people_on_the_page(library, tmp_path, model):
+    from selfsort.app import facts
+    from selfsort.app.review import Review
+
+    run = tmp_path / "run"
+    find_persons(run, model)
+    review = Review(run)
+    known = facts.read(review.clusters, run)
+    paths = review.clusters.items.column("path").to_pylist()
+    both = review.described_picture(paths.index("both.png"), known)
+    assert both["faces"] == "2: person 1, person 2"
+    assert review.described_picture(paths.index("nobody.png"), known)["faces"] == 0
+    found = {paths[row] for row in review.search("Person 2", paths)}
+    assert found == {"both.png", *(f"green {number}.png" for number in range(4))}
+    assert review.search("person 9", paths) == []
+
+
+@needs_networks
+def test_real_people(data, tmp_path):
+    """Caltech-101 shows one person after another: a man, another, a third in few pictures, a fourth, by eye."""
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    with tarfile.open(data / "caltech101/caltech101_160.tar") as tar:
+        for name in sorted(name for name in tar.getnames() if name.startswith("Faces/image"))[:64]:
+            (folder / name.split("/")[1]).write_bytes(tar.extractfile(name).read())
+    organize(folder, tmp_path / "run")
+    find_persons(tmp_path / "run", FaceModel(write_model(tmp_path / "parts.onnx", pool=7)), least=0.9)
+    of_person = {}
+    for path, numbers in numbers_by_path(tmp_path / "run").items():
+        if numbers[0]:
+            whose = int(np.searchsorted([21, 41, 46], int(path[6:10])))
+            of_person.setdefault(numbers[0], []).append(whose)
+    assert len(of_person) >= 3
+    assert sum(map(len, of_person.values())) >= 20  # pixels alone know a face again only in the same light
+    assert all(len(set(whose)) == 1 for whose in of_person.values())
