@@ -1,0 +1,196 @@
+"""Tables of what methods and their parts were measured to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tables import compared, mean_std, recorded, worded
+
+from selfsort.choosing import SCORES
+
+
+def quality(*, short: bool) -> str:
+    """Return the table of grouping quality: the newest line of each (data, method, features)."""
+    newest = {(line["data"], line["method"], line["features"]): line for line in recorded("quality")}
+    head = "| data | method | AMI | ARI | groups | noise | seconds |\n|---|---|---|---|---|---|---|"
+    if not short:
+        head = (
+            "| data | method | features | AMI | ARI | NMI | ACC 1:1 | groups | noise | seconds |\n" + "|---" * 10 + "|"
+        )
+    rows = [head]
+    best: dict[tuple[str, str], dict[str, Any]] = {}
+    for line in newest.values():
+        if line["features"] == "pixels":  # not of the comparison
+            continue
+        key = (line["data"], line["method"])
+        if key not in best or line["ami"][0] > best[key]["ami"][0]:
+            best[key] = line
+    for line in best.values() if short else newest.values():
+        groups, noise = f"{line['n_clusters'][0]:.0f}", f"{line['n_unassigned'][0]:.0f}"
+        cells = [line["data"], line["method"]]
+        if short:
+            cells += [f"{line['ami'][0]:.3f}", f"{line['ari'][0]:.3f}"]
+        else:
+            cells += [line["features"], *(mean_std(line[key]) for key in ("ami", "ari", "nmi", "acc"))]
+        rows.append("| " + " | ".join([*cells, groups, noise, f"{line['seconds'][0]:.1f}"]) + " |")
+    return "\n".join(rows)
+
+
+def speed() -> str:
+    """Return the newest line of each speed figure."""
+    newest = {(line["what"], line["data"]): line for line in recorded("speed")}
+    rows = ["| what | data | figures |", "|---|---|---|"]
+    skipped = {"what", "data", "date", "commit", "machine", "protocol"}
+    for (what, data), line in newest.items():
+        figures = "; ".join(f"{key}: {worded(value)}" for key, value in line.items() if key not in skipped)
+        rows.append(f"| {what} | {data} | {figures} |")
+    return "\n".join(rows)
+
+
+def training() -> str:
+    """Return the newest line of each figure of training."""
+    newest = {(line["what"], line.get("net"), line["data"], line["protocol"]): line for line in recorded("training")}
+    facts = {"what", "net", "data", "protocol", "ratio", "of_bare", "views_share", "teraflops", "precision"}
+    facts |= {"date", "commit", "machine"}
+    rows = ["| what | data | protocol | the other | selfsort | times faster |", "|---" * 6 + "|"]
+    compiled = []
+    for line in newest.values():
+        if "compiled" in line:
+            compiled.append(
+                f"{line['net']} {line['ratio']} times as fast ({line['uncompiled']:,} and {line['compiled']:,} "
+                f"images/s) after {line['compiling_seconds']:.0f} s of compiling"
+            )
+            continue
+        figures = {key: compared(value) for key, value in line.items() if key not in facts}
+        ours = figures.pop("ours" if "ours" in figures else "selfsort")
+        if "of_bare" in line:
+            ours += f" ({line['of_bare']:.0%} of bare)"
+        if "views_share" in line:
+            ours += f", of which views {line['views_share']:.0%} of the time"
+        other = "; ".join(f"{name}: {figure}" for name, figure in figures.items())
+        what = ": ".join(line[key] for key in ("what", "net") if key in line)
+        rows.append(f"| {what} | {line['data']} | {line['protocol']} | {other} | {ours} | {line['ratio']} |")
+    places = dict.fromkeys(line["machine"] for line in newest.values())
+    notes = [f"With `torch.compile`: {'; '.join(compiled)}.", f"Measured on: {'; '.join(places)}."]
+    return "\n".join([*rows, "", "\n\n".join(notes)])
+
+
+def collapse() -> str:
+    """Return in how many of its runs SCAN collapsed."""
+    newest = {(line["what"], line["data"]): line for line in recorded("collapse")}
+    if not newest:
+        return "No figures yet."
+    head = [
+        "",
+        "data",
+        "collapsed",
+        "alarms",
+        "fewest clusters used",
+        "largest share",
+        "ACC",
+        "NMI",
+        "seconds per seed",
+    ]
+    rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for line in newest.values():
+        cells = [line["what"], line["data"], str(line["n_collapsed"]), str(line["n_alarms"])]
+        cells += [str(line["fewest_clusters_used"]), f"{line['largest_share']:.0%}", mean_std(line["acc"])]
+        rows.append("| " + " | ".join([*cells, mean_std(line["nmi"]), f"{line['seconds']:.1f}"]) + " |")
+    notes = dict.fromkeys(f"{line['protocol']}, {line['machine']}" for line in newest.values())
+    return "\n".join([*rows, "", f"{'; '.join(notes)}."])
+
+
+def deepcluster() -> str:
+    """Return what DeepCluster's layers hold beside those of others."""
+    newest = {line["what"]: line for line in recorded("deepcluster")}
+    if not newest:
+        return "No figures yet."
+    first = next(iter(newest.values()))
+    head = ["features", "passes", "seconds", *(f"layer {i + 1}" for i in range(len(first["layers"]) - 1)), "features"]
+    rows = ["| " + " | ".join([*head, "kNN", "ACC of 10 clusters", "agreement"]) + " |", "|---" * (len(head) + 3) + "|"]
+    for line in newest.values():
+        cells = [line["what"], str(line["passes"]), f"{line['seconds']:,}"]
+        cells += [f"{value:.3f}" for value in (*line["layers"], line["knn"], line["acc"])]
+        course = line["agreement"]
+        rows.append("| " + " | ".join([*cells, f"{course[0]:.2f} to {course[-1]:.2f}" if course else "–"]) + " |")
+    notes = dict.fromkeys(f"{line['net']}, {line['data']}; {line['protocol']}" for line in newest.values())
+    return "\n".join([*rows, "", f"{'; '.join(notes)}. {first['machine']}."])
+
+
+def frozen() -> str:
+    """Return how methods on the built-in encoder's features compare."""
+    newest = {(line["data"], line["method"]): line for line in recorded("frozen")}
+    if not newest:
+        return "No figures yet."
+    keys = ("acc", "nmi", "ami", "ari", "modularity", "learnable")
+    rows = ["| data | method | ACC | NMI | AMI | ARI | modularity | learnable | k | seconds |", "|---" * 10 + "|"]
+    for (data, method), line in newest.items():
+        cells = [mean_std(line[key]) if line[key][1] else f"{line[key][0]:.3f}" for key in keys]
+        k = f"{line['k'][0]:.0f}" if "k" in line else "10"
+        rows.append("| " + " | ".join([data, method, *cells, k, f"{line['seconds'][0]:.0f}"]) + " |")
+    notes = dict.fromkeys(f"{line['data']}: {line['protocol']}, {line['machine']}" for line in newest.values())
+    return "\n".join([*rows, "", f"{'; '.join(notes)}."])
+
+
+def how_many() -> str:
+    """Return the numbers of clusters that are found."""
+    newest = {line["data"]: line for line in recorded("choosing_k")}
+    if not newest:
+        return "No figures yet."
+    rows = ["| data | classes | recommended | interval | stability | seconds |", "|---" * 6 + "|"]
+    for line in newest.values():
+        ks = ", ".join("none" if k is None else str(k) for k in line["k"])
+        intervals = ", ".join(f"{low}–{high}" for low, high in line["interval"])
+        stable = f"{min(line['stability']):.2f}–{max(line['stability']):.2f}"
+        rows.append(f"| {line['data']} | {line['classes']} | {ks} | {intervals} | {stable} | {line['seconds']:.1f} |")
+    notes = "; ".join(f"{line['data']}: {line['protocol']}, {line['machine']}" for line in newest.values())
+    return "\n".join([*rows, "", f"One value per seed. {notes}."])
+
+
+def learning() -> str:
+    """Return what learning the weight of a layer gains."""
+    newest = {(line["data"], line["learn"]): line for line in recorded("learning")}
+    rows = ["| data | AMI | with `--learn` | weights | groups | with | seconds | with |", "|---" * 8 + "|"]
+    for (data, learn), line in newest.items():
+        if learn or (data, True) not in newest:
+            continue
+        other = newest[data, True]
+        weights = ", ".join(f"{weight:g}" for weight in other["weights"])
+        groups = ["–".join(map(str, sorted({min(of["n_groups"]), max(of["n_groups"])}))) for of in (line, other)]
+        cells = [data, mean_std(line["ami"]), mean_std(other["ami"]), weights, *groups]
+        rows.append("| " + " | ".join(cells) + f" | {line['seconds']:.1f} | {other['seconds']:.1f} |")
+    tuned = {line["encoder"]: line for line in recorded("learning_tuned")}
+    if not newest:
+        return "No figures yet."
+    first = next(iter(newest.values()))
+    note = f"{first['seeds']} seeds, {first['machine']}; seconds of the whole command, the pictures encoded before."
+    if tuned:
+        trained = ", ".join(f"{name} {line['ami']:.3f} ({line['seconds']} s)" for name, line in tuned.items())
+        note += "\n\nThe encoder trained on the photo library at 160 pixels, seed 0, AMI of the graph of its features: "
+        note += f"{trained}."
+    return "\n".join([*rows, "", note])
+
+
+def choosing() -> str:
+    """Return how well scores without labels rank clusterings."""
+    newest = {line["data"]: line for line in recorded("choosing")}
+    if not newest:
+        return "No figures yet."
+    head = [
+        "data",
+        "score",
+        "rank correlation with ACC",
+        "with AMI",
+        "ACC of its choice",
+        "AMI",
+        "best ACC",
+        "best AMI",
+    ]
+    rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for line in newest.values():
+        for name in ("consensus", *SCORES):
+            figures = [f"{value:.2f}" for value in line[name].values()]
+            figures += [f"{line['best'][key]:.2f}" for key in ("acc", "ami")]
+            rows.append(f"| {line['data']} | {name} | " + " | ".join(figures) + " |")
+    notes = "; ".join(f"{line['data']}: {line['protocol']}" for line in newest.values())
+    return "\n".join([*rows, "", f"{notes}."])

@@ -1,0 +1,91 @@
+"""Tables of published numbers beside ours."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tables import mean_std, recorded
+
+from selfsort.methods import METHODS
+from selfsort.reproduce import RECIPES
+from selfsort.reproduce.recipe import PROTOCOLS, load_recipe
+
+
+def reproduced(method: str | None = None) -> str:
+    """Return published figures beside ours, of one method or of all: the newest line of each way to run a recipe."""
+    newest = {(line["recipe"], line["variant"], line["row"], line["protocol"]): line for line in recorded("reproduce")}
+    wanted = METHODS if method is None else {method}
+    names = [name for name in RECIPES if load_recipe(name).method in wanted]
+    lines = [line for line in newest.values() if line["recipe"] in names and _is_current(line)]
+    lines.sort(key=lambda line: (names.index(line["recipe"]), line["variant"]))
+    if not lines:
+        return "No figures yet."
+    parts = [
+        (_laws if "exact" in shown else _beside)([line for line in lines if tuple(line["shown"]) == shown])
+        for shown in _kinds(lines)
+    ]
+    places = dict.fromkeys(f"{line['variant']}: {_place(line)}" for line in lines)
+    notes = dict.fromkeys(f"`{line['recipe']}`: {line['note']}" for line in lines if line["note"])
+    return "\n".join(["\n\n".join(parts), "", f"Measured on: {'; '.join(places)}.", *(f"\n{note}" for note in notes)])
+
+
+def _is_current(line: dict[str, Any]) -> bool:
+    """Return whether a measured row still has the settings of its recipe."""
+    recipe = load_recipe(line["recipe"])
+    params = [
+        {**recipe.params, **getattr(recipe, line["variant"]).params, **row.params}
+        for row in recipe.rows
+        if row.name == line["row"] and (row.protocol == "law" or line["protocol"].startswith(PROTOCOLS[row.protocol]))
+    ]
+    return line["params"] in json.loads(json.dumps(params))
+
+
+def _kinds(lines: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Return the sets of scores that tables are made of, in their order."""
+    return list(dict.fromkeys(tuple(line["shown"]) for line in lines))
+
+
+def _beside(lines: list[dict[str, Any]]) -> str:
+    """Return one table of rows that have the same scores."""
+    shown = ["acc", "nmi"] if lines[0]["shown"][0] == "acc" else lines[0]["shown"][:3]
+    named = [key.upper() if len(key) == 3 else key for key in shown]
+    head = ["recipe", "data", "protocol", "published", *named, f"{named[0]}, worst seed", "seeds", "seconds per seed"]
+    rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for line in lines:
+        short = next((key for key, words in PROTOCOLS.items() if line["protocol"].startswith(words)), line["protocol"])
+        published = ", ".join(
+            f"{key.upper() if len(key) == 3 else key} {value:.3f}" for key, value in line["published"].items()
+        )
+        cells = [", ".join(part for part in (f"`{line['recipe']}`", line["row"], line["variant"]) if part)]
+        cells += [line["data"], short, published or "–"]
+        alone = len(line["seeds"]) == 1
+        cells += [f"{line['mean'][key]:.3f}" + ("" if alone else f" ± {line['std'][key]:.3f}") for key in shown]
+        cells += [
+            f"{line['worst'][shown[0]]:.3f}",
+            str(len(line["seeds"])),
+            f"{line['seconds']:,.{0 if line['seconds'] >= 10 else 1}f}",
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _laws(lines: list[dict[str, Any]]) -> str:
+    """Return one table of estimates whose exact value is known."""
+    rows = ["| law and estimator | exact | published | ours | off by | seeds | seconds per seed |", "|---" * 7 + "|"]
+    for line in lines:
+        ours, exact = line["mean"]["nats"], line["mean"]["exact"]
+        published = line["published"].get("nats")
+        cells = [line["row"], f"{exact:.4f}", "–" if published is None else f"{published:.4f}"]
+        cells += [mean_std([ours, line["std"]["nats"]], 4), f"{ours / exact - 1:+.1%}"]
+        cells += [str(len(line["seeds"])), f"{line['seconds']:.1f}"]
+        rows.append("| " + " | ".join(cells) + " |")
+    protocols = dict.fromkeys(line["protocol"] for line in lines)
+    return "\n".join([*rows, "", f"In nats; the bins: {'; networks: '.join(protocols)}."])
+
+
+def _place(line: dict[str, Any]) -> str:
+    device = line.get("device", "cpu")
+    if device != "cpu":
+        return f"{device}, {line['machine']}"
+    return line["machine"] + (", one for each seed" if line["n_threads"] == 1 else "")
