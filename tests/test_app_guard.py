@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from answers import HOME, PORT, TOKEN, post, stamp, version
 from browsing import served
+from selfsort.app import peers
 from selfsort.app.guard import MAX_BODY
 from selfsort.app.peers import is_foreign, owner
 from selfsort.app.server import create_app
@@ -107,8 +108,42 @@ def test_whose_a_connection_is():
         ends = client.getsockname(), server.getsockname()
         assert owner(*ends) == os.getuid()
         assert not is_foreign(*ends)
-        assert owner(("127.0.0.1", 1), server.getsockname()) is None
-        assert owner(("testclient", 1), server.getsockname()) is None
+        for nobody in (("127.0.0.1", 1), ("testclient", 1)):
+            assert owner(nobody, server.getsockname()) is None
+        assert is_foreign(("127.0.0.1", 1), server.getsockname())
+        assert not is_foreign(("testclient", 1), server.getsockname())
+        ours, _ = server.accept()
+        client.close()
+        assert is_foreign(*ends)  # whose it was is no longer told
+        ours.close()
+
+
+def test_whose_a_connection_is_as_linux_lists_it(tmp_path, monkeypatch):
+    table = tmp_path / "tcp"
+    line = "   1: 0100007F:9C40 0100007F:1F90 {} 00000000:00000000 00:00000000 00000000 {}        0 1 1 0"
+    monkeypatch.setattr(peers, "_TABLES", (tmp_path / "absent", table))
+    ends = ("127.0.0.1", 40000), ("127.0.0.1", 8080)
+    monkeypatch.setattr(peers, "_as_listed", lambda host: "0100007F")  # as this kind of processor has it
+    for state, user, foreign in (("01", os.getuid(), False), ("01", 0, False), ("01", 4321, True), ("06", 0, True)):
+        table.write_text("head\n" + line.format(state, user) + "\n")
+        assert is_foreign(*ends) == foreign
+    table.unlink()
+    assert not is_foreign(*ends)  # a system without the list
+
+
+def test_another_users_program_is_refused_whatever_it_has(app):
+    with TestClient(app, base_url=HOME) as page:
+        assert page.get(f"/?token={TOKEN}").status_code == 200
+        cookies = dict(page.cookies)
+
+    async def foreign(scope, receive, send):
+        await app(scope | {"client": None} if scope["type"] == "http" else scope, receive, send)
+
+    with TestClient(foreign, base_url=HOME, cookies=cookies) as page:
+        for path in ("/", f"/?token={TOKEN}", "/api/now", "/static/main.js"):
+            answer = page.get(path)
+            assert answer.status_code == 403
+            assert "another user" in answer.text
 
 
 def knock(address, user, headers=()):

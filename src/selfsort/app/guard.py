@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
-from selfsort.app.peers import is_foreign
-
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -48,8 +46,9 @@ class Guard:
     """Refuse what does not come from the page, before anything else sees it.
 
     The Host must be this machine at our port (against names that are made to point here), the Origin the same (against
-    other pages). A browser is let in by an address with a secret, if it is not another user's, and gets a cookie with a
-    secret of its own, which all reading needs; writing needs the token in a header too, which other pages cannot set.
+    other pages), the connection of a program of this user. A browser is let in by an address with a secret, and gets a
+    cookie with a secret of its own, which all reading needs; writing needs the token in a header too, which other pages
+    cannot set.
 
     Parameters
     ----------
@@ -105,6 +104,8 @@ class Guard:
             return 403, "Requests from other pages are refused."
         if any(site not in ("same-origin", "none") for site in headers.get("sec-fetch-site", [])):
             return 403, "Requests from other pages are refused."
+        if scope["client"] is None:  # see `peers.Connection`; cookies go to every port, so it may have ours
+            return 403, "selfsort review was started by another user, and lets in that user's programs only."
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return 405, "There is no such request."
         if scope["path"] == "/" and scope["query_string"]:
@@ -131,8 +132,6 @@ class Guard:
 
     def _unwelcome(self, scope: Scope) -> str | None:
         """Return why an address does not open the page, None if it does; it is used then."""
-        if is_foreign(scope["client"], scope["server"]):
-            return "selfsort review was started by another user, and lets in that user's programs only. Start your own."
         given = parse_qs(scope["query_string"].decode("latin-1"))
         if _equal(given.get("token", [""])[0], self._token):
             return None

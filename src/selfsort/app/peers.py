@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import sys
 from pathlib import Path
 
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
 #: Where Linux lists all connections of the machine, with whom they belong to; IPv4 can be in both.
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-_LOCAL, _REMOTE, _USER = 1, 2, 7
+_LOCAL, _REMOTE, _STATE, _USER = 1, 2, 3, 7
+_OPEN = "01"  # of an end that was closed, the user is no longer told
+
+
+class Connection(H11Protocol):
+    """A connection to the server, which has no `client` if it is another user's: asked once, since it takes a while."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Find out whose it is."""
+        super().connection_made(transport)
+        if self.client is None or self.server is None or is_foreign(self.client, (self.server[0], self.server[1] or 0)):
+            self.client = None
 
 
 def owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
@@ -23,23 +37,32 @@ def owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
     Returns
     -------
     int or None
-        None where that is not told: by other systems than Linux, and of what is forwarded from another machine.
+        None where that is not told: by other systems than Linux, of what is forwarded from another machine, and of a
+        connection that was closed.
     """
     try:
         ends = [f"{_as_listed(host)}:{port:04X}" for host, port in (client, server)]
-        lines = [line.split() for table in _TABLES if table.exists() for line in table.read_text().splitlines()]
+        texts = [table.read_text() for table in _TABLES if table.exists()]
     except OSError:  # no address, or no right to read
         return None
-    for fields in lines:
-        if [fields[_LOCAL][-len(ends[0]) :], fields[_REMOTE][-len(ends[1]) :]] == ends:
-            return int(fields[_USER])
+    for line in (line for text in texts if ends[0] in text for line in text.splitlines() if ends[0] in line):
+        fields = line.split()
+        here, there, state, user = (fields[i] for i in (_LOCAL, _REMOTE, _STATE, _USER))
+        if here.endswith(ends[0]) and there.endswith(ends[1]) and state == _OPEN:
+            return int(user)
     return None
 
 
 def is_foreign(client: tuple[str, int], server: tuple[str, int]) -> bool:
-    """Whether a connection is known to be of another user than the one who runs this; root may do all anyway."""
+    """Whether a connection is of another user than the one who runs this; root may do all anyway.
+
+    Where the system tells whose connections are, one of this machine that it does not tell of is foreign too: its other
+    end was closed, and may have been anybody's.
+    """
     user = owner(client, server)
-    return user is not None and user not in (0, os.getuid())
+    if user is None:
+        return client[0].startswith("127.") and any(os.access(table, os.R_OK) for table in _TABLES)
+    return user not in (0, os.getuid())
 
 
 def _as_listed(host: str) -> str:

@@ -28,6 +28,7 @@ def review(run: Path, port: int, opens: bool) -> None:
     try:
         import uvicorn
 
+        from selfsort.app.peers import Connection
         from selfsort.app.server import create_app
     except ModuleNotFoundError as error:
         if error.name not in ("uvicorn", "fastapi", "pydantic", "starlette"):
@@ -44,6 +45,7 @@ def review(run: Path, port: int, opens: bool) -> None:
         threading.Timer(0.5, webbrowser.open, (f"{home}?once={once}",)).start()
     config = uvicorn.Config(
         app,
+        http=Connection,
         log_level="warning",
         access_log=False,
         lifespan="on",
