@@ -99,6 +99,31 @@ def test_a_vote_counts_clusterings_of_other_numbers_and_leaves_out_who_says_noth
         vote([y, y])
 
 
+def test_what_says_nothing_agrees_with_nothing():
+    good = np.repeat([0, 1], 4)
+    near = np.array([0, 0, 0, 1, 1, 1, 1, 1])
+    alone, together = np.arange(8), np.zeros(8, int)
+    scores = consensus([together, together, alone, alone, good, near])
+    assert scores[:4].tolist() == [0, 0, 0, 0]
+    assert min(scores[4:]) > 0
+    assert len(set(vote([together, together, good, near]))) == 2
+
+
+def test_a_vote_of_three_is_fair():
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(10), 300)
+    sizes = []
+    for _ in range(5):
+        noisy = [np.where(rng.random(len(y)) < 0.35, rng.integers(0, 10, len(y)), y) for _ in range(3)]
+        sizes.append(np.bincount(vote(noisy), minlength=10) / len(y))
+    assert np.abs(np.mean(sizes, 0) - 0.1).max() < 0.02
+
+
+def test_a_cluster_that_only_some_see():
+    assert vote([[0, 0, 1, 1, -1, -1], [0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2]]).tolist() == [0, 0, 1, 1, 2, 2]
+    assert vote([[0, 0, 1, 1, -1, -1]] * 2 + [[5, 5, 7, 7, -1, 9]]).tolist() == [0, 0, 1, 1, -1, 2]
+
+
 def test_the_silhouette_is_near_the_usual_one(groups):
     X, y = groups
     assert label_free_scores(X, y)["silhouette"] == pytest.approx(silhouette_score(X, y), abs=0.1)

@@ -58,8 +58,12 @@ def test_the_run_that_agrees_best_is_chosen(tmp_path):
     assert text[-1] == f"{facts['best']} agrees best with the others."
     assert facts["best"] in text[2]
     assert "three or more" in error("choose-run", *runs[:2])
-    selfsort.fit("kmeans", np.random.default_rng(0).random((50, 4)).astype(np.float32), tmp_path / "other")
-    assert "No sample is in all" in error("choose-run", *runs, tmp_path / "other")
+    assert "given twice" in error("choose-run", *runs, f"{runs[0]}/")
+    others = [tmp_path / f"other{seed}" for seed in range(3)]  # the same paths, and other samples
+    for seed, run in enumerate(others):
+        samples = np.random.default_rng(seed).random((50, 4)).astype(np.float32)
+        selfsort.fit("kmeans", samples, run, params={"n_clusters": 3})
+    assert "No sample is in all" in error("choose-run", *others)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ def consensus(clusterings: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float64]:
     Returns
     -------
     ndarray of float64, shape (n_clusterings,)
-        Mean adjusted Rand index of each with the others; 0 of two that share no sample.
+        Mean adjusted Rand index of each with the others. Where either of two has all that they share in one cluster, or
+        each in its own, they say nothing and count 0.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def consensus(clusterings: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float64]:
     for i, first in enumerate(labels):
         for j, second in enumerate(labels[:i]):
             both = (first >= 0) & (second >= 0)
-            if both.any():
+            if all(1 < len(np.unique(each[both])) < both.sum() for each in (first, second)):
                 agreement[i, j] = agreement[j, i] = adjusted_rand_score(first[both], second[both])
     means: npt.NDArray[np.float64] = agreement.sum(1) / (len(labels) - 1)
     return means
@@ -58,20 +59,21 @@ def vote(clusterings: Sequence[npt.ArrayLike]) -> IntArray:
     """Combine clusterings of the same samples: each sample goes where most of them have it.
 
     The clusters of each are named after those of a reference, so that as many samples as possible keep their cluster;
-    every clustering then has one vote per sample. The reference is the one of the best consensus, then what the vote
-    gave, until it gives the same again. Where heads or runs err in different places, the vote is better than one of
-    them.
+    every clustering then has one vote per sample, and of equally many the reference decides. That is the one of the
+    best consensus, times its share of samples that have a cluster, and then what the vote gave, until it gives the same
+    again. Where heads or runs err in different places, their vote errs less.
 
     Parameters
     ----------
     clusterings : sequence of int arrays, shape (n,) each
-        Three or more; -1 does not vote. One of more clusters than the reference gives its smaller ones no name of their
-        own: they vote for the cluster in which most of their samples are.
+        Three or more; -1 does not vote. One of more clusters than the reference has some that get no name of their own:
+        they vote for the cluster in which most of their samples are. A cluster that shares no sample with any does not
+        vote.
 
     Returns
     -------
     ndarray of int64, shape (n,)
-        From 0; -1 where nobody votes.
+        From 0, without gaps; -1 where nobody votes.
 
     References
     ----------
@@ -82,32 +84,41 @@ def vote(clusterings: Sequence[npt.ArrayLike]) -> IntArray:
     >>> vote([[0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 1, 1]]).tolist()
     [0, 0, 1, 1]
     """
-    labels = _checked(clusterings)
-    codes = [np.where(each >= 0, np.unique(each, return_inverse=True)[1] - int(each.min() < 0), -1) for each in labels]
-    found = codes[int(np.argmax(consensus(codes)))]
+    codes = [_numbered(each) for each in _checked(clusterings)]
+    shares = [(each >= 0).mean() for each in codes]
+    found = codes[int(np.argmax(consensus(codes) * shares))]
     k = int(found.max()) + 1
     if k == 0:
         return found
     for _ in range(_MOST_ROUNDS):
         votes = np.zeros((len(found), k), np.int32)
-        for each in codes:
-            rows = np.flatnonzero(each >= 0)
-            votes[rows, _names(each, found, k)[each[rows]]] += 1
+        for each, weight in [*((of, 2) for of in codes), (found, 1)]:
+            names = np.append(_names(each, found, k), -1)[each]
+            rows = np.flatnonzero(names >= 0)
+            votes[rows, names[rows]] += weight
         before, found = found, np.where(votes.any(1), votes.argmax(1), -1)
         if (found == before).all():
             break
-    return found
+    return _numbered(found)
+
+
+def _numbered(labels: IntArray) -> IntArray:
+    """Return the same clusters as 0, 1, ... without gaps; -1 for none."""
+    numbers = np.full(len(labels), -1, np.int64)
+    inside = labels >= 0
+    numbers[inside] = np.unique(labels[inside], return_inverse=True)[1]
+    return numbers
 
 
 def _names(codes: IntArray, reference: IntArray, k: int) -> IntArray:
-    """Return for each cluster, 0 to the last, the one of the reference, 0 to k - 1, that it stands for."""
+    """Return for each cluster, 0 to the last, the one of the reference, 0 to k - 1, that it stands for; -1 for none."""
     both = (codes >= 0) & (reference >= 0)
     shared = np.zeros((int(codes.max()) + 1, k), np.int64)
     np.add.at(shared, (codes[both], reference[both]), 1)
-    names: IntArray = shared.argmax(1)
+    names = shared.argmax(1)
     rows, columns = linear_sum_assignment(shared, maximize=True)
     names[rows] = columns
-    return names
+    return np.where(shared[np.arange(len(names)), names] > 0, names, -1)
 
 
 def _checked(clusterings: Sequence[npt.ArrayLike]) -> list[IntArray]:

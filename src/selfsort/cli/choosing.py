@@ -64,21 +64,24 @@ def choose_k(
 def choose_run(runs: tuple[Path, ...], as_json: bool) -> None:
     """Tell which of three or more runs on the same samples agrees best with the others.
 
-    On labeled sets, that is one of the best by accuracy, if the runs differ: in their methods, seeds and numbers of
-    clusters. Samples are matched by their paths; those that not all runs have are left out. Groups are as each run
-    found them: corrections do not count.
+    That is most often one of the better ones, if the runs differ: in their methods, seeds and numbers of clusters.
+    Samples are matched by path and content; those that not all runs have are left out. Groups are as each run found
+    them: corrections do not count.
     """
     import numpy as np
 
     from selfsort.choosing import consensus
     from selfsort.clusters import Clusters
 
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise DataError("One run is given twice. Give each once: it would agree with itself.")
     found = [Clusters.load(run) for run in runs]
-    rows = [{path: row for row, path in enumerate(run.items["path_bytes"].to_pylist())} for run in found]
-    shared = [path for path in rows[0] if all(path in of for of in rows)]
+    samples = [zip(run.items["path_bytes"].to_pylist(), run.items["id"].to_pylist(), strict=True) for run in found]
+    rows = [{sample: row for row, sample in enumerate(of_run)} for of_run in samples]
+    shared = [sample for sample in rows[0] if all(sample in of for of in rows)]
     if not shared:
         raise DataError("No sample is in all of these runs. Give runs on the same samples.")
-    labels = [run.labels[[of[path] for path in shared]] for run, of in zip(found, rows, strict=True)]
+    labels = [run.labels[[of[sample] for sample in shared]] for run, of in zip(found, rows, strict=True)]
     scores = consensus(labels)
     table: list[dict[str, Any]] = [
         {"run": str(path), "method": run.run["method"], "n_clusters": len(set(of[of >= 0])), "consensus": float(score)}
