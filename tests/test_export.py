@@ -13,6 +13,8 @@ from selfsort.clusters import Clusters, items_table
 from selfsort.errors import DataError
 from selfsort.photos import export as export_module
 from selfsort.photos.export import JOURNAL, export, undo
+from selfsort.photos.export_plan import plan_folders
+from selfsort.photos.outcome import Outcome
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX file system")
 FILES = {
@@ -177,7 +179,7 @@ def test_what_belongs_to_a_picture_goes_with_it(tmp_path):
     files = {
         "a/live.HEIC": b"still",
         "a/live.MOV": b"film",
-        "a/live.heic.xmp": b"<tags/>",
+        "a/live.heic.txt": b"what it shows",
         "b/live.heic": b"other still",
         "b/LIVE.mov": b"other film",
         "b/broken.jpg": b"",
@@ -193,12 +195,24 @@ def test_what_belongs_to_a_picture_goes_with_it(tmp_path):
     made.items = made.items.set_column(made.items.column_names.index("status"), "status", [status])
     made.levels[:] = np.where(pictures, 0, -1)[:, None]
     result = export(made, tmp_path / "out", mode="copy")
-    beside = {"group-000/live" + name for name in (".HEIC", ".MOV", ".HEIC.xmp", " (2).heic", " (2).mov")}
+    beside = {"group-000/live" + name for name in (".HEIC", ".MOV", ".HEIC.txt", " (2).heic", " (2).mov")}
     assert set(targets(tmp_path / "out")) == beside
     assert (tmp_path / "out/group-000/live (2).mov").read_bytes() == b"other film"
     assert [path for path, _ in result.skipped] == ["b/broken.jpg", "b/broken.mov", "c/notes.txt", ".mov"]
     undo(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_belongs_to_a_hidden_picture_and_to_another_goes_with_the_other(tmp_path):
+    files = {"live.heic": b"still", "live.jpg": b"the same as JPEG", "live.mov": b"film"}
+    made = make_run(tmp_path, files)
+    made.items = made.items.set_column(
+        made.items.column_names.index("status"), "status", [["ok", "ok", "not an image"]]
+    )
+    none, labels = np.zeros(3, bool), np.array([0, 0, -1])
+    planned = Outcome(1, labels, labels, none, none, np.array([True, False, False]), {}, {0: "all"})
+    targets = [operation.target for operation in plan_folders(made, planned, hidden=False, reserved=())]
+    assert targets == ["all/live.jpg", "all/live.mov"]
 
 
 @posix

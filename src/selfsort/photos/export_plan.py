@@ -74,9 +74,10 @@ def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved
     folders = _folder_names(outcome, reserved)
     taken: dict[str, dict[str, int]] = {name: {} for name in folders.values()}
     paths, exact, sizes = (clusters.items.column(name).to_pylist() for name in ("path", "path_bytes", "size"))
-    belonging = _companions(clusters)
+    rows = np.flatnonzero(clusters.ok & (hidden | ~outcome.hidden)).tolist()
+    belonging = _companions(clusters, rows)
     plan = []
-    for row in np.flatnonzero(clusters.ok & (hidden | ~outcome.hidden)).tolist():
+    for row in rows:
         folder = folders[labels[row]]
         name = _free_name(_file_name(os.fsdecode(exact[row])), taken[folder], MAX_FILE_NAME)
         plan.append(Operation(row, paths[row], f"{folder}/{name}", labels[row], sizes[row]))
@@ -87,25 +88,25 @@ def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved
     return plan
 
 
-def _companions(clusters: Clusters) -> dict[int, list[tuple[int, bool, str]]]:
-    """Return for rows of pictures what belongs to them: other rows, how these names begin, and how they end.
+def _companions(clusters: Clusters, rows: list[int]) -> dict[int, list[tuple[int, bool, str]]]:
+    """Return for these rows of pictures what belongs to them: other rows, how their names begin, and how they end.
 
     That is what is no picture and lies beside one whose name it has, or whose name without its ending: the film of a
-    live photo, a sidecar. It belongs to the first such picture. Names begin as the picture's whole name (True), or as
+    live photo. It belongs to the first such picture. Names begin as the picture's whole name (True), or as
     that without its ending.
     """
     names = [os.fsdecode(path) for path in clusters.items.column("path_bytes").to_pylist()]
     first: dict[str, tuple[int, bool]] = {}
-    for row in np.flatnonzero(clusters.ok).tolist():
+    for row in rows:
         first.setdefault(names[row].casefold(), (row, True))
         first.setdefault(_stem(names[row]).casefold(), (row, False))
     found: dict[int, list[tuple[int, bool, str]]] = {}
     status, ids = (clusters.items.column(name).to_pylist() for name in ("status", "id"))
-    for row, name in enumerate(names):
+    for other, name in enumerate(names):
         start = _stem(name)
-        if ids[row] and status[row].startswith(NOT_AN_IMAGE) and start != name and start.casefold() in first:
+        if ids[other] and status[other].startswith(NOT_AN_IMAGE) and start != name and start.casefold() in first:
             picture, whole = first[start.casefold()]
-            found.setdefault(picture, []).append((row, whole, _file_name(name)[len(_file_name(start)) :]))
+            found.setdefault(picture, []).append((other, whole, _file_name(name)[len(_file_name(start)) :]))
     return found
 
 

@@ -14,7 +14,7 @@ RECIPE = Recipe(
     params={"n_clusters": 10},
     full=Variant(minutes=2, params={"n_heads": 16, "hidden": 512, "n_codes": 256, "n_epochs": 100}),
     cpu=Variant(minutes=3),
-    note="The features are those of EfficientNet-Lite0, a hundredth of that encoder's work.",
+    note="The features are those of EfficientNet-Lite0.",
     encoded=True,
     shown=("acc", "nmi", "ari", "worst head", "best head"),
 )
