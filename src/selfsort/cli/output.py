@@ -74,6 +74,8 @@ def _live_bar() -> Iterator[Progress]:
                         bar.update(earlier, total=1, completed=1)
                 # what the cache already holds must not count into the speed
                 tasks[stage] = bar.add_task(stage, total=total, completed=done)
+            elif done < bar.tasks[tasks[stage]].completed:  # a stage that begins again
+                bar.reset(tasks[stage])
             bar.update(tasks[stage], completed=done, total=total)
 
         yield report
@@ -85,14 +87,16 @@ def _live_bar() -> Iterator[Progress]:
 def _plain_lines() -> Progress:
     started = time.monotonic()
     first: dict[str, tuple[float, int]] = {}
+    before: dict[str, int] = {}
     last = started
 
     def report(stage: str, done: int, total: int | None) -> None:
         nonlocal last
         now = time.monotonic()
-        since, at = first.setdefault(stage, (now, done))
-        if done < at or done == 0:  # a stage that begins again
-            since, at = first[stage] = now, done
+        if stage not in before or done < before[stage]:  # a stage that begins, or begins again
+            first[stage] = now, done
+        before[stage] = done
+        since, at = first[stage]
         if now - last < _PLAIN_SECONDS or not total:
             return
         last = now
