@@ -57,7 +57,7 @@ def test_the_run_that_agrees_best_is_chosen(tmp_path):
     text = ok("choose-run", *runs).splitlines()
     assert text[-1] == f"{facts['best']} agrees best with the others."
     assert facts["best"] in text[2]
-    assert "three or more" in error("choose-run", *runs[:2])
+    assert "three runs or more" in error("choose-run", *runs[:2])
     assert "given twice" in error("choose-run", *runs, f"{runs[0]}/")
     others = [tmp_path / f"other{seed}" for seed in range(3)]  # the same paths, and other samples
     for seed, run in enumerate(others):

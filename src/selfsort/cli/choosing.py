@@ -73,6 +73,8 @@ def choose_run(runs: tuple[Path, ...], as_json: bool) -> None:
     from selfsort.choosing import consensus
     from selfsort.clusters import Clusters
 
+    if len(runs) < 3:
+        raise DataError(f"It takes three runs or more to tell which agrees best: got {len(runs)}. Give more.")
     if len({run.resolve() for run in runs}) < len(runs):
         raise DataError("One run is given twice. Give each once: it would agree with itself.")
     found = [Clusters.load(run) for run in runs]
