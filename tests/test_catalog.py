@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from selfsort import DataError
-from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.catalog import PRIVATE, Catalog, catalog_path
 from selfsort.photos.changes import Scanned
 
 
@@ -109,6 +109,72 @@ def test_a_backup_is_whole_and_replaces_nothing(catalog, tmp_path):
         assert copy.entries() == catalog.entries()
     with pytest.raises(DataError, match="replaces nothing"):
         catalog.backup(tmp_path / "b.catalog")
+
+
+@pytest.fixture
+def secrets(catalog):
+    """Facts of faces, long enough for pages of their own."""
+    catalog.scan("/a", files(a="1", b="2"))
+    values = {content: f"secret {content}" * 2000 for content in "12"}
+    catalog.add_facts(PRIVATE, 1, values)
+    return values
+
+
+def has_secrets(catalog):
+    return any(b"secret" in path.read_bytes() for path in catalog.path.parent.glob("x.catalog*"))
+
+
+def test_forgetting_fails_where_others_read_what_is_forgotten(catalog, secrets):
+    catalog._db.execute("PRAGMA busy_timeout = 100")
+    with Catalog(catalog.path) as other:
+        other._db.execute("BEGIN")
+        assert other.facts(PRIVATE) == secrets
+        with pytest.raises(DataError, match=r"can still be read in the file .* Close the page of selfsort review"):
+            catalog.forget(PRIVATE)
+        with pytest.raises(DataError, match="can still be read"):
+            catalog.forget(PRIVATE)
+        assert has_secrets(catalog)
+        other._db.execute("COMMIT")
+        assert catalog.forget(PRIVATE) == 0
+        assert not has_secrets(catalog)
+
+
+def test_forgetting_goes_on_where_it_was_killed(catalog, secrets):
+    catalog._db.execute("PRAGMA secure_delete = OFF")  # as catalogs were written before
+    catalog._db.execute("DELETE FROM facts")
+    catalog._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert has_secrets(catalog)
+    assert catalog.forget(PRIVATE) == 0
+    assert not has_secrets(catalog)
+
+
+def test_what_is_deleted_is_overwritten(catalog, secrets):
+    catalog.add_facts(PRIVATE, 2, dict.fromkeys(secrets, "x"))
+    catalog._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert not has_secrets(catalog)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no modes here")
+def test_a_catalog_with_vectors_of_faces_is_private(catalog, tmp_path):
+    def modes():
+        return {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+
+    catalog.path.chmod(0o644)
+    catalog.scan("/a", files(a="1"))
+    catalog.add_facts("looks", 1, {"1": {}})
+    catalog.backup(tmp_path / "open")
+    catalog.add_facts(PRIVATE, 1, {"1": "secret"})
+    catalog.backup(tmp_path / "private")
+    names = ("x.catalog", "x.catalog-wal", "x.catalog-shm", "private")
+    assert modes() == {"open": 0o644, **dict.fromkeys(names, 0o600)}
+    (tmp_path / "private").chmod(0o644)
+    with Catalog(tmp_path / "private"):
+        assert modes()["private"] == 0o600
+
+
+def test_a_backup_that_cannot_be_written(catalog, tmp_path):
+    with pytest.raises(DataError, match="cannot be written"):
+        catalog.backup(tmp_path / "none/b.catalog")
 
 
 def test_what_is_no_catalog_is_left_alone(tmp_path):

@@ -1,5 +1,6 @@
 """Faces of the same person, with small networks that are written here: none that knows faces comes along."""
 
+import contextlib
 import csv
 import json
 import shutil
@@ -13,7 +14,7 @@ from PIL import Image, ImageEnhance
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from conftest import draw
-from selfsort import organize
+from selfsort import DataError, organize
 from selfsort.cli import main
 from selfsort.photos import naming, persons, same_face
 from selfsort.photos.catalog import Catalog, catalog_path
@@ -78,6 +79,20 @@ def test_many_faces_that_hang_together_are_compared_with_groups(monkeypatch):
     monkeypatch.setattr(same_face, "MOST_TOGETHER", 30)
     found = same_face.same_face(vectors[mixed], 0.5)
     np.testing.assert_array_equal(found, whose[mixed])
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_persons_beyond_the_first_faces_that_can_be_compared_are_found(monkeypatch, mixed):
+    """Whether one comes after another, or so mixed that hardly three faces of anybody are among those."""
+    vectors, whose = vectors_of(np.random.default_rng(5), [6] * 40, 30, spread=0.3)
+    order = np.random.default_rng(6).permutation(len(vectors)) if mixed else np.arange(len(vectors))
+    monkeypatch.setattr(same_face, "_hanging_together", lambda vectors, least: np.zeros(len(vectors), np.int64))
+    monkeypatch.setattr(same_face, "MOST_TOGETHER", 50)
+    found, whose = same_face.same_face(vectors[order], 0.5), whose[order]
+    assert set(found[whose < 0]) == {-1}
+    groups = [set(found[whose == person]) for person in range(40)]
+    assert all(len(of) == 1 for of in groups)
+    assert set.union(*groups) == set(range(40))
 
 
 # --- a run
@@ -216,7 +231,15 @@ def test_the_command(library, tmp_path, model):
     assert any(line.split()[:4] == ["person", "1", "7", "7"] for line in lines)
     facts = json.loads(say("--json").stdout)
     assert [person["n_faces"] for person in facts["persons"]] == [7, 5, 3]
-    assert say("--face-threshold", "0.5").exit_code == 1
+    for wrong, message in {
+        ("--face-threshold", "0.5"): "no use for --face-threshold: give --face-model too",
+        ("--face-colors", "rgb"): "no use for --face-colors: give --face-model too",
+        ("--forget", "--face-colors", "rgb", "--face-model", "x"): "leave out --face-model and --face-colors.",
+    }.items():
+        refused = say(*wrong)
+        assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+        assert message in refused.stderr
+    assert len(persons_of_run(tmp_path / "run")) == 3
     nobody = json.loads(say("--face-model", str(model.path), "--face-threshold", "1", "--json").stdout)
     assert (nobody["persons"], nobody["least"]) == ([], 1)
     failed = say("--face-model", str(model.path), "--face-threshold", "2")
@@ -237,7 +260,14 @@ def test_too_few_faces_for_a_threshold(tmp_path, model):
     done = CliRunner().invoke(main, ["people", str(tmp_path / "run"), "--face-model", str(model.path)])
     assert "too few to find out how alike different people are: give --face-threshold" in done.stdout
     find_persons(tmp_path / "run", model, least=0.9)
-    assert [person["n_faces"] for person in persons_of_run(tmp_path / "run")] == [4]
+    found = persons_of_run(tmp_path / "run")
+    assert [(person["person"], person["n_faces"]) for person in found] == [(1, 4)]
+    assert find_persons(tmp_path / "run", model)["least"] is None
+    assert persons_of_run(tmp_path / "run") == found
+    find_persons(tmp_path / "run", model, least=1)
+    assert persons_of_run(tmp_path / "run") == []
+    find_persons(tmp_path / "run", model, least=0.9)
+    assert [person["person"] for person in persons_of_run(tmp_path / "run")] == [2]  # no number comes again
 
 
 @needs_networks
@@ -271,11 +301,38 @@ def test_people_on_the_page(library, tmp_path, model):
     known = facts.read(review.clusters, run)
     paths = review.clusters.items.column("path").to_pylist()
     both = review.described_picture(paths.index("both.png"), known)
-    assert both["faces"] == "2: person 1, person 2"
-    assert review.described_picture(paths.index("nobody.png"), known)["faces"] == 0
+    assert (both["faces"], both["people"]) == (2, ["person 1", "person 2"])
+    nobody = review.described_picture(paths.index("nobody.png"), known)
+    assert (nobody["faces"], nobody["people"]) == (0, [])
     found = {paths[row] for row in review.search("Person 2", paths)}
     assert found == {"both.png", *(f"green {number}.png" for number in range(4))}
+    called = [path.replace("nobody", "person 2") for path in paths]
+    assert {paths[row] for row in review.search("Person 2", called)} == {"nobody.png", *found}
     assert review.search("person 9", paths) == []
+    forget_persons(run)
+    assert review.described_picture(paths.index("both.png"), known)["people"] == []
+    assert review.search("person 2", paths) == []
+    review.close()
+
+
+@needs_networks
+def test_vectors_stay_until_pictures_were_read_with_another_recognizer(library, tmp_path, model):
+    run = tmp_path / "run"
+    find_persons(run, model)
+    with Catalog(catalog_path(run)) as catalog:
+        before, known = catalog.facts(persons.VECTORS), persons.persons(catalog)
+    (tmp_path / "pictures").rename(tmp_path / "moved")
+    (tmp_path / "pictures").mkdir()
+    shutil.copy(tmp_path / "moved/nobody.png", tmp_path / "pictures")
+    parts = FaceModel(write_model(tmp_path / "parts.onnx"))  # of more dimensions
+    with contextlib.suppress(DataError):  # pictures are not there
+        find_persons(run, parts, least=0.9)
+    with Catalog(catalog_path(run)) as catalog:
+        assert (catalog.facts(persons.VECTORS), persons.persons(catalog)) == (before, known)
+    shutil.copy(tmp_path / "moved/both.png", tmp_path / "pictures")
+    find_persons(run, parts, least=0.9)  # vectors of both recognizers are there until it is done
+    with Catalog(catalog_path(run)) as catalog:
+        assert len(catalog.facts(persons.VECTORS)) == 1
 
 
 @needs_networks

@@ -65,12 +65,27 @@ def test_types(tmp_path, face, dtype, scale):
 
 
 def test_a_network_that_scales_pixels_itself_gets_pixels(tmp_path, face):
-    before = [("Sub", 127.5), ("Mul", 1 / 128)]
-    raw = FaceModel(write_model(tmp_path / "raw.onnx", before=before)).vector(face)
-    np.testing.assert_allclose(raw, expected(face), atol=1e-4)
+    for before in ([("Sub", 127.5), ("Mul", 1 / 128)], [("Div", 255.0), ("Sub", 0.5)], [("Add", [[[-127.5]]] * 3)]):
+        raw = FaceModel(write_model(tmp_path / "raw.onnx", before=before)).vector(face)
+        np.testing.assert_allclose(raw, expected(face), atol=1e-4)
     powers = FaceModel(write_model(tmp_path / "other.onnx", before=[("Pow", 3.0)])).vector(face)
     values = ((face - 127.5) / 127.5) ** 3
     np.testing.assert_allclose(powers, expected(values * 127.5 + 127.5), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [("Mul", 0.5), ("Add", 0.5), ("Sub", 0.45), ("Div", 0.22)],  # mean and deviation of what lies between 0 and 1
+        [("Mul", 127.5), ("Add", 127.5), ("Sub", 110.0)],  # back to pixels first
+    ],
+)
+def test_a_network_that_scales_from_minus_one_to_one_gets_that(tmp_path, face, before):
+    values = (face - 127.5) / 127.5
+    for op, value in before:
+        values = {"Mul": np.multiply, "Add": np.add, "Sub": np.subtract, "Div": np.divide}[op](values, value)
+    path = write_model(tmp_path / "m.onnx", before=[*before, ("Pow", 2.0)])  # so that it matters what it gets
+    np.testing.assert_allclose(FaceModel(path).vector(face), expected(values**2 * 127.5 + 127.5), atol=1e-3)
 
 
 def test_colors_and_gray(tmp_path, face):

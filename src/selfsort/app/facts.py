@@ -17,7 +17,6 @@ from selfsort.clusters import Clusters
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.duplicates import find_same
 from selfsort.photos.looks import FLAWS
-from selfsort.photos.persons import persons
 from selfsort.photos.quality import flawed
 from selfsort.photos.terms import Terms, terms_of
 from selfsort.photos.timeline import Event, timeline
@@ -45,8 +44,6 @@ class Facts:
         Row -> ``taken``, ``source``, ``precision``, ``place`` and whether that is ``guessed``.
     cameras, texts, faces : dict of str to dict
         Content -> what its file says, the text in it, the faces in it; as far as they were read.
-    persons : dict of str to list of int
-        See `selfsort.photos.persons.persons`.
     """
 
     time: npt.NDArray[np.float64]
@@ -59,7 +56,6 @@ class Facts:
     cameras: dict[str, Any]
     texts: dict[str, Any]
     faces: dict[str, Any]
-    persons: dict[str, list[int]]
 
 
 def read(clusters: Clusters, run: Path) -> Facts:
@@ -73,7 +69,6 @@ def read(clusters: Clusters, run: Path) -> Facts:
     with Catalog(catalog_path(run), make=False) as catalog:
         found, _ = timeline(clusters, catalog)
         looks, cameras, texts, faces = map(catalog.facts, ("looks", "metadata", "text", "people"))
-        known = persons(catalog)
     for name, rows in flawed(clusters, looks).items():
         flaws[rows] |= np.uint8(1 << FLAWS.index(name))
     for number, one in enumerate(found):
@@ -93,7 +88,7 @@ def read(clusters: Clusters, run: Path) -> Facts:
         if "latitude" in said and "longitude" in said:
             latitude[row], longitude[row] = said["latitude"], said["longitude"]
     events = [_event(one) for one in found]
-    return Facts(time, latitude, longitude, flaws, event, events, details, cameras, texts, faces, known)
+    return Facts(time, latitude, longitude, flaws, event, events, details, cameras, texts, faces)
 
 
 def terms(clusters: Clusters, run: Path) -> Terms:

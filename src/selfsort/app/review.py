@@ -23,7 +23,7 @@ from selfsort.photos.corrected import Corrected
 from selfsort.photos.corrections import NOWHERE, Entry
 from selfsort.photos.naming import name_groups
 from selfsort.photos.objects import hints
-from selfsort.photos.persons import named, persons
+from selfsort.photos.persons import PERSONS, named, persons
 from selfsort.photos.terms import Terms
 from selfsort.photos.text import amounts
 from selfsort.photos.trash import trash_log, trashed
@@ -315,7 +315,6 @@ class Review:
         known = {
             name: items.column(name)[row].as_py() for name in ("path", "size", "width", "height", "format", "status")
         }
-        n_faces, whose = len((facts.faces.get(content) or {}).get("faces", ())), named(facts.persons.get(content))
         camera, text = facts.cameras.get(content) or {}, (facts.texts.get(content) or {}).get("text", "")
         return {
             "row": row,
@@ -325,7 +324,8 @@ class Review:
             "text": text,
             "amounts": amounts(text)[:_N_AMOUNTS],
             "objects": self._hints(row),
-            "faces": f"{n_faces}: {', '.join(whose)}" if whose else n_faces,
+            "faces": len((facts.faces.get(content) or {}).get("faces", ())),
+            "people": named(self.corrected.catalog.fact(PERSONS, content)),  # they may be forgotten at any time
             "flaws": [flaw for bit, flaw in enumerate(FLAWS) if facts.flaws[row] >> bit & 1],
             "copies": self._n_copies[content] - 1 if content else 0,
         }
@@ -339,23 +339,19 @@ class Review:
         return ", ".join(f"{term} ({share:.0%})" for term, share in found)
 
     def search(self, words: str, paths: Sequence[str]) -> list[int]:
-        """Return the rows of pictures whose text, or whose path, holds all the words; or those with a ``person 3``."""
+        """Return the rows of pictures whose text, or whose path, holds all the words, or that show a ``person 3``."""
         wanted = words.casefold().split()
         if not wanted:
             return []
-        if wanted[0] == "person" and (rows := self._with_person(" ".join(wanted))):
-            return rows
-        texts = set(self.corrected.catalog.search(words))
+        found = set(self.corrected.catalog.search(words))
+        if wanted[0] == "person":
+            known = persons(self.corrected.catalog)
+            found |= {content for content, numbers in known.items() if " ".join(wanted) in named(numbers)}
         return [
             row
             for row, (content, path) in enumerate(zip(self.ids, paths, strict=True))
-            if content and (content in texts or all(word in path.casefold() for word in wanted))
+            if content and (content in found or all(word in path.casefold() for word in wanted))
         ]
-
-    def _with_person(self, name: str) -> list[int]:
-        """Return the rows of pictures that show the person of this name."""
-        known = persons(self.corrected.catalog)
-        return [row for row, content in enumerate(self.ids) if name in named(known.get(content))]
 
     def contents(self, rows: Sequence[int]) -> list[str]:
         """Return the contents of pictures by their rows."""

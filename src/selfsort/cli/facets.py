@@ -60,7 +60,7 @@ def search(run: Path, words: tuple[str, ...], as_json: bool) -> None:
     help="Also group faces of the same person, by this recognizer: an ONNX file of yours, none comes with selfsort.",
 )
 @click.option(
-    "--face-colors", type=click.Choice(["rgb", "bgr"]), default="rgb", show_default=True, help="Of the recognizer."
+    "--face-colors", type=click.Choice(["rgb", "bgr"]), help="The order that the recognizer takes.  [default: rgb]"
 )
 @click.option(
     "--face-threshold",
@@ -73,7 +73,7 @@ def search(run: Path, words: tuple[str, ...], as_json: bool) -> None:
 def people(
     run: Path,
     face_model: Path | None,
-    face_colors: str,
+    face_colors: str | None,
     face_threshold: float | None,
     forget: bool,
     as_json: bool,
@@ -89,16 +89,20 @@ def people(
     from selfsort.photos.persons import find_persons, forget_persons, persons_of_run
     from selfsort.photos.recognizer import FaceModel
 
+    given = {"--face-model": face_model, "--face-colors": face_colors, "--face-threshold": face_threshold}
+    names = [name for name, value in given.items() if value is not None]
+    if forget and names:
+        raise DataError(f"--forget deletes and does nothing else: leave out {' and '.join(names)}.")
+    if names and face_model is None:
+        raise DataError(f"Without a recognizer there is no use for {' and '.join(names)}: give --face-model too.")
     if forget:
         n = forget_persons(run)
         emit({"n_forgotten": n}, f"Forgot whose faces are in {n:,} pictures.", as_json=as_json)
         return
-    if face_model is None and face_threshold is not None:
-        raise DataError("--face-threshold says something of a recognizer: give --face-model too.")
     found: dict[str, Any] = {}
     with progress_bar() as progress:
         if face_model is not None:
-            model = FaceModel(face_model, face_colors)
+            model = FaceModel(face_model, face_colors or "rgb")
             found = find_persons(run, model, least=face_threshold, progress=progress)
         facts = read_people_of_run(run, progress=progress)
     facts |= found | {"persons": persons_of_run(run)}
@@ -138,7 +142,10 @@ def _persons(facts: Mapping[str, Any]) -> list[str]:
     if "n_compared" in facts:
         lines.append(f"{facts['n_compared']:,} of {facts['n_faces']:,} faces are large enough to compare.")
         if facts["least"] is None:
-            lines.append("These are too few to find out how alike different people are: give --face-threshold.")
+            lines.append(
+                "These are too few to find out how alike different people are: give --face-threshold. "
+                "Persons stay as they were."
+            )
         else:
             lines.append(f"From a similarity of {facts['least']:.2f} on they are one person's.")
     known = facts["persons"]

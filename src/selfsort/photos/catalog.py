@@ -11,7 +11,7 @@ import os
 import sqlite3
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 #: How a file says that it is a catalog of selfsort: "sels".
 _APPLICATION = 0x73656C73
+#: The facet whose facts nobody but the owner of the file may read.
+PRIVATE = "face vectors"
 #: So many runs are known by the groups they found.
 _N_GROUPINGS = 10
 
@@ -119,6 +121,15 @@ class Catalog:
                         self._db.execute(statement)
                 self._db.execute(f"PRAGMA application_id={_APPLICATION}")
                 self._db.execute(f"PRAGMA user_version={len(_MIGRATIONS)}")
+        self._db.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
+        if self._db.execute("SELECT 1 FROM facts WHERE facet = ? LIMIT 1", (PRIVATE,)).fetchone():
+            self._make_private()
+
+    def _make_private(self) -> None:
+        """Let only the owner read the file and what SQLite has beside it, where the file system knows of owners."""
+        for end in ("", "-wal", "-shm") if os.name == "posix" else ():
+            with suppress(OSError):
+                self.path.with_name(self.path.name + end).chmod(0o600)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -219,13 +230,24 @@ class Catalog:
             known = {content for (content,) in rows}
         return [content for content in contents if content not in known]
 
-    def facts(self, facet: str) -> dict[str, Any]:
-        """Return content -> what is known of it."""
+    def facts(self, facet: str, version: int | None = None) -> dict[str, Any]:
+        """Return content -> what is known of it, of any version unless one is given."""
         with self._explained():
             rows = self._db.execute(
-                "SELECT id, value FROM facts JOIN pictures USING (number) WHERE facet = ?", (facet,)
+                "SELECT id, value FROM facts JOIN pictures USING (number) WHERE facet = ? AND version = "
+                "coalesce(?, version)",
+                (facet, version),
             )
             return {content: json.loads(value) for content, value in rows}
+
+    def fact(self, facet: str, content: str) -> Any:
+        """Return what is known of one content; None if nothing is."""
+        with self._explained():
+            row = self._db.execute(
+                "SELECT value FROM facts WHERE facet = ? AND number = (SELECT number FROM pictures WHERE id = ?)",
+                (facet, content),
+            ).fetchone()
+            return json.loads(row[0]) if row else None
 
     def count_facts(self) -> dict[str, tuple[int, int]]:
         """Return facet -> how many facts there are, and the highest of their versions."""
@@ -236,6 +258,8 @@ class Catalog:
     def add_facts(self, facet: str, version: int, values: Mapping[str, Any]) -> None:
         """Keep facts of contents that a scan has seen; they take the place of earlier ones."""
         rows = ((facet, version, _json(value), content) for content, value in values.items())
+        if facet == PRIVATE:
+            self._make_private()
         with self._transaction():
             self._db.executemany(
                 "INSERT OR REPLACE INTO facts (facet, version, value, number) "
@@ -246,14 +270,20 @@ class Catalog:
     def forget(self, facet: str, *, but: int = -1) -> int:
         """Delete the facts of a facet, but for those of one version, and leave nothing of them in the file.
 
-        Returns how many there were. Backups have them still.
+        Returns how many there were. Backups have them still. Raises `DataError` if another program reads the catalog
+        for a minute, as the file has them then, too; a second call removes them.
         """
         with self._transaction():
             rows = self._db.execute("DELETE FROM facts WHERE facet = ? AND version <> ?", (facet, but))
-        if rows.rowcount:
-            with self._explained():
-                self._db.execute("VACUUM")  # what was deleted is still there, unseen, until the file is written anew
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with self._explained():
+            if rows.rowcount or self._db.execute("PRAGMA freelist_count").fetchone()[0]:
+                self._db.execute("VACUUM")  # pages of what was deleted before may be there still
+            busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise DataError(
+                f"What was deleted ({facet}) can still be read in the file {self.path}, as another program is using "
+                "it. Close the page of selfsort review, and what else uses the run, and call this again."
+            )
         return rows.rowcount
 
     def add_texts(self, texts: Mapping[str, str]) -> None:
@@ -364,6 +394,7 @@ class Catalog:
         if path.exists():
             raise DataError(f"{path} exists, and a backup replaces nothing. Give another name.")
         try:
+            path.touch(self.path.stat().st_mode & 0o666)  # as private as the catalog is
             target = sqlite3.connect(os.fsencode(path))
             try:
                 self._db.backup(target)
@@ -372,7 +403,7 @@ class Catalog:
                 target.close()
         except BaseException as error:
             path.unlink(missing_ok=True)
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, sqlite3.Error | OSError):
                 raise DataError(
                     f"The backup {path} cannot be written: {error}. Give another place; the catalog is as it was."
                 ) from error

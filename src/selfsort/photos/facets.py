@@ -172,7 +172,8 @@ def read_facet_of_run(
             if content in contents and path in index:
                 rows.setdefault(content, index[path])
         n_read = read_facets(catalog, source, rows, {name: facet}, stage=stage or name, progress=progress)
-        facts = {content: fact for content, fact in catalog.facts(name).items() if fact and content in contents}
+        of_version = catalog.facts(name, facet.version)
+        facts = {content: fact for content, fact in of_version.items() if fact and content in contents}
         n_known = len(contents) - len(catalog.lacking(name, facet.version, contents))
     return OfRun(clusters, contents, n_read, n_known, facts)
 

@@ -18,7 +18,7 @@ from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.images import Preprocessing, decode
 from selfsort.photos import people
-from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.catalog import PRIVATE, Catalog, catalog_path
 from selfsort.photos.facets import Facet, OfRun, read_facet_of_run
 from selfsort.photos.looks import unpadded
 from selfsort.photos.recognizer import FaceModel, aligned
@@ -28,9 +28,9 @@ from selfsort.runtime import Progress, silent
 
 #: Raise when the same face and recognizer would give another vector.
 VERSION = 1
-#: Names in the catalog: of vectors, and of the persons of each picture.
-VECTORS, PERSONS = "face vectors", "persons"
-_PERSONS_VERSION = 1
+#: Names in the catalog: of vectors, and of the persons of each picture. The version of these is the highest number that
+#: any person had so far.
+VECTORS, PERSONS = PRIVATE, "persons"
 #: Smaller faces, by the longer side in pixels of their file, are too blurred to tell people apart.
 MIN_PIXELS = 36
 #: Pictures are read so large that the smallest face has so many pixels, but no larger than that.
@@ -44,7 +44,8 @@ def find_persons(
 ) -> dict[str, Any]:
     """Find faces of the same person in a run; a call that was stopped goes on.
 
-    Persons keep their numbers from one call to the next. Vectors of another recognizer are deleted.
+    Persons keep their numbers from one call to the next, and those of persons that vanished do not come again. Vectors
+    of another recognizer are deleted once pictures were read with this one.
 
     Parameters
     ----------
@@ -58,8 +59,8 @@ def find_persons(
     Returns
     -------
     dict
-        ``n_faces`` in all, ``n_compared`` that are large enough, ``least`` (None if too few to find it: then there are
-        no persons).
+        ``n_faces`` in all, ``n_compared`` that are large enough, ``least`` (None if too few to find it: then persons
+        stay as they were).
 
     Raises
     ------
@@ -74,22 +75,24 @@ def find_persons(
     large = _large_faces(known)
     facet = Facet(_version(model), lambda data: _read_vectors(data, large, model))
     path = catalog_path(Path(run).resolve())
-    with Catalog(path, make=False) as catalog:
-        catalog.forget(VECTORS, but=facet.version)
     found = read_facet_of_run(run, VECTORS, facet, among=large, stage="same face", progress=progress)
     rows = {content: _vectors(fact) for content, fact in found.facts.items()}
     faces = [(content, i) for content, of in rows.items() for i in large[content]]
     vectors = np.concatenate(list(rows.values())) if rows else np.zeros((0, 1), np.float32)
     least = least_similarity(vectors) if least is None else least
-    labels = np.full(len(faces), -1, np.int64) if least is None else same_face(vectors, least)
-    numbers = {content: [0] * len(known.facts[content]["faces"]) for content in rows}
     with Catalog(path, make=False) as catalog:
-        before = {f"{content} {i}": n for content, of in persons(catalog).items() for i, n in enumerate(of) if n}
-        fresh = max(before.values(), default=0) + 1
-        keys = hand_on(labels, [f"{content} {i}" for content, i in faces], before, fresh)
-        for (content, i), key in zip(faces, keys.tolist(), strict=True):
-            numbers[content][i] = max(key, 0)
-        catalog.add_facts(PERSONS, _PERSONS_VERSION, numbers)
+        if rows:
+            catalog.forget(VECTORS, but=facet.version)
+        if least is not None:
+            labels = same_face(vectors, least)
+            numbers = {content: [0] * len(known.facts[content]["faces"]) for content in rows}
+            before = {f"{content} {i}": n for content, of in persons(catalog).items() for i, n in enumerate(of) if n}
+            _, given = catalog.count_facts().get(PERSONS, (0, 0))
+            given = max(given, *before.values(), 0)
+            keys = hand_on(labels, [f"{content} {i}" for content, i in faces], before, given + 1)
+            for (content, i), key in zip(faces, keys.tolist(), strict=True):
+                numbers[content][i] = max(key, 0)
+            catalog.add_facts(PERSONS, max(given, int(keys.max(initial=0))), numbers)
     return {
         "n_faces": sum(len(fact["faces"]) for fact in known.facts.values()),
         "n_compared": len(faces),

@@ -27,6 +27,8 @@ _MIDDLE = 127.5
 #: What a network may do to its input before it is known whether it scales it itself.
 _PASSED_ON = ("Cast", "Gather", "Identity", "Slice", "Transpose")
 _SCALES = ("Add", "Div", "Mul", "Sub")
+#: Pixels are wanted where so much or more is subtracted, or they are made so many times smaller: -1 to 1 need neither.
+_OF_PIXELS = 16
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 #: A crop is drawn at most so many times larger, and then made smaller, so that no pixel of the face is left out.
 _MOST_DRAWN = 16
@@ -40,7 +42,8 @@ class FaceModel:
     path : path
         An ONNX file with one input, (n, channels, side, side) or (n, side, side, channels): n is 1 or free, side a
         number, channels 3 or 1 (luminance). uint8 gets pixels, 0 to 255; floats get (pixel - 127.5) / 127.5, or pixels
-        where the network begins with arithmetic on them (Add, Div, Mul, Sub). The first output is the vector.
+        where the network begins with arithmetic that makes these small (Add, Div, Mul, Sub with constants). The first
+        output is the vector.
     colors : {"rgb", "bgr"}
         The order of three channels.
 
@@ -162,13 +165,36 @@ def aligned(pixels: npt.NDArray[np.uint8], points: npt.NDArray[Any], side: int) 
 
 
 def _scales_itself(path: Path, name: str) -> bool:
-    """Tell whether the first thing that a network does to its input is arithmetic."""
+    """Tell whether the first things that a network does to its input make values from 0 to 255 small."""
     import onnx
 
-    names = {name}
-    for node in onnx.load(path, load_external_data=False).graph.node:
-        if names & set(node.input):
-            if node.op_type not in _PASSED_ON:
-                return node.op_type in _SCALES
-            names.update(node.output)
+    graph = onnx.load(path, load_external_data=False).graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            constants[node.output[0]] = node.attribute[0].t
+    made = {name: (1.0, 0.0)}  # what becomes of a value: it times the first, and the second added
+    for node in graph.node:
+        source = next((value for value in node.input if value in made), None)
+        if source is None:
+            continue
+        factor, shift = made[source]
+        if node.op_type in _SCALES:
+            is_first = node.input[0] == source
+            other = constants.get(node.input[1] if is_first else node.input[0])
+            if other is None or (node.op_type == "Div" and not is_first):
+                continue
+            constant = float(np.mean(onnx.numpy_helper.to_array(other, str(path.parent)), dtype=float))
+            if node.op_type == "Sub" and not is_first:
+                factor, shift, constant = -factor, -shift, -constant
+            if node.op_type in ("Add", "Sub"):
+                shift += constant if node.op_type == "Add" else -constant
+            else:
+                times = constant if node.op_type == "Mul" else 1 / constant if constant else 0.0
+                factor, shift = factor * times, shift * times
+        elif node.op_type not in _PASSED_ON:
+            continue
+        if abs(factor) * _OF_PIXELS <= 1 or abs(shift) >= _OF_PIXELS * abs(factor):
+            return True
+        made.update(dict.fromkeys(node.output, (factor, shift)))
     return False

@@ -21,7 +21,7 @@ STRICTNESS = 4.0
 MIN_TO_TELL = 10
 #: Pairs of so many faces are looked at to tell it.
 _SAMPLE = 2000
-#: So many faces that hang together are compared all with all; others join the groups of these.
+#: So many faces that hang together are compared all with all at once.
 MOST_TOGETHER = 8000
 _CHUNK = 512
 
@@ -91,28 +91,75 @@ def same_face(vectors: FloatArray, least: float, min_faces: int = MIN_FACES) -> 
     ndarray of int64, shape (n,)
         The group of each face, the largest first; -1 for none.
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
-
-    labels = np.full(len(vectors), -1, np.int64)
-    n_groups = 0
+    labels, n_groups = np.full(len(vectors), -1, np.int64), 0
     parts = _hanging_together(vectors, least)
     order = np.argsort(parts, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(parts[order])) + 1):
-        if len(members) < min_faces:
-            continue
-        first, rest = members[:MOST_TOGETHER], members[MOST_TOGETHER:]
-        found = np.zeros(len(first), np.int64)
-        if len(first) > 1:
-            tree = linkage(vectors[first], "average", metric="cosine")
-            found = fcluster(tree, max(1 - least, 1e-6), "distance").astype(np.int64) - 1
-        labels[first] = n_groups + found
-        if len(rest):  # the mean similarity to a group is that to the mean of its vectors
-            means = np.stack([vectors[first[found == group]].mean(0) for group in range(found.max() + 1)])
-            similarity = vectors[rest] @ means.T
-            labels[rest] = np.where(similarity.max(1) >= least, n_groups + similarity.argmax(1), -1)
-        n_groups += int(found.max()) + 1
-    sizes = np.bincount(labels + 1, minlength=n_groups + 1)
-    return by_size(np.where(sizes[labels + 1] < min_faces, -1, labels))
+        if len(members) >= min_faces:
+            found = _part(vectors[members], least, min_faces)
+            labels[members] = np.where(found >= 0, n_groups + found, -1)
+            n_groups += int(found.max()) + 1
+    return by_size(labels)
+
+
+def _part(vectors: FloatArray, least: float, min_faces: int) -> IntArray:
+    """Put the faces of one part into groups from 0, as many at once as can be compared; the others may join these.
+
+    Those that are then still in none are compared again, with others than before, until that finds nothing more.
+    """
+    labels, n_groups, again = np.full(len(vectors), -1, np.int64), 0, True
+    order = _with_alike(vectors, least) if len(vectors) > MOST_TOGETHER else np.arange(len(vectors))
+    while again:
+        left, before = order[labels[order] < 0], n_groups
+        again = len(left) > MOST_TOGETHER
+        while len(left) >= min_faces:
+            first, left = left[:MOST_TOGETHER], left[MOST_TOGETHER:]
+            found = _alike(vectors[first], least, min_faces)
+            others = np.setdiff1d(np.flatnonzero(labels < 0), first)
+            labels[first] = np.where(found >= 0, n_groups + found, -1)
+            if found.max() >= 0:
+                labels[others] = _joined(vectors[others], vectors[first], found, least, n_groups)
+            n_groups += int(found.max()) + 1
+            left = left[labels[left] < 0]
+        again &= n_groups > before
+    return labels
+
+
+def _with_alike(vectors: FloatArray, least: float) -> IntArray:
+    """Order faces so that each is followed by those like it that did not come before."""
+    order = np.zeros(0, np.int64)
+    for start in range(0, len(vectors), _CHUNK):
+        alike = np.nonzero(vectors[start : start + _CHUNK] @ vectors.T >= least)[1]
+        order = _once(np.concatenate([order, alike]))
+    return _once(np.concatenate([order, np.arange(len(vectors))]))  # at 1, a face may not even be like itself
+
+
+def _once(numbers: IntArray) -> IntArray:
+    """Return numbers in the order in which they come first."""
+    return numbers[np.sort(np.unique(numbers, return_index=True)[1])]
+
+
+def _alike(vectors: FloatArray, least: float, min_faces: int) -> IntArray:
+    """Return the group of each face from 0, by comparing all with all; -1 for smaller ones than `min_faces`."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    groups = np.zeros(len(vectors), np.int64)
+    if len(vectors) > 1:
+        tree = linkage(vectors, "average", metric="cosine")
+        groups = fcluster(tree, max(1 - least, 1e-6), "distance").astype(np.int64)
+    return by_size(np.where(np.bincount(groups)[groups] < min_faces, -1, groups))
+
+
+def _joined(others: FloatArray, vectors: FloatArray, found: IntArray, least: float, first: int) -> IntArray:
+    """Return which of the groups of `vectors`, numbered from `first`, other faces join; -1 for none."""
+    # the mean similarity to a group is that to the mean of its vectors
+    means = np.stack([vectors[found == group].mean(0) for group in range(found.max() + 1)])
+    labels = np.full(len(others), -1, np.int64)
+    for start in range(0, len(others), _CHUNK):
+        similarity = others[start : start + _CHUNK] @ means.T
+        best = first + similarity.argmax(1)
+        labels[start : start + _CHUNK] = np.where(similarity.max(1) >= least, best, -1)
+    return labels
 
 
 def _hanging_together(vectors: FloatArray, least: float) -> IntArray:

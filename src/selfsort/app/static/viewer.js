@@ -51,7 +51,7 @@ export function view(rows, index, left = () => {}) {
     const pairs = [
       ["Group", group ? title(group) : "belongs nowhere"], ["Taken", taken], ["Place", known.place && known.place + (known.guessed ? " (guessed from pictures of the same time)" : "")],
       ["Camera", known.camera], ["Size", known.width && `${known.width} × ${known.height}, ${bytes(known.size)}, ${known.format}`],
-      ["Text", known.text], ["Amounts", known.amounts?.join(", ")], ["Seems to show", known.objects], ["Faces", known.faces], ["Flaws", known.flaws?.join(", ")],
+      ["Text", known.text], ["Amounts", known.amounts?.join(", ")], ["Seems to show", known.objects], ["Faces", known.faces], ["People", known.people?.join(", ")], ["Flaws", known.flaws?.join(", ")],
       ["Copies", known.copies || null], ["File", known.path],
     ];
     facts.replaceChildren(...pairs.filter(([, value]) => value).flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, String(value))]));
