@@ -83,7 +83,7 @@ class _Run:
 
     def __init__(self, session: Session, stage: str, objective: nn.Module, batches: Batches, plan: Plan) -> None:
         self.session, self.stage, self.objective, self.batches, self.plan = session, stage, objective, batches, plan
-        self.channels_last = session.channels_last and any(isinstance(m, nn.Conv2d) for m in objective.modules())
+        self.channels_last = session.channels_last and _takes_channels_last(objective, session.fabric.device)
         if self.channels_last:
             objective.to(memory_format=torch.channels_last)
         optimizer = plan.build(objective)
@@ -237,6 +237,15 @@ class _Run:
         self.step, self.refreshed = state["step"], state["refreshed"]
         self.sums, self.seconds = state["sums"], state["seconds"]
         return False
+
+
+def _takes_channels_last(module: nn.Module, device: torch.device) -> bool:
+    """Whether a module has convolutions, and they work in this layout.
+
+    On processors without AVX-512, torch 2.13 writes beyond its memory where one has fewer than 8 channels.
+    """
+    channels = [part.out_channels for part in module.modules() if isinstance(part, nn.Conv2d)]
+    return bool(channels) and (device.type != "cpu" or min(channels) >= 8)
 
 
 @contextlib.contextmanager
