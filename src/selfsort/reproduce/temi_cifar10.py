@@ -13,7 +13,7 @@ RECIPE = Recipe(
     source="Adaloglou et al., BMVC 2023, with features of DINO ViT-B/16 from full-size images",
     params={"n_clusters": 10},
     full=Variant(minutes=2, params={"n_heads": 16, "hidden": 512, "n_codes": 256, "n_epochs": 100}),
-    cpu=Variant(minutes=3),
+    cpu=Variant(minutes=4),
     note="The features are those of EfficientNet-Lite0.",
     encoded=True,
     shown=("acc", "nmi", "ari", "worst head", "best head"),
