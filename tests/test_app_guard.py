@@ -124,11 +124,14 @@ def test_whose_a_connection_is_as_linux_lists_it(tmp_path, monkeypatch):
     monkeypatch.setattr(peers, "_TABLES", (tmp_path / "absent", table))
     ends = ("127.0.0.1", 40000), ("127.0.0.1", 8080)
     monkeypatch.setattr(peers, "_as_listed", lambda host: "0100007F")  # as this kind of processor has it
+    monkeypatch.setattr(peers, "_tells", lambda: True)
     for state, user, foreign in (("01", os.getuid(), False), ("01", 0, False), ("01", 4321, True), ("06", 0, True)):
         table.write_text("head\n" + line.format(state, user) + "\n")
         assert is_foreign(*ends) == foreign
+    monkeypatch.setattr(peers, "_tells", lambda: False)
+    assert not is_foreign(*ends)  # a system whose list lacks connections, or that has none
     table.unlink()
-    assert not is_foreign(*ends)  # a system without the list
+    assert not is_foreign(*ends)
 
 
 def test_another_users_program_is_refused_whatever_it_has(app):
