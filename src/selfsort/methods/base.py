@@ -288,13 +288,14 @@ class Encoded(NamedTuple):
         return cls(features, [display_path(items[i].path) for i in readable])
 
 
-def encode_pictures(data: Any) -> Encoded:
+def encode_pictures(data: Any, progress: Progress = silent) -> Encoded:
     """Encode pictures with the default encoder; known ones come from the cache, unreadable ones are left out.
 
     Parameters
     ----------
     data : path or list of paths
         A folder, an archive, or what else `selfsort.sources.open_source` reads.
+    progress : callable
 
     Raises
     ------
@@ -307,7 +308,7 @@ def encode_pictures(data: Any) -> Encoded:
         If pictures are left out.
     """
     with open_source(data) as source, Cache() as cache:
-        extracted = extract(source, load_encoder(), cache)
+        extracted = extract(source, load_encoder(), cache, progress=progress)
         items = source.items
     encoded = Encoded.of(items, extracted)
     if len(encoded.paths) < len(items):

@@ -158,7 +158,8 @@ class Job:
         images, labels = data.images, np.asarray(data.labels)
         if not self.recipe.encoded:
             return Samples(images[fitted], labels[fitted], images[scored], labels[scored], data.note)
-        features = encode_pictures(np.ascontiguousarray(np.asarray(images).transpose(0, 2, 3, 1))).features
+        pictures = np.ascontiguousarray(np.asarray(images).transpose(0, 2, 3, 1))
+        features = encode_pictures(pictures, self.progress).features
         parts = (Encoded(features[rows], [""] * len(labels[rows])) for rows in (fitted, scored))
         return Samples(next(parts), labels[fitted], next(parts), labels[scored], data.note)
 
