@@ -44,6 +44,19 @@ def test_nt_xent_is_the_papers_equation_and_so_is_its_gradient(n, temperature):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
+def test_keys_of_another_network_are_what_views_are_compared_with():
+    pair, keys = views(), [key.detach() for key in views(seed=1)]
+    of_views, of_keys = (functional.normalize(torch.cat(part).double(), dim=1) for part in (pair, keys))
+    similar = of_views @ of_keys.T / 0.2
+    others = similar.masked_fill(torch.eye(40, dtype=torch.bool), -torch.inf)  # its own key is no other
+    wanted = functional.cross_entropy(others, torch.arange(40).roll(20))
+    loss = nt_xent(*pair, 0.2, tuple(keys))["loss"]
+    assert loss.item() == pytest.approx(wanted.item(), abs=1e-5)
+    for ours, theirs in zip(torch.autograd.grad(loss, pair), torch.autograd.grad(wanted, pair), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    assert nt_xent(*pair, 0.2, tuple(pair))["loss"].item() == pytest.approx(nt_xent(*pair, 0.2)["loss"].item())
+
+
 @pytest.mark.parametrize("values", [1, 41, 400])
 def test_blocks_change_nothing(values, monkeypatch):
     pair = views()

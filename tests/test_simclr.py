@@ -7,6 +7,9 @@ from sklearn.datasets import make_blobs
 torch = pytest.importorskip("torch")
 
 from selfsort.errors import DataError  # noqa: E402
+from selfsort.features.neighbors import nearest_neighbors  # noqa: E402
+from selfsort.features.project import unit_rows  # noqa: E402
+from selfsort.methods import pairs  # noqa: E402
 from selfsort.methods.pairs import Pairs  # noqa: E402
 from selfsort.methods.simclr import SimCLR  # noqa: E402
 from selfsort.methods.trained import Scaling  # noqa: E402
@@ -58,6 +61,57 @@ def test_both_views_are_changed():
         assert torch.equal(first, scaling(x)) != both
         assert not torch.equal(second, scaling(x))
         assert not torch.equal(first, second)
+
+
+def test_views_grow_in_equal_parts():
+    images = np.random.default_rng(0).integers(0, 256, (6, 3, 16, 24)).astype(np.uint8)
+    views = Pairs("simclr", images, Scaling.of(images), Session(), both_changed=True, growing=8)
+    seen = []
+    for step in range(10):
+        views.grow(step)
+        first, second = views(torch.from_numpy(images), torch.arange(6))
+        assert first.shape == second.shape
+        seen.append(tuple(first.shape[2:]))
+    assert seen == [(8, 12)] * 2 + [(10, 15)] * 2 + [(12, 18)] * 2 + [(14, 21)] * 2 + [(16, 24)] * 2
+
+
+def test_views_of_a_run_that_goes_on_are_as_large_as_they_would_be():
+    images = np.random.default_rng(0).integers(0, 256, (6, 3, 16, 16)).astype(np.uint8)
+    views = Pairs("simclr", images, Scaling.of(images), Session(), both_changed=True, growing=4)
+    batches = Session().batches(images, 6, views, steps_per_epoch=5, before_step=views.grow)
+    assert [first.shape[2] for first, _ in batches.stream(3, 5)] == [14, 16]
+
+
+def test_neighbors_found_on_a_device_are_those_of_the_processor(monkeypatch):
+    rows = unit_rows(np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32))
+    monkeypatch.setattr(pairs, "_COMPARED", 64)
+    found, wanted = pairs._nearest_on(torch.device("cpu"), rows, 7), nearest_neighbors(rows, 7)
+    np.testing.assert_array_equal(found.indices, wanted.indices)
+    np.testing.assert_allclose(found.similarities, wanted.similarities, atol=1e-6)
+    assert found.indices.dtype == wanted.indices.dtype
+    assert found.recall == 1
+
+
+def test_an_encoder_that_needs_whole_images_is_refused_before_work_starts():
+    images = np.random.default_rng(0).integers(0, 256, (40, 3, 16, 16)).astype(np.uint8)
+    with pytest.raises(DataError, match=r"growth=0\.5 needs an encoder"):
+        SimCLR(2, backbone="vgg-f", growth=0.5, **FAST).fit(images)
+
+
+def test_what_is_kept_of_predictions_is_the_average():
+    images = np.random.default_rng(0).integers(0, 256, (60, 3, 16, 16)).astype(np.uint8)
+    params = FAST | {"n_epochs": 1, "width": 2, "batch_size": 20, "learning_rate": 0.01}
+    encoders = {}
+    for ema in (0.0, 0.5, 0.999):
+        model = SimCLR(2, backbone="resnet18", ema=ema, growth=0.5, **params).fit(images)
+        encoders[ema] = torch.cat([weight.flatten() for weight in model._encoder.parameters()])
+        assert np.isfinite(model.transform(images)).all()
+        assert model.project(images).shape == (60, 16)
+    start = SimCLR(2, backbone="resnet18", **params)
+    start._build(images.shape[1:], Scaling.of(images), 0)
+    before = torch.cat([weight.flatten() for weight in start._encoder.parameters()])
+    moved = [(encoder - before).norm() for encoder in encoders.values()]
+    assert moved[0] > moved[1] > moved[2] > 0
 
 
 def test_images_in_color_by_a_residual_network():

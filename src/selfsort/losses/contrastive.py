@@ -12,7 +12,9 @@ from torch.nn.functional import normalize
 _VALUES = 1 << 24  # similarities that are in memory at a time: 64 MiB
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.1) -> dict[str, Tensor]:
+def nt_xent(
+    first: Tensor, second: Tensor, temperature: float = 0.1, keys: tuple[Tensor, Tensor] | None = None
+) -> dict[str, Tensor]:
     """Return NT-Xent, the loss of SimCLR: how surely each view finds the other view of its image among all views.
 
     loss = -mean_i log ( e^(s_ip / T) / sum_(j != i) e^(s_ij / T) )
@@ -27,6 +29,9 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.1) -> dict[str
         Projections of two views, of any length; row i of both belongs to one image. At least two images.
     temperature : float
         T, above 0.
+    keys : (Tensor, Tensor), shape (batch, d) each, optional
+        What another network says of the first and of the second views: then s_ij is the similarity of view i with key
+        j, as in MoCo v3 (Chen, Xie & He, ICCV 2021, arXiv:2104.02057).
 
     Returns
     -------
@@ -49,39 +54,45 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.1) -> dict[str
     """
     with torch.autocast(first.device.type, enabled=False):
         views = normalize(torch.cat([first, second]).float(), dim=1)
-        loss, found = _Blockwise.apply(views, temperature)
+        others = views if keys is None else normalize(torch.cat(keys).float(), dim=1)
+        loss, found = _Blockwise.apply(views, others, temperature)
     return {"loss": loss, "found": found}
 
 
 class _Blockwise(torch.autograd.Function):
-    """The loss of unit rows, of which row i and row i + n / 2 belong together."""
+    """The loss of unit rows and their keys, of which row i and key i + n / 2 belong together."""
 
     @staticmethod
-    def forward(ctx: Any, views: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, views: Tensor, keys: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         n = len(views)
         partner = torch.arange(n, device=views.device).roll(n // 2)
-        needed = ctx.needs_input_grad[0]
-        gradient = torch.zeros_like(views)
+        of_views, of_keys = (
+            torch.zeros_like(part) if needed else None
+            for part, needed in zip((views, keys), ctx.needs_input_grad[:2], strict=True)
+        )
         loss, found = views.new_zeros(()), views.new_zeros(())
         for rows in torch.arange(n, device=views.device).split(max(1, _VALUES // n)):
             block = torch.arange(len(rows), device=views.device)
-            logits = views[rows] @ views.T / temperature
+            logits = views[rows] @ keys.T / temperature
             logits[block, rows] = -torch.inf
             own = logits[block, partner[rows]]
             log_sum = logits.logsumexp(1)
             loss += (log_sum - own).sum()
             found += (own >= logits.amax(1)).sum()
-            if needed:
-                share = logits.sub_(log_sum[:, None]).exp_()
-                share[block, partner[rows]] -= 1
-                gradient[rows] += share @ views
-                gradient += share.T @ views[rows]
-        ctx.save_for_backward(gradient / (n * temperature))
+            if of_views is None and of_keys is None:
+                continue
+            share = logits.sub_(log_sum[:, None]).exp_()
+            share[block, partner[rows]] -= 1
+            if of_views is not None:
+                of_views[rows] = share @ keys
+            if of_keys is not None:
+                of_keys += share.T @ views[rows]
+        ctx.save_for_backward(*(None if part is None else part / (n * temperature) for part in (of_views, of_keys)))
         ctx.mark_non_differentiable(found)
         return loss / n, found / n
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_loss: Tensor, of_found: Tensor) -> tuple[Tensor, None]:
-        (gradient,) = ctx.saved_tensors
-        return of_loss * gradient, None
+    def backward(ctx: Any, of_loss: Tensor, of_found: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        of_views, of_keys = (None if part is None else of_loss * part for part in ctx.saved_tensors)
+        return of_views, of_keys, None

@@ -137,8 +137,15 @@ class PairCoder(Coder):
     """Base of the methods that learn codes from pairs of views of a sample; parameters are `Coder`'s."""
 
     _both_changed: ClassVar[bool] = False  # or is the first view the sample as it is
+    growth: float = 0.0  # share of the passes in which views grow
 
     def _learn_codes(self, samples: npt.NDArray[Any], session: Session) -> None:
+        self._train(samples, session)
+
+    def _train(self, samples: npt.NDArray[Any], session: Session) -> nn.Module:
+        """Build and train the encoder, and return the objective."""
+        n_steps = steps_per_epoch(len(samples), self.batch_size)
+        plan = self._plan()
         pairs = Pairs(
             self.views,
             samples,
@@ -146,14 +153,14 @@ class PairCoder(Coder):
             session,
             both_changed=self._both_changed,
             neighbors=self._count_neighbors(len(samples)),
+            growing=round(self.growth * plan.n_epochs * n_steps),
         )
         self._build(samples.shape[1:], pairs.scaling, session.seed)
         with random_state(session.seed):
             objective = self._objective()
-        batches = session.batches(
-            samples, self.batch_size, pairs, steps_per_epoch=steps_per_epoch(len(samples), self.batch_size)
-        )
-        train(session, "pairs", objective, batches, self._plan())
+        batches = session.batches(samples, self.batch_size, pairs, steps_per_epoch=n_steps, before_step=pairs.grow)
+        train(session, "pairs", objective, batches, plan)
+        return objective
 
     @abstractmethod
     def _objective(self) -> nn.Module:

@@ -14,7 +14,7 @@ from selfsort.augment import VIEWS
 from selfsort.errors import DataError
 from selfsort.features.groups import default_n_neighbors
 from selfsort.features.neighbors import Neighbors, nearest_neighbors
-from selfsort.features.project import unit_rows
+from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.trained import Scaling, need_images
 from selfsort.training.batches import on_device
 from selfsort.training.session import Session
@@ -22,6 +22,7 @@ from selfsort.training.session import Session
 Pair = tuple[Tensor, Tensor]
 
 _MIN_STEPS = 50
+_COMPARED = 4096  # rows with all others at a time, on a GPU
 #: What `views` may be.
 CHOICES = StrOptions({"auto", "neighbors", *VIEWS})
 
@@ -46,6 +47,8 @@ class Pairs:
         Rows of which one, drawn at random, is what the second view shows in the place of the sample; or so many nearest
         others of each by the samples as they are. With ``views="neighbors"``, which changes nothing else: as many as
         the graph has, unless given.
+    growing : int
+        Steps in which the views of images grow from half their sides to the whole (`grow`).
 
     Raises
     ------
@@ -62,12 +65,16 @@ class Pairs:
         *,
         both_changed: bool = False,
         neighbors: npt.NDArray[Any] | int | None = None,
+        growing: int = 0,
     ) -> None:
         if views == "auto":
             views = fitting_views(samples.shape[1:])
         need_images(samples.shape[1:], views=None if views == "neighbors" else views)
         self.scaling, self.both_changed = scaling, both_changed
-        self._augment = None if views == "neighbors" else VIEWS[views](samples.shape[2:])
+        sizes = [tuple(round(side * eighths / 8) for side in samples.shape[2:]) for eighths in range(4, 9)]
+        self._sizes = [] if views == "neighbors" else [VIEWS[views](size) for size in sizes]
+        self._augment = self._sizes[-1] if self._sizes else None
+        self._growing = growing
         if views == "neighbors" and neighbors is None:
             neighbors = default_n_neighbors(len(samples))
         if neighbors is not None and not isinstance(neighbors, np.ndarray):
@@ -86,6 +93,15 @@ class Pairs:
         if self._augment is None:
             return first, second
         return self._augment(first) if self.both_changed else first, self._augment(second)
+
+    def grow(self, step: int) -> None:
+        """Make views as large as they are in this step: a half, 5, 6 and 7 eighths, and the whole of their sides.
+
+        Small views cost a net little, and show it what large ones will.
+        """
+        if self._sizes:
+            done = step / self._growing if self._growing else 1.0
+            self._augment = self._sizes[min(int(4 * done), 4)]
 
     def _others(self, rows: Tensor) -> Tensor:
         """Return a neighbor of each of these samples."""
@@ -133,7 +149,22 @@ def mine(samples: npt.NDArray[Any], n_neighbors: int, session: Session, name: st
     def compute() -> dict[str, npt.NDArray[Any]]:
         k = min(max(n_neighbors, default_n_neighbors(n)), n - 1)
         rows = unit_rows(samples.reshape(n, -1))
+        if session.fabric.device.type == "cuda":
+            return _nearest_on(session.fabric.device, rows, k)._asdict()
         return nearest_neighbors(rows, k, seed=session.seed, progress=session.progress)._asdict()
 
     kept = session.keep(name, compute)
     return Neighbors(kept["indices"], kept["similarities"], float(kept["recall"]))
+
+
+def _nearest_on(device: torch.device, rows: FloatArray, k: int) -> Neighbors:
+    """Return the k nearest others of unit rows by comparing all of them on a device, a few thousand at a time."""
+    everything = torch.from_numpy(np.ascontiguousarray(rows, np.float32)).to(device)
+    found, similarities = [], []
+    for part in torch.arange(len(rows), device=device).split(_COMPARED):
+        values = everything[part] @ everything.T
+        values[torch.arange(len(part), device=device), part] = -torch.inf
+        best = values.topk(k)
+        found.append(best.indices.int())
+        similarities.append(best.values)
+    return Neighbors(torch.cat(found).cpu().numpy(), torch.cat(similarities).cpu().numpy(), 1.0)

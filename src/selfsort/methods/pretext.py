@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,9 @@ from selfsort.training.session import random_state
 
 #: Length of a projection for small images, by SimCLR and by SCAN.
 N_PROJECTED = 128
+#: Units between features and projections where these are predictions of an average's.
+HIDDEN = 2048
+_OF_ONE_SIZE = ("auto", "vgg-f", "mlp", "none")
 
 
 class Learned(NamedTuple):
@@ -31,43 +36,95 @@ class Learned(NamedTuple):
 
 
 class Contrast(nn.Module):
-    """NT-Xent of the projections of two views."""
+    """NT-Xent of the projections of two views.
 
-    def __init__(self, scaling: nn.Module, encoder: nn.Module, projector: nn.Module, temperature: float) -> None:
+    With `ema`, a decay per step, they are compared with those of a moving average of the network, which they predict by
+    two more layers: MoCo v3 (Chen, Xie & He, ICCV 2021, arXiv:2104.02057).
+    """
+
+    def __init__(
+        self,
+        scaling: nn.Module,
+        encoder: nn.Module,
+        projector: nn.Sequential,
+        temperature: float,
+        ema: float | None = None,
+    ) -> None:
         super().__init__()
         self.scaling, self.encoder, self.projector = scaling, encoder, projector
-        self.temperature = temperature
+        self.temperature, self.ema = temperature, ema
+        self.predictor: nn.Module = nn.Identity()
+        if ema is not None:
+            n = projector[-1].out_features
+            self.predictor = make_projector(n, n, HIDDEN)
+            self.average = nn.Sequential(copy.deepcopy(encoder), copy.deepcopy(projector)).requires_grad_(False)
 
     def forward(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
         """Return the loss of two views, shape (batch, ...) each, and the share that is found."""
-        first, second = self.projector(self.encoder(torch.cat([first, second]))).chunk(2)
-        return nt_xent(first, second, self.temperature)
+        views = torch.cat([first, second])
+        first, second = self.predictor(self.projector(self.encoder(views))).chunk(2)
+        keys = None
+        if self.ema is not None:
+            with torch.no_grad():
+                self._follow()
+                keys = self.average(views).chunk(2)
+        return nt_xent(first, second, self.temperature, keys)
+
+    def _follow(self) -> None:
+        assert self.ema is not None
+        now = [*self.encoder.parameters(), *self.projector.parameters()]
+        torch._foreach_lerp_(list(self.average.parameters()), now, 1 - self.ema)
+
+    def settle(self) -> None:
+        """Give the network the weights of its average, where there is one."""
+        if self.ema is not None:
+            self.encoder.load_state_dict(self.average[0].state_dict())
+            self.projector.load_state_dict(self.average[1].state_dict())
 
 
-def make_projector(n_features: int, n_projected: int = N_PROJECTED) -> nn.Sequential:
-    """Return the two layers between the features that are kept and the projections that the loss is of."""
-    return nn.Sequential(nn.Linear(n_features, n_features), nn.ReLU(), nn.Linear(n_features, n_projected))
+def make_projector(n_features: int, n_projected: int = N_PROJECTED, n_hidden: int | None = None) -> nn.Sequential:
+    """Return the two layers between the features that are kept and the projections that the loss is of.
+
+    With `n_hidden` units between them, these are normalized over the batch; without, there are as many as features.
+    """
+    if n_hidden is None:
+        return nn.Sequential(nn.Linear(n_features, n_features), nn.ReLU(), nn.Linear(n_features, n_projected))
+    first = nn.Linear(n_features, n_hidden, bias=False)
+    return nn.Sequential(first, nn.BatchNorm1d(n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_projected))
 
 
-def contrast_plan(optimizer: Optimizer, learning_rate: float, n_epochs: int) -> Plan:
+def contrast_plan(optimizer: Optimizer, learning_rate: float, n_epochs: int, weight_decay: float | None = None) -> Plan:
     """Return how an optimizer is usually run: Adam and AdamW in one cycle, SGD and LARS along a cosine.
 
     SGD's settings are those of SCAN's code, LARS's those of SimCLR, which rises in the first tenth.
     """
-    if optimizer in ("adam", "adamw"):
-        decay = 1e-4 if optimizer == "adamw" else 0.0
-        return Plan(n_epochs, learning_rate, optimizer, weight_decay=decay, schedule="one-cycle")
-    decay, warmup = (1e-4, 0.0) if optimizer == "sgd" else (1e-6, 0.1)
-    return Plan(
+    usual = {"adam": 0.0, "adamw": 1e-4, "sgd": 1e-4, "lars": 1e-6}[optimizer]
+    plan = Plan(
         n_epochs,
         learning_rate,
         optimizer,
         nesterov=False,
-        weight_decay=decay,
-        schedule="cosine",
-        warmup=warmup,
-        final=1e-3,
+        weight_decay=usual if weight_decay is None else weight_decay,
+        schedule="one-cycle",
     )
+    if optimizer in ("adam", "adamw"):
+        return plan
+    return replace(plan, schedule="cosine", warmup=0.1 if optimizer == "lars" else 0.0, final=1e-3)
+
+
+def need_growing(backbone: str, shape: tuple[int, ...], growth: float) -> None:
+    """Refuse views that grow before an encoder whose layers fit images of one size.
+
+    Raises
+    ------
+    DataError
+        If `growth` is not 0 and this encoder does not take samples of this shape in other sizes.
+    """
+    if growth and (len(shape) < 3 or backbone in _OF_ONE_SIZE):
+        raise DataError(
+            f"growth={growth} needs an encoder that takes images of any size: got backbone={backbone!r} and samples of "
+            f"shape {shape}. Pass backbone='resnet18', or leave growth out."
+        )
 
 
 def take_encoder(run: str | Path, shape: tuple[int, ...], scaling: Scaling, pictures: bool) -> Learned:

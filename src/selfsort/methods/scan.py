@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import Tensor, nn
+from torch import nn
 
 from selfsort.errors import DataError
 from selfsort.features.project import FloatArray, Preparation, unit_rows
@@ -21,9 +20,11 @@ from selfsort.methods.base import Work
 from selfsort.methods.heads import HeadClusterer
 from selfsort.methods.pairs import CHOICES, Pairs, count_neighbors, fitting_views, mine, steps_per_epoch
 from selfsort.methods.pretext import (
+    HIDDEN,
     Contrast,
     contrast_plan,
     make_projector,
+    need_growing,
     take_encoder,
 )
 from selfsort.methods.saving import ARRAYS, CONFIG, load_model
@@ -45,8 +46,6 @@ from selfsort.training.loop import train
 from selfsort.training.schedule import Optimizer, Plan
 from selfsort.training.session import Session, random_state
 
-View = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
-
 _N_NEIGHBORS = 20
 #: What the contrastive stage depends on.
 _PRETEXT = (
@@ -55,6 +54,9 @@ _PRETEXT = (
     "pretext_epochs",
     "pretext_optimizer",
     "pretext_learning_rate",
+    "pretext_weight_decay",
+    "pretext_growth",
+    "pretext_ema",
     "temperature",
     "batch_size",
     "precision",
@@ -90,6 +92,9 @@ class SCAN(HeadClusterer):
         Passes in which features are learned; 0: the encoder starts from random weights.
     pretext_optimizer : {"adam", "adamw", "lars", "sgd"}
     pretext_learning_rate : float
+    pretext_weight_decay : float or None
+    pretext_growth : float
+    pretext_ema : float or None
         See `SimCLR`, whose other defaults are used.
     temperature : float
         Of that stage: what similarities are divided by.
@@ -169,6 +174,9 @@ class SCAN(HeadClusterer):
         "pretext_epochs": [Interval(Integral, 0, None, closed="left")],
         "pretext_optimizer": [StrOptions({"adam", "adamw", "lars", "sgd"})],
         "pretext_learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "pretext_weight_decay": [Interval(Real, 0, None, closed="left"), None],
+        "pretext_growth": [Interval(Real, 0, 1, closed="both")],
+        "pretext_ema": [Interval(Real, 0, 1, closed="left"), None],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
         "neighbors_of": [StrOptions({"features", "projections"})],
@@ -200,6 +208,9 @@ class SCAN(HeadClusterer):
         pretext_epochs: int = 20,
         pretext_optimizer: Optimizer = "adam",
         pretext_learning_rate: float = 3e-3,
+        pretext_weight_decay: float | None = None,
+        pretext_growth: float = 0.0,
+        pretext_ema: float | None = None,
         temperature: float = 0.2,
         n_neighbors: int | None = None,
         neighbors_of: str = "features",
@@ -228,6 +239,9 @@ class SCAN(HeadClusterer):
         self.pretext_epochs = pretext_epochs
         self.pretext_optimizer = pretext_optimizer
         self.pretext_learning_rate = pretext_learning_rate
+        self.pretext_weight_decay = pretext_weight_decay
+        self.pretext_growth = pretext_growth
+        self.pretext_ema = pretext_ema
         self.temperature = temperature
         self.n_neighbors = n_neighbors
         self.neighbors_of = neighbors_of
@@ -298,13 +312,19 @@ class SCAN(HeadClusterer):
         self._encoder.to(device)
         if backbone == "none" or not self.pretext_epochs:
             return None
+        need_growing(backbone, shape, self.pretext_growth)
         with random_state(mixed(session.seed, 2)):
-            projector = make_projector(self._n_features)
-        pairs = Pairs("auto", samples, self._scaling, session, both_changed=True)
+            projector = make_projector(self._n_features, n_hidden=None if self.pretext_ema is None else HIDDEN)
+            objective = Contrast(self._scaling, self._encoder, projector, self.temperature, self.pretext_ema)
+        plan = contrast_plan(
+            self.pretext_optimizer, self.pretext_learning_rate, self.pretext_epochs, self.pretext_weight_decay
+        )
+        n_steps = plan.n_epochs * steps_per_epoch(len(samples), self.batch_size)
+        growing = round(self.pretext_growth * n_steps)
+        pairs = Pairs("auto", samples, self._scaling, session, both_changed=True, growing=growing)
         stage = session.shared(self._fingerprint(session.seed, samples, "contrast", _PRETEXT))
-        batches = self._batches(samples, pairs, session)
-        plan = contrast_plan(self.pretext_optimizer, self.pretext_learning_rate, self.pretext_epochs)
-        train(stage, "pretext", Contrast(self._scaling, self._encoder, projector, self.temperature), batches, plan)
+        train(stage, "pretext", objective, self._batches(samples, pairs, session), plan)
+        objective.settle()
         return projector
 
     def _prepare(self, features: FloatArray) -> Preparation:
@@ -369,9 +389,9 @@ class SCAN(HeadClusterer):
         need_images(shape, views=None if self.views == "neighbors" else self.views)
         return self.views
 
-    def _batches(self, samples: npt.NDArray[Any], view: View, session: Session) -> Batches:
+    def _batches(self, samples: npt.NDArray[Any], pairs: Pairs, session: Session) -> Batches:
         n_steps = steps_per_epoch(len(samples), self.batch_size)
-        return session.batches(samples, self.batch_size, view, steps_per_epoch=n_steps)
+        return session.batches(samples, self.batch_size, pairs, steps_per_epoch=n_steps, before_step=pairs.grow)
 
     def _plan(self, n_epochs: int) -> Plan:
         return Plan(n_epochs, self.learning_rate, schedule="one-cycle")

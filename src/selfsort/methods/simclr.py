@@ -8,15 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import nn
 
 from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.base import Work
 from selfsort.methods.coding import PairCoder
-from selfsort.methods.pretext import N_PROJECTED, Contrast, contrast_plan, make_projector
+from selfsort.methods.pretext import HIDDEN, N_PROJECTED, Contrast, contrast_plan, make_projector, need_growing
 from selfsort.methods.trained import Scaling, new_encoder, outputs
 from selfsort.training.schedule import Optimizer, Plan
-from selfsort.training.session import random_state
+from selfsort.training.session import Session, random_state
 
 
 class SimCLR(PairCoder):
@@ -51,6 +50,14 @@ class SimCLR(PairCoder):
         batches of thousands) a cosine.
     learning_rate : float
         The largest.
+    weight_decay : float or None
+        None: 0 for Adam, 0.0001 for AdamW and SGD, 0.000001 for LARS.
+    growth : float
+        Share of the passes in which views of images grow from half their sides to the whole, which costs a third to a
+        half of the time there.
+    ema : float or None
+        Decay per step of an average of the network's weights: what the network predicts is its projections then, and it
+        is what is kept (MoCo v3). None: the network learns from its own projections.
     device : str
         "auto", "cpu", "cuda", "cuda:1" or "mps".
     precision : {"auto", "32-true", "bf16-mixed", "16-mixed"}
@@ -80,6 +87,9 @@ class SimCLR(PairCoder):
         "n_projected": [Interval(Integral, 1, None, closed="left")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "optimizer": [StrOptions({"adam", "adamw", "lars", "sgd"})],
+        "weight_decay": [Interval(Real, 0, None, closed="left"), None],
+        "growth": [Interval(Real, 0, 1, closed="both")],
+        "ema": [Interval(Real, 0, 1, closed="left"), None],
     }
     _both_changed: ClassVar[bool] = True
 
@@ -97,6 +107,9 @@ class SimCLR(PairCoder):
         batch_size: int = 500,
         optimizer: Optimizer = "adam",
         learning_rate: float = 3e-3,
+        weight_decay: float | None = None,
+        growth: float = 0.0,
+        ema: float | None = None,
         device: str = "auto",
         precision: str = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -117,21 +130,30 @@ class SimCLR(PairCoder):
         self.n_projected = n_projected
         self.temperature = temperature
         self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.growth = growth
+        self.ema = ema
 
     def _learn(self, samples: npt.NDArray[Any], work: Work) -> None:
         super()._learn(samples, work)
         self.found_ = self.history_[-1]["found"]
 
-    def _objective(self) -> nn.Module:
-        return Contrast(self._scaling, self._encoder, self._projector, self.temperature)
+    def _learn_codes(self, samples: npt.NDArray[Any], session: Session) -> None:
+        need_growing(self.backbone, samples.shape[1:], self.growth)
+        objective = self._train(samples, session)
+        assert isinstance(objective, Contrast)
+        objective.settle()
+
+    def _objective(self) -> Contrast:
+        return Contrast(self._scaling, self._encoder, self._projector, self.temperature, self.ema)
 
     def _plan(self) -> Plan:
-        return contrast_plan(self.optimizer, self.learning_rate, self.n_epochs)
+        return contrast_plan(self.optimizer, self.learning_rate, self.n_epochs, self.weight_decay)
 
     def _build(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         with random_state(seed):
             self._encoder, n_features = new_encoder(self.backbone, shape, self.width)
-            self._projector = make_projector(n_features, self.n_projected)
+            self._projector = make_projector(n_features, self.n_projected, None if self.ema is None else HIDDEN)
         self._scaling, self._sample_shape = scaling, shape
 
     def project(self, X: Any) -> FloatArray:

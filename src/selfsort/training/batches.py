@@ -87,6 +87,8 @@ class Batches:
     device : torch.device
     steps_per_epoch : int, optional
         n // batch_size if not given.
+    before_step : callable, optional
+        Called with the number of each step before `view` is, which may look otherwise then.
     rank, world_size : int
         Which part of each batch this process gets, and of how many.
     """
@@ -100,6 +102,7 @@ class Batches:
         *,
         device: torch.device | str = "cpu",
         steps_per_epoch: int | None = None,
+        before_step: Callable[[int], None] | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -109,7 +112,7 @@ class Batches:
         self.samples = on_device(samples, self.device)
         self.n = len(samples)
         self.batch_size = min(batch_size, self.n)
-        self.seed, self.view = seed, view
+        self.seed, self.view, self.before_step = seed, view, before_step
         self.rank, self.world_size = rank, world_size
         self._steps = steps_per_epoch or max(1, self.n // self.batch_size)
         self._orders: dict[int, Tensor] = {}
@@ -140,6 +143,8 @@ class Batches:
         """
         for step, rows, samples in self._read(first, last):
             _set_random_state(mixed(self.seed, step, self.rank), self.device)
+            if self.before_step is not None:
+                self.before_step(step)
             yield self.view(samples, rows)
 
     def _read(self, first: int, last: int) -> Iterator[tuple[int, Tensor, Tensor]]:

@@ -60,7 +60,7 @@ def train(
     run = _Run(session, stage, objective, batches, plan)
     if run.restore():
         return
-    with random_state(session.seed), _interrupt_between_steps() as interrupted:
+    with random_state(session.seed), _fastest_convolutions(), _interrupt_between_steps() as interrupted:
         while run.epoch < plan.n_epochs:
             if run.step % len(batches) == 0 and not run.refreshed:
                 changed = before_epoch(run.epoch) if before_epoch is not None else None
@@ -246,6 +246,16 @@ def _takes_channels_last(module: nn.Module, device: torch.device) -> bool:
     """
     channels = [part.out_channels for part in module.modules() if isinstance(part, nn.Conv2d)]
     return bool(channels) and (device.type != "cpu" or min(channels) >= 8)
+
+
+@contextlib.contextmanager
+def _fastest_convolutions() -> Iterator[None]:
+    """Let cuDNN try its ways to convolve, as batches have few sizes."""
+    before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 @contextlib.contextmanager

@@ -87,6 +87,7 @@ class Session:
         *,
         stream: int = 0,
         steps_per_epoch: int | None = None,
+        before_step: Callable[[int], None] | None = None,
     ) -> Batches:
         """Return batches for this device and process; stages with another number of `stream` see another order."""
         return Batches(
@@ -96,6 +97,7 @@ class Session:
             view,
             device=self.fabric.device,
             steps_per_epoch=steps_per_epoch,
+            before_step=before_step,
             rank=self.fabric.global_rank,
             world_size=self.fabric.world_size,
         )
