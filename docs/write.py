@@ -47,6 +47,7 @@ def filled(text: str) -> str:
         "choosing": of_methods.choosing(),
         "choosing_k": of_methods.how_many(),
         "deepcluster": of_methods.deepcluster(),
+        "on-a-gpu": of_methods.on_a_gpu(),
         "learning": of_methods.learning(),
         "kinds": of_photos.kinds(),
         "corrections": of_photos.corrections(),

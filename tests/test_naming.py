@@ -3,6 +3,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from scipy import sparse
@@ -283,6 +284,23 @@ def test_without_any_facet_there_are_no_terms(looked_at):
     terms = terms_of(clusters, catalog)
     assert terms.has.shape == (25, 0)
     assert [naming.name for naming in name_groups(terms, clusters.labels)] == ["", ""]
+
+
+def test_icons_show_no_objects(looked_at, monkeypatch):
+    clusters, catalog, ids = looked_at
+    catalog.add_facts("looks", 1, {content: {"hash": 0} for content in ids[:24]})
+    side = pa.array([31] * 2 + [100] * 23, pa.int32())
+    for name in ("width", "height"):
+        clusters.items = clusters.items.set_column(clusters.items.column_names.index(name), name, side)
+    reads(
+        monkeypatch,
+        terms=lambda features: np.ones((len(features), 1), np.float32),
+        names=lambda: ["lawn"],
+        broader=lambda: [("land",)],
+    )
+    terms = terms_of(clusters, catalog)
+    lawn = terms.has[:, [terms.words.index("lawn")]].toarray().ravel()
+    assert np.flatnonzero(lawn).tolist() == list(range(2, 12))
 
 
 def test_facets_become_terms(looked_at, monkeypatch):

@@ -22,7 +22,7 @@ from selfsort.features.graph import by_size, cut_at
 from selfsort.photos.corrected import Corrected
 from selfsort.photos.corrections import NOWHERE, Entry
 from selfsort.photos.naming import name_groups
-from selfsort.photos.objects import hints
+from selfsort.photos.objects import LEAST_SIDE, hints
 from selfsort.photos.persons import PERSONS, named, persons
 from selfsort.photos.terms import Terms
 from selfsort.photos.text import amounts
@@ -331,9 +331,10 @@ class Review:
         }
 
     def _hints(self, row: int) -> str:
-        """Return what a photograph may show, where the features are of the built-in encoder."""
+        """Return what a picture may show, where the features are of the built-in encoder and it is no icon."""
         encoder = (self.clusters.run.get("encoder") or {}).get("name")
-        if self.clusters.embedding is None or encoder not in (DEFAULT, LAYERED):
+        sides = [self.clusters.items.column(name)[row].as_py() or 0 for name in ("width", "height")]
+        if self.clusters.embedding is None or encoder not in (DEFAULT, LAYERED) or max(sides) < LEAST_SIDE:
             return ""
         found = hints(np.asarray(self.clusters.embedding[row : row + 1]))[0]
         return ", ".join(f"{term} ({share:.0%})" for term, share in found)

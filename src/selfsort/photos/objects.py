@@ -20,6 +20,8 @@ from selfsort.nets.lite0 import HEAD
 
 FloatArray = npt.NDArray[np.float32]
 _CHUNK = 4096
+#: A picture whose sides are all shorter shows the classifier too little: it takes a digit of 8 pixels for an animal.
+LEAST_SIDE = 32
 
 
 class _Broader(NamedTuple):

@@ -160,7 +160,9 @@ def _add_kinds(
 
 
 def _add_objects(builder: _Builder, clusters: Clusters, photos: list[int]) -> None:
-    """Add what is in photographs; what the classifier makes of drawings and texts is not to be believed."""
+    """Add what is in photographs; what the classifier makes of drawings, texts and icons is not to be believed."""
+    widths, heights = (clusters.items.column(name).to_pylist() for name in ("width", "height"))
+    photos = [row for row in photos if max(widths[row], heights[row]) >= objects.LEAST_SIDE]
     if not photos or clusters.embedding is None:
         return
     probable = objects.terms(np.asarray(clusters.embedding)[photos])
