@@ -107,9 +107,10 @@ def on_a_gpu() -> str:
     trials = [line for line in lines if line["what"] == "trial of settings"]
     holds = [line for line in lines if line["what"].startswith("kNN")][-1]
     took = passes["seconds"]
-    rows = ["| optimizer | rate | weight decay | ema | temperature | passes | kNN |", "|---" * 7 + "|"]
+    head = ["optimizer", "rate", "weight decay", "ema", "hidden units", "temperature", "passes", "kNN"]
+    rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for line in sorted(trials, key=lambda line: -line["knn"]):
-        keys = ("optimizer", "learning_rate", "weight_decay", "ema", "temperature", "n_epochs")
+        keys = ("optimizer", "learning_rate", "weight_decay", "ema", "hidden", "temperature", "n_epochs")
         cells = ["–" if line["params"][key] is None else f"{line['params'][key]}" for key in keys]
         rows.append("| " + " | ".join([*cells, f"{line['knn']:.3f}"]) + " |")
     return "\n\n".join(
@@ -125,7 +126,8 @@ def on_a_gpu() -> str:
             f"{holds['seconds']:.0f} s there. Their features, {holds['protocol']}: kNN {holds['knn']:.3f}.",
             "The settings were chosen by these short trials:",
             "\n".join(rows),
-            f"{trials[0]['protocol'].capitalize()}; views grow in 80 % of the passes.",
+            f"{trials[0]['protocol'].capitalize()}; views grow in 80 % of the passes. Hidden units: those of the "
+            "projector, normalized over the batch; as many as features, and not normalized, where none are given.",
         ]
     )
 

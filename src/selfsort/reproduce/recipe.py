@@ -100,7 +100,7 @@ class Recipe:
     params : mapping
         The estimator's, in every variant.
     full, cpu : Variant
-        As published, and what fits a budget on a CPU; the same where nothing had to be given up.
+        For a GPU, and what fits a budget on a CPU; the same where nothing had to be given up.
     note : str
         In what ours differs from what was published.
     encoded : bool
