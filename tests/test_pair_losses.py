@@ -54,6 +54,15 @@ def test_keys_of_another_network_are_what_views_are_compared_with():
     assert loss.item() == pytest.approx(wanted.item(), abs=1e-5)
     for ours, theirs in zip(torch.autograd.grad(loss, pair), torch.autograd.grad(wanted, pair), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    wanting = [key.requires_grad_() for key in keys]
+    loss = nt_xent(*pair, 0.2, tuple(wanting))["loss"]
+    of_keys = functional.normalize(torch.cat(wanting).double(), dim=1)
+    similar = (functional.normalize(torch.cat(pair).double(), dim=1) @ of_keys.T / 0.2).masked_fill(
+        torch.eye(40, dtype=torch.bool), -torch.inf
+    )
+    wanted = functional.cross_entropy(similar, torch.arange(40).roll(20))
+    for ours, theirs in zip(torch.autograd.grad(loss, wanting), torch.autograd.grad(wanted, wanting), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
     assert nt_xent(*pair, 0.2, tuple(pair))["loss"].item() == pytest.approx(nt_xent(*pair, 0.2)["loss"].item())
 
 

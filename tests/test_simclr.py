@@ -1,5 +1,8 @@
 """SimCLR beyond the contract of all methods."""
 
+import contextlib
+import signal
+
 import numpy as np
 import pytest
 from sklearn.datasets import make_blobs
@@ -11,10 +14,13 @@ from selfsort.features.neighbors import nearest_neighbors  # noqa: E402
 from selfsort.features.project import unit_rows  # noqa: E402
 from selfsort.methods import pairs  # noqa: E402
 from selfsort.methods.pairs import Pairs  # noqa: E402
-from selfsort.methods.pretext import Contrast, make_projector  # noqa: E402
+from selfsort.methods.pretext import Contrast, contrast_plan, make_projector  # noqa: E402
+from selfsort.methods.saving import load_model, save_model  # noqa: E402
+from selfsort.methods.scan import SCAN  # noqa: E402
 from selfsort.methods.simclr import SimCLR  # noqa: E402
 from selfsort.methods.trained import Scaling  # noqa: E402
 from selfsort.metrics import score_all  # noqa: E402
+from selfsort.nets.backbones import BACKBONES  # noqa: E402
 from selfsort.probes import knn_probe, linear_probe  # noqa: E402
 from selfsort.training.session import Session  # noqa: E402
 
@@ -85,18 +91,80 @@ def test_views_of_a_run_that_goes_on_are_as_large_as_they_would_be():
 
 def test_neighbors_found_on_a_device_are_those_of_the_processor(monkeypatch):
     rows = unit_rows(np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32))
-    monkeypatch.setattr(pairs, "_COMPARED", 64)
-    found, wanted = pairs._nearest_on(torch.device("cpu"), rows, 7), nearest_neighbors(rows, 7)
+    monkeypatch.setattr(pairs, "_VALUES", 64 * 200)
+    seen = []
+    session = Session(progress=lambda *step: seen.append(step))
+    found, wanted = pairs._nearest_on(torch.from_numpy(rows), 7, session), nearest_neighbors(rows, 7)
+    assert seen == [("neighbors", done, 200) for done in (0, 64, 128, 192, 200)]
     np.testing.assert_array_equal(found.indices, wanted.indices)
     np.testing.assert_allclose(found.similarities, wanted.similarities, atol=1e-6)
     assert found.indices.dtype == wanted.indices.dtype
     assert found.recall == 1
 
 
-def test_an_encoder_that_needs_whole_images_is_refused_before_work_starts():
-    images = np.random.default_rng(0).integers(0, 256, (40, 3, 16, 16)).astype(np.uint8)
-    with pytest.raises(DataError, match=r"growth=0\.5 needs an encoder"):
-        SimCLR(2, backbone="vgg-f", growth=0.5, **FAST).fit(images)
+@pytest.mark.filterwarnings("ignore:SCAN collapsed")
+@pytest.mark.parametrize("backbone", ["auto", *sorted(set(BACKBONES) - {"efficientnet-lite0"})])
+def test_views_grow_before_encoders_that_can_take_them_and_others_are_refused(backbone):
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32)).astype(np.uint8)
+    params = FAST | {"n_epochs": 1, "width": 4, "batch_size": 2}
+    grows = backbone in ("alexnet", "resnet18", "resnet50")
+    if grows:
+        SimCLR(2, backbone=backbone, growth=0.5, **params).fit(images)
+    else:
+        with pytest.raises(DataError, match=r"growth=0\.5 needs an encoder"):
+            SimCLR(2, backbone=backbone, growth=0.5, **params).fit(images)
+    name = "pretext_growth=0.5 needs an encoder"
+    with contextlib.nullcontext() if grows else pytest.raises(DataError, match=name.replace(".", r"\.")):
+        short = {"pretext_epochs": 1, "n_epochs": 1, "label_epochs": 0, "width": 4, "batch_size": 2, "random_state": 0}
+        SCAN(2, backbone=backbone, pretext_growth=0.5, pretext_ema=0.9, pretext_weight_decay=0.01, **short).fit(images)
+
+
+def test_growth_needs_views(blobs):
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 16, 16)).astype(np.uint8)
+    with pytest.raises(DataError, match="needs views that change images"):
+        SimCLR(2, backbone="resnet18", views="neighbors", growth=0.5, **FAST).fit(images)
+
+
+def test_images_of_one_row_have_views():
+    images = np.random.default_rng(0).integers(0, 256, (30, 1, 1, 28)).astype(np.uint8)
+    views = Pairs("digits", images, Scaling.of(images), Session(), both_changed=True, growing=2)
+    shapes = []
+    for step in range(3):
+        views.grow(step)
+        shapes.append(tuple(views(torch.from_numpy(images), torch.arange(30))[0].shape[2:]))
+    assert shapes == [(1, 14), (1, 21), (1, 28)]
+
+
+@pytest.mark.parametrize("decay", [None, 0.0, 0.3])
+def test_weight_decay_is_the_one_given_or_the_usual(decay):
+    assert contrast_plan("sgd", 0.1, 1, decay).weight_decay == (1e-4 if decay is None else decay)
+
+
+def test_an_average_is_saved_and_gone_on_from(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 3, 16, 16)).astype(np.uint8)
+    params = FAST | {"n_epochs": 1, "width": 2, "batch_size": 20}
+    model = SimCLR(2, backbone="resnet18", ema=0.9, **params).fit(images)
+    save_model(model, tmp_path)
+    again = load_model(tmp_path)
+    np.testing.assert_allclose(again.project(images), model.project(images), atol=1e-6)
+    short = {"n_epochs": 1, "label_epochs": 0, "batch_size": 20, "random_state": 0}
+    SCAN(2, pretext=tmp_path, neighbors_of="projections", **short).fit(images)
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_average(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 3, 16, 16)).astype(np.uint8)
+    params = FAST | {"n_epochs": 2, "width": 2, "batch_size": 20, "growth": 0.9, "ema": 0.9}
+    wanted = SimCLR(2, backbone="resnet18", **params).fit(images).transform(images)
+
+    def stop(stage, done, total):
+        if stage == "pairs" and done >= 30:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        SimCLR(2, backbone="resnet18", **params).fit(images, checkpoint=tmp_path, progress=stop)
+    assert (tmp_path / "pairs.pt").exists()
+    found = SimCLR(2, backbone="resnet18", **params).fit(images, checkpoint=tmp_path).transform(images)
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_the_average_follows_and_is_what_is_kept():
@@ -110,7 +178,10 @@ def test_the_average_follows_and_is_what_is_kept():
     torch.testing.assert_close(net.average[0].weight, start + 1)
     assert all(weight.grad is None for weight in net.average.parameters())
     assert all(weight.grad is not None for weight in (encoder.weight, *net.predictor.parameters()))
+    with torch.no_grad():
+        net.average[1][1].running_mean += 7
     net.settle()
+    assert torch.equal(projector[1].running_mean, net.average[1][1].running_mean)
     torch.testing.assert_close(encoder.weight.detach(), start + 1)
 
 

@@ -30,8 +30,8 @@ def nt_xent(
     temperature : float
         T, above 0.
     keys : (Tensor, Tensor), shape (batch, d) each, optional
-        What another network says of the first and of the second views: then s_ij is the similarity of view i with key
-        j, as in MoCo v3 (Chen, Xie & He, ICCV 2021, arXiv:2104.02057).
+        What another network, such as an average of this one, says of the first and of the second views: then s_ij is
+        the similarity of view i with key j.
 
     Returns
     -------

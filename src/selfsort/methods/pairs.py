@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from selfsort.augment import VIEWS
 from selfsort.errors import DataError
 from selfsort.features.groups import default_n_neighbors
 from selfsort.features.neighbors import Neighbors, nearest_neighbors
-from selfsort.features.project import FloatArray, unit_rows
+from selfsort.features.project import unit_rows
 from selfsort.methods.trained import Scaling, need_images
 from selfsort.training.batches import on_device
 from selfsort.training.session import Session
@@ -22,7 +23,7 @@ from selfsort.training.session import Session
 Pair = tuple[Tensor, Tensor]
 
 _MIN_STEPS = 50
-_COMPARED = 4096  # rows with all others at a time, on a GPU
+_VALUES = 1 << 28  # similarities in a GPU's memory at a time: 1 GiB
 #: What `views` may be.
 CHOICES = StrOptions({"auto", "neighbors", *VIEWS})
 
@@ -48,7 +49,7 @@ class Pairs:
         others of each by the samples as they are. With ``views="neighbors"``, which changes nothing else: as many as
         the graph has, unless given.
     growing : int
-        Steps in which the views of images grow from half their sides to the whole (`grow`).
+        Steps before the views of images have their whole size (`grow`).
 
     Raises
     ------
@@ -71,10 +72,8 @@ class Pairs:
             views = fitting_views(samples.shape[1:])
         need_images(samples.shape[1:], views=None if views == "neighbors" else views)
         self.scaling, self.both_changed = scaling, both_changed
-        sizes = [tuple(round(side * eighths / 8) for side in samples.shape[2:]) for eighths in range(4, 9)]
-        self._sizes = [] if views == "neighbors" else [VIEWS[views](size) for size in sizes]
-        self._augment = self._sizes[-1] if self._sizes else None
-        self._growing = growing
+        self._augment = self._whole = None if views == "neighbors" else VIEWS[views](samples.shape[2:])
+        self._growing, self._sides = growing, samples.shape[2:]
         if views == "neighbors" and neighbors is None:
             neighbors = default_n_neighbors(len(samples))
         if neighbors is not None and not isinstance(neighbors, np.ndarray):
@@ -97,11 +96,13 @@ class Pairs:
     def grow(self, step: int) -> None:
         """Make views as large as they are in this step: a half, 5, 6 and 7 eighths, and the whole of their sides.
 
-        Small views cost a net little, and show it what large ones will.
+        Small views cost a net little, and show it much of what large ones will.
         """
-        if self._sizes:
-            done = step / self._growing if self._growing else 1.0
-            self._augment = self._sizes[min(int(4 * done), 4)]
+        self._augment = self._whole
+        if self._whole is not None and step < self._growing:
+            eighths = 4 + 4 * step // self._growing
+            height, width = (max(1, round(side * eighths / 8)) for side in self._sides)
+            self._augment = replace(self._whole, size=(height, width))
 
     def _others(self, rows: Tensor) -> Tensor:
         """Return a neighbor of each of these samples."""
@@ -150,21 +151,25 @@ def mine(samples: npt.NDArray[Any], n_neighbors: int, session: Session, name: st
         k = min(max(n_neighbors, default_n_neighbors(n)), n - 1)
         rows = unit_rows(samples.reshape(n, -1))
         if session.fabric.device.type == "cuda":
-            return _nearest_on(session.fabric.device, rows, k)._asdict()
+            resident = on_device(rows, session.fabric.device)
+            if isinstance(resident, Tensor):
+                return _nearest_on(resident, k, session)._asdict()
         return nearest_neighbors(rows, k, seed=session.seed, progress=session.progress)._asdict()
 
     kept = session.keep(name, compute)
     return Neighbors(kept["indices"], kept["similarities"], float(kept["recall"]))
 
 
-def _nearest_on(device: torch.device, rows: FloatArray, k: int) -> Neighbors:
-    """Return the k nearest others of unit rows by comparing all of them on a device, a few thousand at a time."""
-    everything = torch.from_numpy(np.ascontiguousarray(rows, np.float32)).to(device)
-    found, similarities = [], []
-    for part in torch.arange(len(rows), device=device).split(_COMPARED):
-        values = everything[part] @ everything.T
-        values[torch.arange(len(part), device=device), part] = -torch.inf
+def _nearest_on(rows: Tensor, k: int, session: Session) -> Neighbors:
+    """Return the k nearest others of unit rows by comparing all with all where the rows are, a block at a time."""
+    n, device = len(rows), rows.device
+    found, similarities = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    for part in torch.arange(n, device=device).split(max(1, _VALUES // n)):
+        first, last = int(part[0]), int(part[-1]) + 1
+        session.progress("neighbors", first, n)
+        values = rows[first:last] @ rows.T
+        values[part - first, part] = -torch.inf
         best = values.topk(k)
-        found.append(best.indices.int())
-        similarities.append(best.values)
-    return Neighbors(torch.cat(found).cpu().numpy(), torch.cat(similarities).cpu().numpy(), 1.0)
+        found[first:last], similarities[first:last] = best.indices.cpu().numpy(), best.values.cpu().numpy()
+    session.progress("neighbors", n, n)
+    return Neighbors(found, similarities, 1.0)

@@ -39,7 +39,7 @@ class Contrast(nn.Module):
     """NT-Xent of the projections of two views.
 
     With `ema`, a decay per step, they are compared with those of a moving average of the network, which they predict by
-    two more layers: MoCo v3 (Chen, Xie & He, ICCV 2021, arXiv:2104.02057).
+    two more layers: the average and the predictor of MoCo v3 (Chen, Xie & He, ICCV 2021, arXiv:2104.02057).
     """
 
     def __init__(
@@ -112,18 +112,20 @@ def contrast_plan(optimizer: Optimizer, learning_rate: float, n_epochs: int, wei
     return replace(plan, schedule="cosine", warmup=0.1 if optimizer == "lars" else 0.0, final=1e-3)
 
 
-def need_growing(backbone: str, shape: tuple[int, ...], growth: float) -> None:
-    """Refuse views that grow before an encoder whose layers fit images of one size.
+def need_growing(backbone: str, shape: tuple[int, ...], **growth: float) -> None:
+    """Refuse views that grow before an encoder whose layers fit images of one size; `growth` by its parameter's name.
 
     Raises
     ------
     DataError
-        If `growth` is not 0 and this encoder does not take samples of this shape in other sizes.
+        If it is not 0 and this encoder does not take samples of this shape in half their size.
     """
-    if growth and (len(shape) < 3 or backbone in _OF_ONE_SIZE):
+    ((name, share),) = growth.items()
+    fits = len(shape) == 3 and backbone not in _OF_ONE_SIZE and (backbone != "vgg16" or min(shape[1:]) >= 64)
+    if share and not fits:
         raise DataError(
-            f"growth={growth} needs an encoder that takes images of any size: got backbone={backbone!r} and samples of "
-            f"shape {shape}. Pass backbone='resnet18', or leave growth out."
+            f"{name}={share} needs an encoder that takes images of half the size too: got backbone={backbone!r} and "
+            f"samples of shape {shape}. Pass backbone='resnet18', or leave {name} out."
         )
 
 

@@ -175,7 +175,7 @@ class SCAN(HeadClusterer):
         "pretext_optimizer": [StrOptions({"adam", "adamw", "lars", "sgd"})],
         "pretext_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "pretext_weight_decay": [Interval(Real, 0, None, closed="left"), None],
-        "pretext_growth": [Interval(Real, 0, 1, closed="both")],
+        "pretext_growth": [Interval(Real, 0, 1, closed="left")],
         "pretext_ema": [Interval(Real, 0, 1, closed="left"), None],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
@@ -312,7 +312,7 @@ class SCAN(HeadClusterer):
         self._encoder.to(device)
         if backbone == "none" or not self.pretext_epochs:
             return None
-        need_growing(backbone, shape, self.pretext_growth)
+        need_growing(backbone, shape, pretext_growth=self.pretext_growth)
         with random_state(mixed(session.seed, 2)):
             projector = make_projector(self._n_features, n_hidden=None if self.pretext_ema is None else HIDDEN)
             objective = Contrast(self._scaling, self._encoder, projector, self.temperature, self.pretext_ema)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from selfsort.errors import DataError
 from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.base import Work
 from selfsort.methods.coding import PairCoder
@@ -53,11 +54,12 @@ class SimCLR(PairCoder):
     weight_decay : float or None
         None: 0 for Adam, 0.0001 for AdamW and SGD, 0.000001 for LARS.
     growth : float
-        Share of the passes in which views of images grow from half their sides to the whole, which costs a third to a
-        half of the time there.
+        Share of the passes, below 1, in which views of images are smaller than the images: half their sides first, then
+        5, 6 and 7 eighths. That is half of the arithmetic there. Needs an encoder such as "resnet18".
     ema : float or None
-        Decay per step of an average of the network's weights: what the network predicts is its projections then, and it
-        is what is kept (MoCo v3). None: the network learns from its own projections.
+        Decay per step of an average of the network's weights. The network then learns to predict the average's
+        projections, by two more layers as in MoCo v3, projections come from 2,048 normalized units, and the average is
+        what is kept. None: the network learns from its own projections.
     device : str
         "auto", "cpu", "cuda", "cuda:1" or "mps".
     precision : {"auto", "32-true", "bf16-mixed", "16-mixed"}
@@ -88,7 +90,7 @@ class SimCLR(PairCoder):
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "optimizer": [StrOptions({"adam", "adamw", "lars", "sgd"})],
         "weight_decay": [Interval(Real, 0, None, closed="left"), None],
-        "growth": [Interval(Real, 0, 1, closed="both")],
+        "growth": [Interval(Real, 0, 1, closed="left")],
         "ema": [Interval(Real, 0, 1, closed="left"), None],
     }
     _both_changed: ClassVar[bool] = True
@@ -139,7 +141,9 @@ class SimCLR(PairCoder):
         self.found_ = self.history_[-1]["found"]
 
     def _learn_codes(self, samples: npt.NDArray[Any], session: Session) -> None:
-        need_growing(self.backbone, samples.shape[1:], self.growth)
+        if self.growth and self.views == "neighbors":
+            raise DataError(f"growth={self.growth} needs views that change images: got views='neighbors'. Pass others.")
+        need_growing(self.backbone, samples.shape[1:], growth=self.growth)
         objective = self._train(samples, session)
         assert isinstance(objective, Contrast)
         objective.settle()

@@ -250,12 +250,14 @@ def _takes_channels_last(module: nn.Module, device: torch.device) -> bool:
 
 @contextlib.contextmanager
 def _fastest_convolutions() -> Iterator[None]:
-    """Let cuDNN try its ways to convolve, as batches have few sizes."""
-    before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
+    """Let cuDNN try its ways to convolve, as batches have few sizes, unless it is asked to be deterministic."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark
+    cudnn.benchmark = before or not (cudnn.deterministic or torch.are_deterministic_algorithms_enabled())
     try:
         yield
     finally:
-        torch.backends.cudnn.benchmark = before
+        cudnn.benchmark = before
 
 
 @contextlib.contextmanager
