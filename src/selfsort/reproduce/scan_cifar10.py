@@ -55,7 +55,7 @@ RECIPE = Recipe(
             "learning_rate": 1e-3,
         },
     ),
-    note="Published: 500 passes of SimCLR by SGD, 100 of SCAN, 200 of self-labeling. Ours are fewer, the first by AdamW "
-    "with smaller views first, and heads start from the graph's groups except in the last row.",
+    note="Published: 500 passes of SimCLR by SGD, 50 of SCAN, 200 of self-labeling. Ours are fewer, the first by "
+    "AdamW with smaller views first, and heads start from the graph's groups except in the last row.",
     shown=("acc", "nmi", "ari", "worst head", "mean head", "mined@1", "mined@5", "mined@20"),
 )
