@@ -2,12 +2,14 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 
 from selfsort.errors import DataError
 from selfsort.features.cache import Cache, Entry
+from selfsort.runtime import write_ahead
 
 
 def entry(number, d=4):
@@ -118,6 +120,7 @@ WRITER = """
 import sys, numpy as np
 from pathlib import Path
 from selfsort.features.cache import Cache, Entry
+from selfsort.runtime import write_ahead
 for start in range(int(sys.argv[2]), int(sys.argv[2]) + 300, 10):
     with Cache(Path(sys.argv[1])) as cache:
         features = {i: np.full(9, i, np.float16) for i in range(start, start + 10)}
@@ -141,3 +144,18 @@ def test_what_a_killed_process_had_stored_is_there(tmp_path):
     subprocess.run([sys.executable, "-c", script, str(path), "0"], check=False)
     with Cache(path) as cache:
         assert len(cache.known_ids("e")) == 300
+
+
+def test_a_process_that_switches_at_the_same_time_is_waited_for(tmp_path):
+    path = tmp_path / "c"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE t (x)")
+    other.execute("BEGIN EXCLUSIVE")
+    ours = sqlite3.connect(path, timeout=0, isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        write_ahead(ours, seconds=0.1)
+    threading.Timer(0.2, lambda: other.execute("COMMIT")).start()
+    write_ahead(ours)
+    assert ours.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    ours.close()
+    other.close()

@@ -125,6 +125,13 @@ def test_growth_needs_views(blobs):
         SimCLR(2, backbone="resnet18", views="neighbors", growth=0.5, **FAST).fit(images)
 
 
+def test_views_of_small_images_stay_8_pixels_long():
+    images = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 12)).astype(np.uint8)
+    views = Pairs("digits", images, Scaling.of(images), Session(), both_changed=True, growing=2)
+    views.grow(0)
+    assert views(torch.from_numpy(images), torch.arange(4))[0].shape == (4, 1, 8, 8)
+
+
 def test_images_of_one_row_have_views():
     images = np.random.default_rng(0).integers(0, 256, (30, 1, 1, 28)).astype(np.uint8)
     views = Pairs("digits", images, Scaling.of(images), Session(), both_changed=True, growing=2)

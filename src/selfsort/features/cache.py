@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.errors import DataError
-from selfsort.runtime import cache_dir
+from selfsort.runtime import cache_dir, write_ahead
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp TEXT NOT NULL, id TEXT NOT NULL) WITHOUT ROWID;
@@ -74,7 +74,7 @@ class Cache:
 
     def _open(self) -> None:
         self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
+        write_ahead(self._db)
         self._db.execute("PRAGMA synchronous=NORMAL")  # a power cut may lose the last pictures, never harm the file
         self._db.executescript(_SCHEMA)
 

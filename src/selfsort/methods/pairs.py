@@ -23,6 +23,7 @@ from selfsort.training.session import Session
 Pair = tuple[Tensor, Tensor]
 
 _MIN_STEPS = 50
+_LEAST_SIDE = 8  # of views that grow
 _VALUES = 1 << 28  # similarities in a GPU's memory at a time: 1 GiB
 #: What `views` may be.
 CHOICES = StrOptions({"auto", "neighbors", *VIEWS})
@@ -96,12 +97,13 @@ class Pairs:
     def grow(self, step: int) -> None:
         """Make views as large as they are in this step: a half, 5, 6 and 7 eighths, and the whole of their sides.
 
-        Small views cost a net little, and show it much of what large ones will.
+        Small views cost a net little, and show it much of what large ones will. No side is made shorter than 8 pixels:
+        where a stride of 2 meets a single pixel, torch 2.13 leaves gradients in bf16 unset on a processor.
         """
         self._augment = self._whole
         if self._whole is not None and step < self._growing:
             eighths = 4 + 4 * step // self._growing
-            height, width = (max(1, round(side * eighths / 8)) for side in self._sides)
+            height, width = (max(min(side, _LEAST_SIDE), round(side * eighths / 8)) for side in self._sides)
             self._augment = replace(self._whole, size=(height, width))
 
     def _others(self, rows: Tensor) -> Tensor:

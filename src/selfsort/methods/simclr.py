@@ -55,7 +55,8 @@ class SimCLR(PairCoder):
         None: 0 for Adam, 0.0001 for AdamW and SGD, 0.000001 for LARS.
     growth : float
         Share of the passes, below 1, in which views of images are smaller than the images: half their sides first, then
-        5, 6 and 7 eighths. That is half of the arithmetic there. Needs an encoder such as "resnet18".
+        5, 6 and 7 eighths, but of 8 pixels or more. That is half of the arithmetic there. Needs an encoder such as
+        "resnet18".
     ema : float or None
         Decay per step of an average of the network's weights. The network then learns to predict the average's
         projections, by two more layers as in MoCo v3, projections come from 2,048 normalized units, and the average is

@@ -18,6 +18,7 @@ from typing import Any
 
 from selfsort.errors import DataError
 from selfsort.photos.changes import Changes, Scanned, compare
+from selfsort.runtime import write_ahead
 
 #: What makes each version of the file of the one before; a file of an older version gets what it lacks.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -110,7 +111,7 @@ class Catalog:
             if version < len(_MIGRATIONS):
                 raise DataError(f"The catalog {self.path} is of an older selfsort. Run selfsort organize again.")
             return
-        self._db.execute("PRAGMA journal_mode=WAL")
+        write_ahead(self._db)
         self._db.execute("PRAGMA synchronous=FULL")  # what a person said is on the disk before the call returns
         self._db.execute("PRAGMA foreign_keys=ON")
         if version < len(_MIGRATIONS):
