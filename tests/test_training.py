@@ -377,3 +377,18 @@ def test_lars_takes_steps_of_one_share_of_the_weights_in_every_layer():
     weights[0].grad = gradients[0]
     optimizer.step()
     assert torch.isfinite(weights[0]).all()
+
+
+@pytest.mark.parametrize(("deterministic", "tried"), [(False, True), (True, False)])
+def test_ways_to_convolve_are_tried_while_training_unless_determinism_is_asked_for(monkeypatch, deterministic, tried):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", deterministic)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    seen = []
+
+    def looks(x, rows):
+        seen.append(torch.backends.cudnn.benchmark)
+        return view(x, rows)
+
+    train(Session(), "toy", Toy(), Batches(IMAGES, 16, 0, looks), Plan(1))
+    assert set(seen) == {tried}
+    assert not torch.backends.cudnn.benchmark
