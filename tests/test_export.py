@@ -36,7 +36,7 @@ def write_files(root, files=FILES):
         os.utime(path, ns=(10**18 + i, 10**18 + i * 10**9 + 7))
 
 
-def make_run(root, files=FILES, source="folder", run_folder=None, names=None):
+def make_run(root, files=FILES, source="folder", run_folder=None, names=None, status=None):
     rows = [
         {
             "id": xxhash.xxh3_128_hexdigest(content) if content else "",
@@ -46,9 +46,9 @@ def make_run(root, files=FILES, source="folder", run_folder=None, names=None):
             "width": 1,
             "height": 1,
             "format": "JPEG",
-            "status": "ok" if content else "empty file",
+            "status": status[row] if status else "ok" if content else "empty file",
         }
-        for name, content in files.items()
+        for row, (name, content) in enumerate(files.items())
     ]
     n = len(rows)
     fine = np.where([row["status"] == "ok" for row in rows], np.arange(n) // 3, -1)
@@ -188,11 +188,10 @@ def test_what_belongs_to_a_picture_goes_with_it(tmp_path):
         ".mov": b"no name",
     }
     write_files(tmp_path / "pictures", files)
-    made = make_run(tmp_path / "pictures", files)
     pictures = [name.lower().endswith("heic") for name in files]
     status = ["ok" if is_picture else "not an image (video)" for is_picture in pictures]
     status[5] = "empty file"
-    made.items = made.items.set_column(made.items.column_names.index("status"), "status", [status])
+    made = make_run(tmp_path / "pictures", files, status=status)
     made.levels[:] = np.where(pictures, 0, -1)[:, None]
     result = export(made, tmp_path / "out", mode="copy")
     beside = {"group-000/live" + name for name in (".HEIC", ".MOV", ".HEIC.txt", " (2).heic", " (2).mov")}
@@ -205,10 +204,7 @@ def test_what_belongs_to_a_picture_goes_with_it(tmp_path):
 
 def test_what_belongs_to_a_hidden_picture_and_to_another_goes_with_the_other(tmp_path):
     files = {"live.heic": b"still", "live.jpg": b"the same as JPEG", "live.mov": b"film"}
-    made = make_run(tmp_path, files)
-    made.items = made.items.set_column(
-        made.items.column_names.index("status"), "status", [["ok", "ok", "not an image"]]
-    )
+    made = make_run(tmp_path, files, status=["ok", "ok", "not an image"])
     none, labels = np.zeros(3, bool), np.array([0, 0, -1])
     planned = Outcome(1, labels, labels, none, none, np.array([True, False, False]), {}, {0: "all"})
     targets = [operation.target for operation in plan_folders(made, planned, hidden=False, reserved=())]

@@ -6,8 +6,8 @@ import pytest
 from exports import catalogued, correct, files, folder_of_run, hide, originals  # noqa: F401
 from selfsort.errors import DataError
 from selfsort.photos import journal as journal_module
+from selfsort.photos.belonging import sidecar_of
 from selfsort.photos.export import JOURNAL, export, undo
-from selfsort.photos.export_plan import sidecar_of
 from selfsort.photos.xmp import Tags, keywords, merge
 from selfsort.sources import open_source
 from test_export import FILES, make_archive, make_run, posix, targets, tree

@@ -11,7 +11,7 @@ from selfsort.cli import main
 from selfsort.errors import DataError
 from selfsort.photos.trash import move_to_trash, plan_trash, trash_log
 from selfsort.sources import open_source
-from test_export import make_archive, make_run
+from test_export import make_archive, make_run, write_files
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="knows only the trash of Linux desktops")
 
@@ -138,6 +138,75 @@ def test_what_cannot_be_trashed_at_all(tmp_path, run):
         plan_trash(make_run("", source="array"), ["a/one.jpg"])
 
 
+@pytest.fixture
+def live(tmp_path):
+    """A live photo in two formats with one film, notes on one of them, sidecars, and a copy that has a film too."""
+    files = {
+        "live.HEIC": b"still",
+        "live.jpg": b"as JPEG",
+        "live.MOV": b"film",
+        "live.jpg.txt": b"notes",
+        "copy/live.HEIC": b"still",
+        "copy/live.mov": b"film",
+        "other.jpg": b"other",
+        "alone.mov": b"of nothing",
+    }
+    write_files(tmp_path / "pictures", files)
+    for name in ("live.xmp", "live.HEIC.xmp", "other.xmp", "alone.xmp"):
+        (tmp_path / "pictures" / name).write_bytes(b"<x/>")
+    status = ["ok" if name.endswith(("HEIC", "jpg")) else "not an image (video)" for name in files]
+    return catalogued(tmp_path, files, status=status)
+
+
+def belonging(plan):
+    return {doomed.path: (list(doomed.pictures), doomed.only_copy) for doomed in plan.files if doomed.pictures}
+
+
+def test_what_belongs_to_a_picture_goes_with_the_last_of_them(tmp_path, live, bin_):
+    clusters, root = load(live), tmp_path / "pictures"
+    assert belonging(plan_trash(clusters, ["other.jpg"])) == {"other.xmp": (["other.jpg"], False)}
+    assert belonging(plan_trash(clusters, ["copy/live.HEIC"])) == {"copy/live.mov": (["copy/live.HEIC"], False)}
+    both = ["live.HEIC", "live.jpg"]
+    first = {
+        "live.MOV": (both, False),  # its copy has one too
+        "live.jpg.txt": (["live.jpg"], True),
+        "live.HEIC.xmp": (["live.HEIC"], False),
+        "live.xmp": (both, False),
+    }
+    assert belonging(plan_trash(clusters, both)) == first
+    done = move_to_trash(clusters, plan_trash(clusters, ["live.HEIC"])).done
+    assert done == ["live.HEIC", "live.HEIC.xmp"]
+    assert (root / "live.MOV").exists()
+    plan = plan_trash(clusters, ["live.jpg", "live.MOV", "copy/live.HEIC", "copy/live.mov"])
+    assert belonging(plan) == {"live.jpg.txt": (["live.jpg"], True), "live.xmp": (both, False)}  # others: asked for
+    done = move_to_trash(clusters, plan).done
+    assert set(done) == {"live.jpg", "live.MOV", "copy/live.HEIC", "copy/live.mov", "live.jpg.txt", "live.xmp"}
+    assert set(originals(root)) == {str(root / name) for name in ("other.jpg", "other.xmp", "alone.mov", "alone.xmp")}
+    noted = {line["path"]: line for line in log_of(live) if line["do"] == "trash"}
+    assert (noted["live.xmp"]["id"], noted["live.xmp"]["pictures"]) == (None, both)
+
+
+def test_what_belongs_to_a_picture_that_stays_stays_too(tmp_path, live, bin_):
+    clusters, root = load(live), tmp_path / "pictures"
+    plan = plan_trash(clusters, ["copy/live.HEIC", "other.jpg"])
+    (root / "copy/live.HEIC").write_bytes(b"llits")
+    (root / "other.xmp").unlink()
+    result = move_to_trash(clusters, plan)
+    assert result.done == ["other.jpg"]
+    reasons = {
+        "copy/live.HEIC": "the original has changed since the run",
+        "copy/live.mov": "a picture that it belongs to stays",
+    }
+    assert dict(result.refused) == reasons
+    assert (root / "copy/live.mov").read_bytes() == b"film"
+
+
+def test_the_command_names_what_goes_along(live, bin_):
+    said = command(live, "other.jpg", "--dry-run").stdout
+    assert "other.xmp  (belongs to other.jpg)" in said
+    assert "2 files (9 bytes)" in said
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -186,7 +255,8 @@ def test_the_command_asks_first(tmp_path, run, bin_):
     assert "1 files are in the trash" in command(run, "a.jpg", input="y\n").stdout
     done = json.loads(command(run, "b/copy.jpg", "a.jpg", "--yes", "--json").stdout)
     assert (done["done"], [of["path"] for of in done["refused"]]) == (["b/copy.jpg"], ["a.jpg"])
-    assert done["planned"] == [{"path": "b/copy.jpg", "bytes": 4, "link": False, "only_copy": True}]
+    facts_of_copy = {"path": "b/copy.jpg", "bytes": 4, "link": False, "only_copy": True, "belongs_to": []}
+    assert done["planned"] == [facts_of_copy]
 
 
 def test_the_journal_beside_a_run_is_no_picture(tmp_path, run, bin_):

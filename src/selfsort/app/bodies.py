@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from selfsort.photos.export import Mode, SidecarNames
+from selfsort.photos.belonging import SidecarNames
+from selfsort.photos.export import Mode
 
 _MAX_ROWS = 1_000_000
 

@@ -292,7 +292,15 @@ def _serve_jobs(app: FastAPI) -> None:
             plan.files = [file for file in plan.files if not file.only_copy]
         if body.confirmed:
             await asyncio.to_thread(move_to_trash, review.clusters, plan)
-        files = [{"path": display_path(f.path), "size": f.size, "only_copy": f.only_copy} for f in plan.files]
+        files = [
+            {
+                "path": display_path(file.path),
+                "size": file.size,
+                "only_copy": file.only_copy,
+                "belongs_to": display_path(file.pictures[0]) if file.pictures else None,
+            }
+            for file in plan.files
+        ]
         refused = [display_path(f"{path}: {reason}") for path, reason in plan.refused]
         return {"files": files, "trashed": len(plan.done), "refused": refused}
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
-from selfsort.photos.export import Mode, SidecarNames, export
+from selfsort.photos.belonging import SidecarNames
+from selfsort.photos.export import Mode, export
 from selfsort.photos.organize import organize
 from selfsort.photos.settings import Settings
 from selfsort.photos.text import read_texts_of_run

@@ -139,36 +139,49 @@ def trash(run: Path, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: 
     """Move pictures of RUN to the system's trash, where you can get them back.
 
     PATH is as the run has it (selfsort export --mode csv lists them). Only a file that still is what the run saw is
-    moved; of a symbolic link the link, not what it leads to. What was moved is noted beside the run.
+    moved; of a symbolic link the link, not what it leads to. What belongs to a picture goes with it: a live photo's
+    film, a raw file that cannot be read, a sidecar. What was moved is noted beside the run.
     """
     from selfsort.clusters import Clusters
-    from selfsort.photos.trash import move_to_trash, plan_trash
+    from selfsort.photos.trash import Doomed, move_to_trash, plan_trash
 
     clusters = Clusters.load(run)
     plan = plan_trash(clusters, paths)
     n_last = sum(doomed.only_copy for doomed in plan.files)
     question = f"Move {len(plan.files):,} files ({plan.size:,} bytes) to the trash"
     question += f"; {n_last:,} of them the only copy that the run knows" if n_last else ""
+
+    def told(doomed: Doomed) -> str:
+        with_ = f"  (belongs to {shown(doomed.pictures[0])})" if doomed.pictures else ""
+        return f"{shown(doomed.path)}{with_}{'  (the only copy)' if doomed.only_copy else ''}"
+
     if plan.files and not dry_run:
         if not yes and as_json:
             raise DataError("With --json nobody is asked. Give --yes if you are sure.")
         if not yes:
             for doomed in plan.files:
-                click.echo(f"{shown(doomed.path)}{'  (the only copy)' if doomed.only_copy else ''}", err=True)
+                click.echo(told(doomed), err=True)
             click.confirm(f"{question}?", abort=True, err=True)
         with progress_bar() as progress:
             move_to_trash(clusters, plan, progress=progress)
     facts = {
         "dry_run": dry_run,
         "planned": [
-            {"path": of.path, "bytes": of.size, "link": of.link, "only_copy": of.only_copy} for of in plan.files
+            {
+                "path": of.path,
+                "bytes": of.size,
+                "link": of.link,
+                "only_copy": of.only_copy,
+                "belongs_to": list(of.pictures),
+            }
+            for of in plan.files
         ],
         "done": plan.done,
         "refused": [{"path": path, "reason": reason} for path, reason in plan.refused],
         "log": str(plan.log),
     }
     if dry_run:
-        lines = [f"{shown(of.path)}{'  (the only copy)' if of.only_copy else ''}" for of in plan.files]
+        lines = [told(doomed) for doomed in plan.files]
         lines.append(f"{question.replace('Move ', '', 1)}; nothing was moved.")
     else:
         lines = [f"{len(plan.done):,} files are in the trash; {shown(str(plan.log))} lists them."]

@@ -19,15 +19,9 @@ from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.images import Unreadable
 from selfsort.photos import tables
+from selfsort.photos.belonging import SIDECAR_NAMES, SidecarNames
 from selfsort.photos.corrected import Corrected, has_catalog
-from selfsort.photos.export_plan import (
-    SIDECAR_NAMES,
-    Operation,
-    SidecarNames,
-    plan_folders,
-    plan_sidecars,
-    plan_tables,
-)
+from selfsort.photos.export_plan import Operation, plan_folders, plan_sidecars, plan_tables
 from selfsort.photos.journal import FOLDERS, JOURNAL, SIDECARS, Journal, Writer
 from selfsort.photos.originals import Originals
 from selfsort.photos.outcome import Outcome, outcome

@@ -7,18 +7,14 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Literal
 
 import numpy as np
 
 from selfsort.clusters import Clusters
-from selfsort.images import NOT_AN_IMAGE
+from selfsort.photos.belonging import Companion, SidecarNames, companions, sidecar_of, stem
 from selfsort.photos.journal import JOURNAL
 from selfsort.photos.outcome import Outcome
 
-SidecarNames = Literal["full", "stem"]
-SIDECAR_NAMES = ("full", "stem")
-SIDECAR = ".xmp"
 UNGROUPED = "ungrouped"
 MAX_FOLDER_NAME, MAX_FILE_NAME = 80, 255  # bytes
 # Not allowed in names on Windows, or not to be seen: control characters and those that turn the direction of text.
@@ -60,7 +56,9 @@ def plan_tables(names: tuple[str, ...]) -> list[Operation]:
 
 
 def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved: tuple[str, ...]) -> list[Operation]:
-    """Give every readable picture a place in the folder of its group, and those that belong to it one beside it.
+    """Give every readable picture a place in the folder of its group, and what belongs to it one beside it.
+
+    What belongs to several pictures goes with the first of them.
 
     Parameters
     ----------
@@ -75,49 +73,18 @@ def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved
     taken: dict[str, dict[str, int]] = {name: {} for name in folders.values()}
     paths, exact, sizes = (clusters.items.column(name).to_pylist() for name in ("path", "path_bytes", "size"))
     rows = np.flatnonzero(clusters.ok & (hidden | ~outcome.hidden)).tolist()
-    belonging = _companions(clusters, rows)
+    belonging: dict[int, list[Companion]] = {}
+    for companion in companions(clusters, rows):
+        belonging.setdefault(companion.pictures[0], []).append(companion)
     plan = []
     for row in rows:
         folder = folders[labels[row]]
         name = _free_name(_file_name(os.fsdecode(exact[row])), taken[folder], MAX_FILE_NAME)
         plan.append(Operation(row, paths[row], f"{folder}/{name}", labels[row], sizes[row]))
-        for other, whole, ending in belonging.get(row, ()):
-            beside = (name if whole else _stem(name)) + ending
-            beside = _free_name(beside, taken[folder], MAX_FILE_NAME)
+        for other, _, whole, ending in belonging.get(row, ()):
+            beside = _free_name((name if whole else stem(name)) + ending, taken[folder], MAX_FILE_NAME)
             plan.append(Operation(other, paths[other], f"{folder}/{beside}", labels[row], sizes[other]))
     return plan
-
-
-def _companions(clusters: Clusters, rows: list[int]) -> dict[int, list[tuple[int, bool, str]]]:
-    """Return for these rows of pictures what belongs to them: other rows, how their names begin, and how they end.
-
-    That is what is no picture and lies beside one whose name it has, or whose name without its ending: the film of a
-    live photo. It belongs to the first such picture. Names begin as the picture's whole name (True), or as
-    that without its ending.
-    """
-    names = [os.fsdecode(path) for path in clusters.items.column("path_bytes").to_pylist()]
-    first: dict[str, tuple[int, bool]] = {}
-    for row in rows:
-        first.setdefault(names[row].casefold(), (row, True))
-        first.setdefault(_stem(names[row]).casefold(), (row, False))
-    found: dict[int, list[tuple[int, bool, str]]] = {}
-    status, ids = (clusters.items.column(name).to_pylist() for name in ("status", "id"))
-    for other, name in enumerate(names):
-        start = _stem(name)
-        if ids[other] and status[other].startswith(NOT_AN_IMAGE) and start != name and start.casefold() in first:
-            picture, whole = first[start.casefold()]
-            found.setdefault(picture, []).append((other, whole, _file_name(name)[len(_file_name(start)) :]))
-    return found
-
-
-def _stem(path: str) -> str:
-    """Return a path without the ending of its name, which a name that begins with its only dot has not.
-
-    >>> _stem("a.b/img.jpg"), _stem("a.b/img"), _stem("a.b/.img")
-    ('a.b/img', 'a.b/img', 'a.b/.img')
-    """
-    folder, slash, name = path.rpartition("/")
-    return folder + slash + (name.rpartition(".")[0] or name)
 
 
 def plan_sidecars(clusters: Clusters, outcome: Outcome, destination: Path, names: SidecarNames) -> list[Operation]:
@@ -132,18 +99,6 @@ def plan_sidecars(clusters: Clusters, outcome: Outcome, destination: Path, names
         if any(labels[of] >= 0 for of in (row, *others)) or os.path.lexists(destination / target):
             plan.append(Operation(row, paths[row], target, labels[row], 0, tuple(others)))
     return plan
-
-
-def sidecar_of(path: str, names: SidecarNames) -> str:
-    """Return where the sidecar of a picture lies.
-
-    >>> sidecar_of("a/b.c/img.jpg", "full"), sidecar_of("a/b.c/img.jpg", "stem"), sidecar_of("b.c/img", "stem")
-    ('a/b.c/img.jpg.xmp', 'a/b.c/img.xmp', 'b.c/img.xmp')
-    """
-    parts = [part if part not in ("", ".", "..") else "_" for part in path.lstrip("/").split("/")]
-    if names == "stem":
-        parts[-1] = _stem(parts[-1])
-    return "/".join(parts) + SIDECAR
 
 
 def _folder_names(outcome: Outcome, reserved: tuple[str, ...]) -> dict[int, str]:

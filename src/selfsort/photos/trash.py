@@ -1,7 +1,8 @@
 """Move originals to the system's trash: the only thing that selfsort does to them, and only when it is told to.
 
 Nothing is deleted. Each file is compared with what the run saw, once for the plan that a person confirms and once right
-before it is moved, and every move is noted in a journal beside the run.
+before it is moved, and every move is noted in a journal beside the run. What belongs to a picture goes with it: a live
+photo's film, a raw file that cannot be read, a sidecar, but not before all pictures are gone that it belongs to.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.images import Unreadable
+from selfsort.photos.belonging import SIDECAR, by_name, companions, stem
 from selfsort.photos.originals import Originals
 from selfsort.runtime import Progress, silent
 
@@ -29,7 +34,7 @@ class Doomed:
     Attributes
     ----------
     row : int
-        Of the run.
+        Of the run; -1 for a sidecar, which no run reads.
     path : str
         As the run has it.
     file : Path
@@ -39,7 +44,9 @@ class Doomed:
     link : bool
         Whether it is a link: what it leads to stays.
     only_copy : bool
-        Whether no other file of the run will have this content any more.
+        Whether no other file of the run will have this content any more; of a sidecar it is not known.
+    pictures : tuple of str
+        Paths of the pictures that it belongs to; of a picture none.
     """
 
     row: int
@@ -48,6 +55,7 @@ class Doomed:
     size: int
     link: bool
     only_copy: bool
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass
@@ -99,7 +107,7 @@ def trashed(run: Path) -> set[str]:
 
 
 def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
-    """Find the files to move to the trash; nothing is moved yet.
+    """Find the files to move to the trash, and what belongs to them; nothing is moved yet.
 
     Parameters
     ----------
@@ -125,14 +133,38 @@ def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
     result = TrashResult([], [], trash_log(clusters.path.resolve()))
     wanted = dict.fromkeys(rows[path] for path in paths)
     sound = [row for row in wanted if _is_sound(originals, row, result)]
-    left = _left(clusters, originals, sound)
+    readable = np.flatnonzero(clusters.ok).tolist()
+    gone = {*sound, *(row for row in readable if not _is_there(originals, row))}
+    pictures: dict[int, tuple[str, ...]] = dict.fromkeys(sound, ())
+    for companion in companions(clusters, readable):
+        others = set(companion.pictures)
+        if companion.row in pictures or others.isdisjoint(sound) or not others <= gone:
+            continue
+        if _is_there(originals, companion.row) and _is_sound(originals, companion.row, result):
+            pictures[companion.row] = tuple(originals.paths[row] for row in companion.pictures)
+    left = _left(clusters, originals, list(pictures))
     ids = clusters.items.column("id").to_pylist()
-    for row in sound:
+    for row, of in pictures.items():
         file = originals.root / originals.paths[row]
         link = file.is_symlink()
         size = 0 if link else file.lstat().st_size
-        result.files.append(Doomed(row, originals.paths[row], file, size, link, not link and ids[row] not in left))
+        result.files.append(Doomed(row, originals.paths[row], file, size, link, not link and ids[row] not in left, of))
+    result.files += _sidecars(clusters, originals, sound, gone)
     return result
+
+
+def _sidecars(clusters: Clusters, originals: Originals, sound: Sequence[int], gone: Set[int]) -> list[Doomed]:
+    """Return the sidecars of pictures that go, by both ways to name them, that no other picture has."""
+    called = by_name(originals.paths, np.flatnonzero(clusters.ok).tolist())
+    found: dict[str, Doomed] = {}
+    for row in sound:
+        for name in (originals.paths[row], stem(originals.paths[row])):
+            path, rows = name + SIDECAR, called.get(name.casefold(), {})
+            file = originals.root / path
+            if gone >= rows.keys() and os.path.lexists(file) and stat.S_ISREG(file.lstat().st_mode):
+                of = tuple(originals.paths[other] for other in rows)
+                found.setdefault(path, Doomed(-1, path, file, file.stat().st_size, False, False, of))
+    return list(found.values())
 
 
 def move_to_trash(clusters: Clusters, plan: TrashResult, *, progress: Progress = silent) -> TrashResult:
@@ -156,15 +188,19 @@ def move_to_trash(clusters: Clusters, plan: TrashResult, *, progress: Progress =
     originals = Originals(clusters)
     for i, doomed in enumerate(plan.files):
         progress("trash", i, len(plan.files))
-        if not _is_sound(originals, doomed.row, plan):
+        if any(os.path.lexists(originals.root / path) for path in doomed.pictures):
+            plan.refused.append((doomed.path, "a picture that it belongs to stays"))
+            continue
+        if not (_is_sound(originals, doomed.row, plan) if doomed.row >= 0 else os.path.lexists(doomed.file)):
             continue
         facts = {
             "path": doomed.path,
             "file": str(doomed.file),
-            "id": clusters.items.column("id")[doomed.row].as_py(),
+            "id": clusters.items.column("id")[doomed.row].as_py() if doomed.row >= 0 else None,
             "size": doomed.size,
             "link_to": str(doomed.file.readlink()) if doomed.link else None,
             "only_copy": doomed.only_copy,
+            "pictures": list(doomed.pictures),
         }
         _note(plan.log, {"do": "trash", **facts})
         try:
@@ -205,6 +241,10 @@ def _left(clusters: Clusters, originals: Originals, doomed: Sequence[int]) -> se
                 continue
             left.add(content)
     return left
+
+
+def _is_there(originals: Originals, row: int) -> bool:
+    return os.path.lexists(originals.root / originals.paths[row])
 
 
 def _is_link(originals: Originals, row: int) -> bool:
