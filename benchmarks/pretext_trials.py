@@ -1,11 +1,12 @@
 """Short trials of SimCLR's settings on CIFAR-10, and what the features hold that a run of SCAN started from.
 
-    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu | small | features RUN
+    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu | small | nets | features RUN
 
 gpu: a few passes over all training images, views that grow in 80 % of them, with each setting in `ON_A_GPU`; 10,000
 training images are then classified by their neighbors among the others. The labels choose settings here: nothing of
 the test images does.
 small: 50 passes over 6,000 images at 16 pixels, for machines without a GPU.
+nets: other networks on the same, each with as many passes as take about the same time; run each on a core of its own.
 features: the kNN accuracy on the test images of the encoder in the checkpoint ``pretext.pt`` of RUN, which
 `selfsort reproduce scan-cifar10` makes.
 """
@@ -36,35 +37,47 @@ from selfsort.training.session import Session
 
 NOTE = "re-encoded as JPEG"
 SEED = 100
-#: Optimizer, rate, weight decay, ema, normalized hidden units, temperature, passes.
+#: Encoder, width, optimizer, rate, weight decay, ema, normalized hidden units, temperature, passes.
 ON_A_GPU = (
-    ("sgd", 0.4, 1e-4, None, None, 0.1, 16),
-    ("sgd", 0.4, 5e-4, None, None, 0.1, 16),
-    ("sgd", 0.4, 5e-4, 0.99, HIDDEN, 0.1, 16),
-    ("sgd", 0.4, 5e-4, None, None, 0.2, 16),
-    ("adamw", 2e-3, 0.05, None, None, 0.1, 16),
-    ("sgd", 0.06, 5e-4, None, None, 0.1, 12),
-    ("adamw", 2e-3, 0.05, 0.99, HIDDEN, 0.1, 12),
-    ("adamw", 2e-3, 0.05, None, HIDDEN, 0.2, 12),
-    ("adamw", 4e-3, 0.05, None, None, 0.1, 12),
+    ("resnet18", 64, "sgd", 0.4, 1e-4, None, None, 0.1, 16),
+    ("resnet18", 64, "sgd", 0.4, 5e-4, None, None, 0.1, 16),
+    ("resnet18", 64, "sgd", 0.4, 5e-4, 0.99, HIDDEN, 0.1, 16),
+    ("resnet18", 64, "sgd", 0.4, 5e-4, None, None, 0.2, 16),
+    ("resnet18", 64, "adamw", 2e-3, 0.05, None, None, 0.1, 16),
+    ("resnet18", 64, "sgd", 0.06, 5e-4, None, None, 0.1, 12),
+    ("resnet18", 64, "adamw", 2e-3, 0.05, 0.99, HIDDEN, 0.1, 12),
+    ("resnet18", 64, "adamw", 2e-3, 0.05, None, HIDDEN, 0.2, 12),
+    ("resnet18", 64, "adamw", 4e-3, 0.05, None, None, 0.1, 12),
+    ("airbench", 64, "adamw", 2e-3, 0.05, None, None, 0.1, 40),
+    ("airbench", 128, "adamw", 2e-3, 0.05, None, None, 0.1, 16),
 )
 #: Smallest share of the area in a crop, temperature.
 SMALL = ((0.2, 0.1), (0.08, 0.1), (0.2, 0.5), (0.2, 0.2))
+#: Encoder, width, passes.
+NETS = (("resnet18", 16, 38), ("airbench", 32, 80), ("airbench", 48, 44))
+NAMES = {"resnet18": "ResNet-18", "airbench": "airbench"}
 
 
-def made(shape: tuple[int, ...], width: int, hidden: int | None, temperature: float, ema: float | None) -> Contrast:
+def made(
+    shape: tuple[int, ...],
+    width: int,
+    hidden: int | None,
+    temperature: float,
+    ema: float | None,
+    backbone: str = "resnet18",
+) -> Contrast:
     torch.manual_seed(SEED)
-    encoder, n_features = make_backbone("resnet18", shape, width)
+    encoder, n_features = make_backbone(backbone, shape, width)
     return Contrast(Scaling(0, 1 / 255), encoder, make_projector(n_features, n_hidden=hidden), temperature, ema)
 
 
-def gpu(width: int = 64, batch: int = 512) -> None:
+def gpu(batch: int = 512) -> None:
     data = load_dataset("cifar-10", "train")
     images, labels = data.images, np.asarray(data.labels)
-    for optimizer, rate, decay, ema, hidden, temperature, n_epochs in ON_A_GPU:
+    for backbone, width, optimizer, rate, decay, ema, hidden, temperature, n_epochs in ON_A_GPU:
         session, start = Session(seed=SEED), time.perf_counter()
         device = session.fabric.device
-        net = made(images.shape[1:], width, hidden, temperature, ema).to(device)
+        net = made(images.shape[1:], width, hidden, temperature, ema, backbone).to(device)
         growing = round(0.8 * n_epochs * (len(images) // batch))
         pairs = Pairs("simclr", images, net.scaling, session, both_changed=True, growing=growing)
         batches = session.batches(images, batch, pairs, before_step=pairs.grow)
@@ -78,6 +91,7 @@ def gpu(width: int = 64, batch: int = 512) -> None:
             f"40,000, whose labels were looked at to choose settings; seed {SEED}",
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             params={
+                "backbone": backbone,
                 "optimizer": optimizer,
                 "learning_rate": rate,
                 "weight_decay": decay,
@@ -94,40 +108,54 @@ def gpu(width: int = 64, batch: int = 512) -> None:
         )
 
 
-def small(n: int = 6000, width: int = 16, side: int = 16) -> None:
+def small() -> None:
+    for least, temperature in SMALL:
+        _small("trial of crops and temperatures", "resnet18", 16, 50, least, temperature)
+
+
+def nets() -> None:
+    for backbone, width, n_epochs in NETS:
+        _small("trial of nets", backbone, width, n_epochs, 0.2, 0.1)
+
+
+def _small(
+    what: str, backbone: str, width: int, n_epochs: int, least: float, temperature: float, n: int = 6000, side: int = 16
+) -> None:
     data = load_dataset("cifar-10", "train")
     images, labels = data.images[:n], torch.from_numpy(np.asarray(data.labels)[:n])
-    for least, temperature in SMALL:
-        session = Session(seed=SEED)
-        net = made(images.shape[1:], width, None, temperature, None)
-        view = replace(simclr(images.shape[2:]), size=side, crop=(least, 1.0))
+    session, start = Session(seed=SEED), time.perf_counter()
+    net = made(images.shape[1:], width, None, temperature, None, backbone)
+    view = replace(simclr(images.shape[2:]), size=side, crop=(least, 1.0))
 
-        def views(x: torch.Tensor, rows: torch.Tensor, view=view, net=net) -> tuple[torch.Tensor, torch.Tensor]:
-            return view.two_views(net.scaling(x))
+    def views(x: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return view.two_views(net.scaling(x))
 
-        def shown(x: torch.Tensor, net=net) -> torch.Tensor:
-            size = (side + 4, side + 4)
-            return net.encoder(torch.nn.functional.interpolate(net.scaling(x), size, mode="bilinear", antialias=True))
+    def shown(x: torch.Tensor) -> torch.Tensor:
+        size = (side + 4, side + 4)
+        return net.encoder(torch.nn.functional.interpolate(net.scaling(x), size, mode="bilinear", antialias=True))
 
-        plan = contrast_plan("adamw", 2e-3, 50, 0.05)
-        train(session, "trial", net, session.batches(images, 256, views), plan)
-        similar = torch.from_numpy(unit_rows(outputs(shown, images, session.fabric.device)))
-        similar = (similar @ similar.T).fill_diagonal_(-2)
-        best = similar.topk(50)
-        votes = torch.zeros(n, 10).scatter_add_(1, labels[best.indices], (best.values / 0.1).exp())
-        record(
-            "pretext_device",
-            what="trial of crops and temperatures",
-            data=f"CIFAR-10 train, the first {n:,} images, {NOTE}",
-            protocol="50 passes at 16 pixels, batch 256, AdamW 0.002, weight decay 0.05; 50 weighted neighbors at 20 "
-            f"pixels among the same images, whose labels were looked at; one core, seed {SEED}",
-            device=session.fabric.device.type,
-            net=f"ResNet-18, width {width}",
-            crop=[least, 1.0],
-            temperature=temperature,
-            knn=round(float((votes.argmax(1) == labels).float().mean()), 4),
-            found=round(session.history[-1]["found"], 3),
-        )
+    plan = contrast_plan("adamw", 2e-3, n_epochs, 0.05)
+    train(session, "trial", net, session.batches(images, 256, views), plan)
+    seconds = time.perf_counter() - start
+    similar = torch.from_numpy(unit_rows(outputs(shown, images, session.fabric.device)))
+    similar = (similar @ similar.T).fill_diagonal_(-2)
+    best = similar.topk(50)
+    votes = torch.zeros(n, 10).scatter_add_(1, labels[best.indices], (best.values / 0.1).exp())
+    record(
+        "pretext_device",
+        what=what,
+        data=f"CIFAR-10 train, the first {n:,} images, {NOTE}",
+        protocol=f"{n_epochs} passes at 16 pixels, batch 256, AdamW 0.002, weight decay 0.05; 50 weighted neighbors at "
+        f"20 pixels among the same images, whose labels were looked at; one core, seed {SEED}",
+        device=session.fabric.device.type,
+        net=f"{NAMES[backbone]}, width {width}",
+        n_epochs=n_epochs,
+        crop=[least, 1.0],
+        temperature=temperature,
+        knn=round(float((votes.argmax(1) == labels).float().mean()), 4),
+        found=round(session.history[-1]["found"], 3),
+        seconds=round(seconds),
+    )
 
 
 def features(run: Path) -> None:
@@ -142,7 +170,7 @@ def features(run: Path) -> None:
     n_train = len(load_dataset("cifar-10", "train").images)
     start = "encoder." if params.get("pretext_ema") is None else "average.0."
     device = Session().fabric.device
-    net = made(data.images.shape[1:], params["width"], None, 1.0, None).to(device)
+    net = made(data.images.shape[1:], params["width"], None, 1.0, None, params["backbone"]).to(device)
     net.encoder.load_state_dict({key[len(start) :]: of for key, of in state.items() if key.startswith(start)})
     net.eval()
     found, labels = outputs(lambda x: net.encoder(net.scaling(x)), data.images, device), np.asarray(data.labels)
@@ -163,4 +191,4 @@ def features(run: Path) -> None:
 
 if __name__ == "__main__":
     part, *rest = sys.argv[1:] or ["gpu"]
-    {"gpu": gpu, "small": small, "features": features}[part](*map(Path, rest))
+    {"gpu": gpu, "small": small, "nets": nets, "features": features}[part](*map(Path, rest))

@@ -84,6 +84,8 @@ def test_resnet_18_has_as_many_weights_as_the_one_for_cifar():
         ("vgg16", 64, 224, 512, 14_714_688 - 4_224 + 2 * 4_224),  # without dense layers; norms instead of biases
         ("alexnet", 96, 224, 4096, None),
         ("efficientnet-lite0", 32, 224, 1280, 4_652_008 - 1_281_000),
+        # as published: 24 channels to 64, 64, four times 256; another first layer; scales of norms
+        ("airbench", 64, 32, 256, 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256) + 9 * 72 + 2 * (24 + 128 + 1024)),
     ],
 )
 def test_encoders_are_the_published_ones(name, width, side, n_features, n_weights):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from selfsort.photos import teaching
 from selfsort.photos.corrections import NOWHERE, Entry, apply
 from selfsort.photos.kind import settle
 from selfsort.photos.teaching import hand_on, moved, teach
@@ -21,12 +22,20 @@ def blobs(*sizes, seed=0):
     return sparse.csr_matrix((dense + dense.T).astype(np.float32)), truth
 
 
+def looks(truth, seed=0):
+    """Vectors near one another in a group, of about length 1."""
+    noise = np.random.default_rng(seed).normal(scale=0.1, size=(len(truth), 8))
+    return (np.eye(8)[truth] + noise).astype(np.float32)
+
+
 def names(n):
     return [f"p{i}" for i in range(n)]
 
 
-def result(graph, found, log):
-    taught = teach(graph, found, names(len(found)), log)
+def result(graph, found, log, vectors=None):
+    """Teach by the graph alone, unless there are vectors."""
+    vectors = np.zeros((len(found), 1), np.float32) if vectors is None else vectors
+    taught = teach(graph, vectors, found, names(len(found)), log)
     state = apply(dict(zip(names(len(found)), taught.tolist(), strict=True)), log)
     return np.array([state.groups[name] for name in names(len(found))]), taught
 
@@ -58,18 +67,43 @@ def test_a_name_does_not_go_to_a_group_that_shares_little():
 
 def test_without_corrections_nothing_moves():
     graph, truth = blobs(5, 5)
-    assert teach(graph, truth, names(10), []) is truth
-    assert teach(graph, truth, names(10), entries({"do": "rename", "group": 0, "name": "x"})) is truth
+    assert teach(graph, np.zeros((10, 1)), truth, names(10), []) is truth
+    assert (
+        teach(graph, np.zeros((10, 1)), truth, names(10), entries({"do": "rename", "group": 0, "name": "x"})) is truth
+    )
 
 
 def test_a_few_moves_bring_the_rest_of_a_part():
     graph, truth = blobs(12, 12, 12)
     found = np.where(truth == 1, 0, truth)  # two parts were taken for one
     log = entries(*({"do": "move", "pictures": [f"p{i}"], "group": 2} for i in (12, 15, 18, 20)))
-    now, taught = result(graph, found, log)
+    now, taught = result(graph, found, log, looks(truth))
     assert (now == np.where(truth == 0, 0, 2)).all()
     assert (taught[[12, 15, 18, 20]] == 0).all()  # so that they go back when the moves are undone
     assert apply(dict(zip(names(36), taught.tolist(), strict=True)), []).groups["p12"] == 0
+
+
+def test_looks_tell_apart_what_neighbors_do_not():
+    graph, mixed = blobs(24, 12)
+    truth = np.where(mixed == 0, np.arange(36) % 2, 1)  # every other one of the first group looks like the second
+    log = entries({"do": "move", "pictures": ["p1", "p7", "p13", "p19"], "group": 1})
+    now, _ = result(graph, mixed, log, 2 * looks(truth))
+    assert (now == truth).mean() > 0.9
+    now, _ = result(graph, mixed, log)
+    assert (now == truth).mean() < 0.9  # by their neighbors alone all stay or all go
+
+
+def test_groups_that_nobody_took_from_stay_as_they_are(monkeypatch):
+    graph, truth = blobs(12, 12, 12, 12)
+    wrong = truth.copy()
+    wrong[24:30] = 3  # half of the third group: its own neighbors say that it is wrong
+    log = entries({"do": "move", "pictures": ["p0", "p1"], "group": 1})
+    now, _ = result(graph, wrong, log, looks(truth))
+    assert (now[12:] == wrong[12:]).all()
+    monkeypatch.setattr(teaching, "_AT_ONCE", 1)  # heard of one group at a time, it is the same
+    assert (result(graph, wrong, log, looks(truth))[0] == now).all()
+    now, _ = result(graph, wrong, [*log, *entries({"do": "not-this", "pictures": ["p24"], "group": 3})], looks(truth))
+    assert (now[24:30] == 2).all()
 
 
 def test_a_split_part_is_followed_by_pictures_like_it():

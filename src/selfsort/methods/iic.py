@@ -84,8 +84,8 @@ class IIC(HeadClusterer):
     init : {"graph", "kmeans", "random"}
         What heads learn first: the graph's groups, k-means of the samples, or nothing, as published.
     backbone : str
-        "vgg-f", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its weights of
-        ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
+        "vgg-f", "airbench", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its
+        weights of ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
     width : int
         Channels of the encoder's first layer.
     n_heads : int

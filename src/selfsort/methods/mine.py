@@ -72,8 +72,8 @@ class MINE(PairCoder):
         Where k-means of the codes starts: at the means of the groups of the codes' graph, at the best of 20 starts, or
         at codes drawn at random.
     backbone : str
-        "vgg-f", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its weights of
-        ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
+        "vgg-f", "airbench", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its
+        weights of ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
     width : int
         Channels of the encoder's first layer.
     n_codes : int

@@ -13,6 +13,7 @@ import xxhash
 from scipy import sparse
 
 from selfsort.features.extract import Extracted
+from selfsort.features.project import unit_rows
 from selfsort.photos import kind, looks
 from selfsort.photos.catalog import Catalog
 from selfsort.photos.changes import Changes, Scanned
@@ -23,6 +24,8 @@ from selfsort.runtime import Progress, silent
 from selfsort.sources import Source
 
 IntArray = npt.NDArray[np.int64]
+#: Weight of a picture's kind beside what it looks like, where people's corrections teach.
+_OF_KINDS = 0.5
 
 
 @dataclass
@@ -62,10 +65,31 @@ class Library:
         found[rows] = kind.probabilities(features[rows], [self.looks[contents[row]] for row in rows])
         return found
 
-    def teach(self, graph: sparse.csr_matrix, labels: IntArray, contents: Sequence[str]) -> Taught:
-        """Return groups after what corrections say and teach, with the keys that they keep."""
+    def teach(
+        self,
+        graph: sparse.csr_matrix,
+        vectors: npt.NDArray[np.float32],
+        probable: npt.NDArray[np.float32] | None,
+        labels: IntArray,
+        contents: Sequence[str],
+    ) -> Taught:
+        """Return groups after what corrections say and teach, with the keys that they keep.
+
+        Parameters
+        ----------
+        graph : csr_matrix, shape (n, n)
+        vectors : ndarray of float32, shape (n, d)
+            What the graph is of.
+        probable : ndarray of float32, shape (n, n_kinds), optional
+            From `kinds`.
+        labels : ndarray of int64, shape (n,)
+        contents : sequence of str
+        """
+        seen = unit_rows(vectors)
+        if probable is not None:
+            seen = np.hstack([seen, _OF_KINDS * probable])
         found = hand_on(labels, contents, self.catalog.last_keys(), self.catalog.first_key())
-        taught = teach(graph, found, contents, self.entries)
+        taught = teach(graph, seen, found, contents, self.entries)
         state = apply(dict(zip(contents, taught.tolist(), strict=True)), self.entries)
         return Taught(found, taught, state, np.array([state.groups[content] for content in contents], np.int64))
 

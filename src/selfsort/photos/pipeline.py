@@ -34,7 +34,7 @@ from selfsort.runtime import Clock, Progress, n_threads
 from selfsort.sources import Source
 
 #: Raise when the same features would give other groups, or other weights are tried: runs are then made anew.
-_STAGES_VERSION = 7
+_STAGES_VERSION = 8
 #: So many neighbors are kept for those who read the run; the graph uses the nearest of them.
 _N_STORED = 20
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "pillow", "scikit-network")
@@ -179,7 +179,7 @@ class Pipeline:
         found = self._learn(features, group) if s.learn else group(graph_features(features))
         vectors, neighbors, self.recall, graph, grouping, options = found
         self.kinds = options["kinds"]
-        self.taught = self.library.teach(graph, grouping.labels, self.contents)
+        self.taught = self.library.teach(graph, vectors, probable, grouping.labels, self.contents)
         labels, _ = self.taught.labels()
         if not _same(labels, grouping.labels):
             grouping = nest(graph, labels, **options)

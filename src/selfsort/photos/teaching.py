@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,13 +13,21 @@ from selfsort.features.graph import spread
 from selfsort.photos.corrections import NOWHERE, Entry, State, apply
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
 
 #: Of what a picture hears, this share comes from its neighbors, the rest is what it says itself.
 _SHARE = 0.9
 #: So much more a picture that a person placed counts than one that was only found in its group.
 _WEIGHT = 5.0
-#: How much the other pictures of a group lose in weight for each share of it that a person took out.
-_DOUBT = 10.0
+#: How much the other pictures of a group lose in weight when as large a share of it was taken out as of any group.
+_DOUBT = 5.0
+#: That share is of groups from which so many were taken, and is not less than this.
+_SEVERAL, _LEAST_SHARE = 3, 0.1
+#: How little the weights of pictures that look right count against what their neighbors say, and how smooth looks are.
+_WARMTH, _RIDGE = 0.4, 3.0
+#: So many groups are heard of at a time.
+_AT_ONCE = 64
+_MOST = 0.95  # leverage
 #: So many pictures of a group were placed elsewhere before all of it follows them.
 _LEAST_TAKEN = 2
 #: Link between pictures that a person put together; the greatest of the graph is 1.
@@ -66,16 +75,25 @@ def hand_on(labels: IntArray, contents: Sequence[str], before: Mapping[str, int]
     return keys[labels]
 
 
-def teach(graph: sparse.csr_matrix, found: IntArray, contents: Sequence[str], entries: Sequence[Entry]) -> IntArray:
-    """Let corrected pictures teach where the others belong.
+def teach(
+    graph: sparse.csr_matrix,
+    vectors: FloatArray,
+    found: IntArray,
+    contents: Sequence[str],
+    entries: Sequence[Entry],
+) -> IntArray:
+    """Let corrected pictures teach where the others of their groups belong.
 
     Each picture says to its neighbors in the graph which group it is in: loudly if a person put it there, and the less
-    loudly the more pictures a person took out of that group. Then each goes where most of what it hears comes from.
+    loudly the more pictures a person took out of that group. A linear model learns from the same how groups look. Then
+    each picture of a group from which some were taken goes where most of what it hears comes from and its looks fit.
 
     Parameters
     ----------
     graph : csr_matrix, shape (n, n)
         Weights from 0 to 1.
+    vectors : ndarray of float32, shape (n, d)
+        What pictures look like, of about length 1.
     found : ndarray of int64, shape (n,)
         Key of each picture's group without corrections; `NOWHERE` for none.
     contents : sequence of str
@@ -99,16 +117,48 @@ def teach(graph: sparse.csr_matrix, found: IntArray, contents: Sequence[str], en
     keys = np.unique(now[now != NOWHERE])
     if not len(keys):
         return found
-    heard = spread(_linked(graph, state, row_of), _said(start, now, placed, state, row_of, keys), _SHARE)
+    rejected = np.array([bool(state.rejected.get(content)) for content in contents])
+    touched = start[(now != start) | rejected]
+    apart = [row_of[content] for pair in state.apart for content in pair if content in row_of]
+    asked = np.union1d(
+        np.flatnonzero(np.isin(start, touched[touched != NOWHERE]) | rejected), np.array(apart, np.int64)
+    )
+    said = _said(start, now, placed, state, row_of, keys)
+    linked = _linked(graph, state, row_of)
+    heard = np.zeros((len(asked), len(keys)), np.float32)
+    for columns in np.array_split(np.arange(len(keys)), -(-len(keys) // _AT_ONCE)):
+        heard[:, columns] = spread(linked, said[:, columns].toarray(), _SHARE)[asked]
+    heard *= np.exp(_looks(vectors, said, asked) / _WARMTH)
     for content, groups in state.rejected.items():
         if content in row_of:
-            heard[row_of[content], np.isin(keys, list(groups))] = -1
-    best = keys[heard.argmax(1)]
-    silent = (heard.max(1) <= 0) | ((found == NOWHERE) & (now == NOWHERE) & ~_rejected(state, contents))
+            heard[np.searchsorted(asked, row_of[content]), np.isin(keys, list(groups))] = -1
+    best = now.copy()
+    loud = heard.max(1, initial=0) > 0
+    best[asked[loud]] = keys[heard[loud].argmax(1)]
+    silent = (found == NOWHERE) & (now == NOWHERE) & ~rejected
     best = np.where(silent | placed, now, best)
     best = _held(best, start, now, placed, state, contents)
-    _keep_apart(best, heard, keys, placed, state, row_of)
+    _keep_apart(best, {row: heard[np.searchsorted(asked, row)] for row in apart}, keys, placed, state, row_of)
     return np.where(placed | (best == start), found, best)
+
+
+def _looks(vectors: FloatArray, said: sparse.csr_matrix, rows: IntArray) -> FloatArray:
+    """Return how much more than others these rows look like each group, shape (len(rows), n_keys), 1 at most or so.
+
+    That is ridge regression on what pictures say, weighted by how loudly; what a row says itself is left out.
+    """
+    weight = np.asarray(said.sum(1), np.float64)
+    total = max(weight.sum(), 1e-12)
+    centered = vectors - (vectors * weight).sum(0) / total
+    weighted = centered * weight
+    inverse = np.linalg.inv(weighted.T @ centered + _RIDGE * np.eye(vectors.shape[1]))
+    of_groups = np.asarray(said.sum(0), np.float64) / total
+    own = said[rows].toarray() / np.maximum(weight[rows], 1e-12)
+    of_rows = centered[rows] @ inverse
+    slopes = (said.T @ centered).T - weighted.sum(0)[:, None] * of_groups
+    leverage = np.minimum((of_rows * weighted[rows]).sum(1, keepdims=True), _MOST)
+    looks: FloatArray = ((of_rows @ slopes - leverage * (own - of_groups)) / (1 - leverage)).astype(np.float32)
+    return looks
 
 
 def _held(
@@ -142,25 +192,23 @@ def _said(
     state: State,
     row_of: Mapping[str, int],
     keys: IntArray,
-) -> npt.NDArray[np.float32]:
-    """Return what each picture says of itself, shape (n, n_keys)."""
+) -> sparse.csr_matrix:
+    """Return what each picture says of itself, shape (n, n_keys).
+
+    How much of a group is wrong is seen from how much was taken out of it, compared with the most doubtful group:
+    nobody corrects all that is wrong.
+    """
     taken = start[placed & (start != now)].tolist()
     taken += [key for content, groups in state.rejected.items() if content in row_of for key in groups]
-    said = np.zeros((len(now), len(keys)), np.float32)
-    column = {key: i for i, key in enumerate(keys.tolist())}
-    n_taken, n_members = np.zeros(len(keys)), np.ones(len(keys))
-    for key in taken:
-        if key in column:
-            n_taken[column[key]] += 1
-    groups, sizes = np.unique(start, return_counts=True)
-    for key, size in zip(groups.tolist(), sizes.tolist(), strict=True):
-        if key in column:
-            n_members[column[key]] = size
-    weight = 1 / (1 + _DOUBT * n_taken / n_members)
+    counted = Counter(taken)
+    n_taken = np.array([counted[key] for key in keys.tolist()])
+    n_members = np.maximum(1, [np.count_nonzero(start == key) for key in keys.tolist()])
+    share = n_taken / n_members
+    doubt = share / max(_LEAST_SHARE, share[n_taken >= _SEVERAL].max(initial=0))
     rows = np.flatnonzero(now != NOWHERE)
     columns = np.searchsorted(keys, now[rows])
-    said[rows, columns] = np.where(placed[rows], _WEIGHT, weight[columns])
-    return said
+    values = np.where(placed[rows], _WEIGHT, (1 / (1 + _DOUBT * doubt))[columns])
+    return sparse.csr_matrix((values.astype(np.float32), (rows, columns)), shape=(len(now), len(keys)))
 
 
 def _linked(graph: sparse.csr_matrix, state: State, row_of: Mapping[str, int]) -> sparse.csr_matrix:
@@ -177,13 +225,9 @@ def _linked(graph: sparse.csr_matrix, state: State, row_of: Mapping[str, int]) -
     return linked.tocsr()
 
 
-def _rejected(state: State, contents: Sequence[str]) -> npt.NDArray[np.bool_]:
-    return np.array([bool(state.rejected.get(content)) for content in contents])
-
-
 def _keep_apart(
     best: IntArray,
-    heard: npt.NDArray[np.float32],
+    heard: Mapping[int, FloatArray],
     keys: IntArray,
     placed: npt.NDArray[np.bool_],
     state: State,
