@@ -1,12 +1,12 @@
 """Short trials of SimCLR's settings on CIFAR-10, and what the features hold that a run of SCAN started from.
 
-    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu | small | nets | features RUN
+    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu | small | nets [NAME] | features RUN
 
 gpu: a few passes over all training images, views that grow in 80 % of them, with each setting in `ON_A_GPU`; 10,000
 training images are then classified by their neighbors among the others. The labels choose settings here: nothing of
 the test images does.
 small: 50 passes over 6,000 images at 16 pixels, for machines without a GPU.
-nets: other networks on the same, each with as many passes as take about the same time; run each on a core of its own.
+nets: other networks on the same, each with as many passes as take about the same time on a core of its own.
 features: the kNN accuracy on the test images of the encoder in the checkpoint ``pretext.pt`` of RUN, which
 `selfsort reproduce scan-cifar10` makes.
 """
@@ -31,12 +31,12 @@ from selfsort.methods.pretext import HIDDEN, Contrast, contrast_plan, make_proje
 from selfsort.methods.trained import Scaling, outputs
 from selfsort.nets.backbones import make_backbone
 from selfsort.probes import knn_probe
-from selfsort.reproduce.recipe import load_recipe
 from selfsort.training.loop import train
 from selfsort.training.session import Session
 
 NOTE = "re-encoded as JPEG"
 SEED = 100
+VIEW_SIDES = (0.5, 1.0)  # of views that grow
 #: Encoder, width, optimizer, rate, weight decay, ema, normalized hidden units, temperature, passes.
 ON_A_GPU = (
     ("resnet18", 64, "sgd", 0.4, 1e-4, None, None, 0.1, 16),
@@ -54,7 +54,7 @@ ON_A_GPU = (
 #: Smallest share of the area in a crop, temperature.
 SMALL = ((0.2, 0.1), (0.08, 0.1), (0.2, 0.5), (0.2, 0.2))
 #: Encoder, width, passes.
-NETS = (("resnet18", 16, 38), ("airbench", 32, 80), ("airbench", 48, 44))
+NETS = (("resnet18", 16, 38), ("airbench", 32, 60))
 NAMES = {"resnet18": "ResNet-18", "airbench": "airbench"}
 
 
@@ -103,6 +103,7 @@ def gpu(batch: int = 512) -> None:
                 "width": width,
                 "hidden": hidden,
             },
+            view_sides=VIEW_SIDES,
             knn=round(knn_probe(features[:40_000], labels[:40_000], features[40_000:], labels[40_000:]), 4),
             seconds=round(time.perf_counter() - start, 1),
         )
@@ -113,9 +114,10 @@ def small() -> None:
         _small("trial of crops and temperatures", "resnet18", 16, 50, least, temperature)
 
 
-def nets() -> None:
+def nets(*names: str) -> None:
     for backbone, width, n_epochs in NETS:
-        _small("trial of nets", backbone, width, n_epochs, 0.2, 0.1)
+        if not names or backbone in names:
+            _small("trial of nets", backbone, width, n_epochs, 0.2, 0.1)
 
 
 def _small(
@@ -158,10 +160,10 @@ def _small(
     )
 
 
-def features(run: Path) -> None:
-    recipe = load_recipe("scan-cifar10")
-    seed, variant = int(run.name.rpartition("-")[2]), run.parent.name.rpartition("-")[2]
-    params = {**recipe.params, **getattr(recipe, variant).params, "label_epochs": 0}
+def features(folder: str) -> None:
+    run = Path(folder)
+    made_by = json.loads(run.with_name(f"{run.name}.json").read_text())
+    seed, params = made_by["seed"], made_by["params"]
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     rows = [row for row in rows if row["stage"] == "pretext"]
     state = torch.load(run / "pretext.pt", map_location="cpu", weights_only=True)
@@ -185,10 +187,11 @@ def features(run: Path) -> None:
         knn=round(knn_probe(*known), 4),
         found=round(rows[-1]["found"], 4),
         seconds=round(sum(row["seconds"] for row in rows), 1),
+        view_sides=VIEW_SIDES,
         params=params,
     )
 
 
 if __name__ == "__main__":
     part, *rest = sys.argv[1:] or ["gpu"]
-    {"gpu": gpu, "small": small, "nets": nets, "features": features}[part](*map(Path, rest))
+    {"gpu": gpu, "small": small, "nets": nets, "features": features}[part](*rest)

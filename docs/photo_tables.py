@@ -174,7 +174,8 @@ def page() -> str:
 
 def corrections() -> str:
     """Return what forty corrections teach."""
-    newest = {(line["data"], line["merges"]): line for line in recorded("corrections")}
+    lines = recorded("corrections")
+    newest = {(line["data"], line["merges"]): line for line in lines if "merges" in line}
     rows = ["| data | forty | AMI of the others before | corrected | taught | least gain | seconds |", "|---" * 7 + "|"]
     for (data, merges), line in newest.items():
         n_merges = sum(line["n_merges"]) / line["seeds"]
@@ -186,4 +187,11 @@ def corrections() -> str:
     first = next(iter(newest.values()))
     violated = sum(line["violated"] for line in newest.values())
     note = f"{first['seeds']} simulations; {violated} of the corrected pictures were moved again."
-    return "\n".join([*rows, "", f"{note} Seconds of the second run."])
+    known = [line for line in lines if line.get("what") == "linear classifier"][-1:]
+    note += " Seconds of the second run."
+    notes = [
+        f"For comparison: a linear classifier that knows the labels of nine tenths of the {line['data']} reaches an "
+        f"AMI of {line['ami']:.3f} on the other tenth."
+        for line in known
+    ]
+    return "\n".join([*rows, "", " ".join([note, *notes])])

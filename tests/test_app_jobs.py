@@ -1,6 +1,7 @@
 """The server of the review page: long work, and what it does to files."""
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -64,17 +65,32 @@ def test_trash_from_the_page(page, own_run, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     moved = []
-    monkeypatch.setattr("send2trash.send2trash", moved.append)
-    ids = Clusters.load(own_run).items.column("id").to_pylist()
-    row = next(row for row in range(len(ids)) if ids[row] and ids.count(ids[row]) == 1)
-    body = {"rows": [row], "run": stamp(page)}
+
+    def take(path):
+        moved.append(path)
+        Path(path).unlink()
+
+    monkeypatch.setattr("send2trash.send2trash", take)
+    clusters = Clusters.load(own_run)
+    ids, paths = (clusters.items.column(name).to_pylist() for name in ("id", "path"))
+    rows = [row for row in range(len(ids)) if ids[row] and ids.count(ids[row]) == 1][:2]
+    sidecars = [Path(clusters.run["root"], paths[row] + ".xmp") for row in rows]
+    for sidecar in sidecars:
+        sidecar.write_bytes(b"<x/>")
+    body = {"rows": rows[:1], "run": stamp(page)}
     plan = page.post("/api/trash", json=body).json()
-    assert [file["only_copy"] for file in plan["files"]] == [True]
+    assert [file["only_copy"] for file in plan["files"]] == [True, None]
+    assert plan["files"][1]["belongs_to"] == plan["files"][0]["path"]
     assert (plan["trashed"], moved) == (0, [])
     kept = page.post("/api/trash", json=body | {"confirmed": True}).json()
     assert "only copy" in kept["refused"][0]
     assert moved == []
-    gone = page.post("/api/trash", json=body | {"confirmed": True, "only_copies": True}).json()
-    assert (gone["trashed"], len(moved)) == (1, 1)
+    shown = {"shown": [file["path"] for file in plan["files"]]}
+    gone = page.post("/api/trash", json=body | shown | {"confirmed": True, "only_copies": True}).json()
+    assert (gone["trashed"], len(moved)) == (2, 2)
+    other = body | {"rows": rows[1:], "run": stamp(page)}
+    gone = page.post("/api/trash", json=other | {"confirmed": True, "only_copies": True}).json()
+    assert (gone["trashed"], len(moved)) == (1, 3)
+    assert [sidecar.exists() for sidecar in sidecars] == [False, True]  # the second was not shown
     assert page.post("/api/trash", json=body | {"rows": []}).status_code == 422
     assert page.post("/api/trash", json=body | {"rows": [999999]}).status_code == 400

@@ -87,7 +87,7 @@ def test_looks_tell_apart_what_neighbors_do_not():
     graph, mixed = blobs(24, 12)
     truth = np.where(mixed == 0, np.arange(36) % 2, 1)  # every other one of the first group looks like the second
     log = entries({"do": "move", "pictures": ["p1", "p7", "p13", "p19"], "group": 1})
-    now, _ = result(graph, mixed, log, 2 * looks(truth))
+    now, _ = result(graph, mixed, log, looks(truth))
     assert (now == truth).mean() > 0.9
     now, _ = result(graph, mixed, log)
     assert (now == truth).mean() < 0.9  # by their neighbors alone all stay or all go
@@ -104,6 +104,54 @@ def test_groups_that_nobody_took_from_stay_as_they_are(monkeypatch):
     assert (result(graph, wrong, log, looks(truth))[0] == now).all()
     now, _ = result(graph, wrong, [*log, *entries({"do": "not-this", "pictures": ["p24"], "group": 3})], looks(truth))
     assert (now[24:30] == 2).all()
+
+
+def test_looks_are_those_of_a_ridge_regression_on_the_others():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 40)
+    vectors = looks(truth)
+    said = rng.uniform(0.2, 5, 40)[:, None] * np.eye(3)[truth]
+    said[:4] = 0  # these belong nowhere
+    found = teaching.Looks(vectors, sparse.csr_matrix(said.astype(np.float32)))(np.arange(40))
+    weight = said.sum(1)
+    usual = said.sum(0) / weight.sum()
+    for row in range(40):
+        w = np.where(np.arange(40) == row, 0, weight)
+        mean, of_groups = w @ vectors / w.sum(), np.where(w[:, None] > 0, said, 0).sum(0) / w.sum()
+        centered = vectors - mean
+        gram = (centered * w[:, None]).T @ centered + teaching._RIDGE * np.eye(8)
+        slopes = np.linalg.solve(gram, centered.T @ np.where(w[:, None] > 0, said, 0))
+        np.testing.assert_allclose(found[row], centered[row] @ slopes + of_groups - usual, atol=1e-4)
+    assert found[np.arange(40), truth].min() > 0
+
+
+def test_a_picture_that_was_put_back_teaches_nothing():
+    graph, truth = blobs(12, 12, 12)
+    back = [{"do": "not-this", "pictures": ["p30"], "group": 2}, {"do": "move", "pictures": ["p30"], "group": 2}]
+    assert (result(graph, truth, entries(*back))[0] == truth).all()
+    now, _ = result(graph, truth, entries(*back, {"do": "move", "pictures": ["p0"], "group": 1}))
+    assert (now[1:] == truth[1:]).all()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"do": "not-this", "pictures": ["p40"], "group": 0},  # it is in another already
+        {"do": "cannot-link", "pictures": ["p24", "p0"]},  # they are apart already
+    ],
+)
+def test_what_is_so_already_moves_nothing(said):
+    graph, truth = blobs(12, 12, 12, 12)
+    wrong = truth.copy()
+    wrong[24:30] = 3
+    assert (result(graph, wrong, entries(said), looks(truth))[0] == wrong).all()
+
+
+def test_pictures_of_no_group_that_do_not_belong_together_stay_in_none():
+    graph, truth = blobs(8, 8)
+    truth = np.where(np.arange(16) < 2, NOWHERE, truth)
+    now, _ = result(graph, truth, entries({"do": "cannot-link", "pictures": ["p0", "p1"]}))
+    assert (now == truth).all()
 
 
 def test_a_split_part_is_followed_by_pictures_like_it():

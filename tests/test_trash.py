@@ -145,7 +145,7 @@ def live(tmp_path):
         "live.HEIC": b"still",
         "live.jpg": b"as JPEG",
         "live.MOV": b"film",
-        "live.jpg.txt": b"notes",
+        "live.jpg.json": b"notes",
         "copy/live.HEIC": b"still",
         "copy/live.mov": b"film",
         "other.jpg": b"other",
@@ -159,45 +159,96 @@ def live(tmp_path):
 
 
 def belonging(plan):
-    return {doomed.path: (list(doomed.pictures), doomed.only_copy) for doomed in plan.files if doomed.pictures}
+    return {doomed.path: list(doomed.pictures) for doomed in plan.files if doomed.pictures}
 
 
-def test_what_belongs_to_a_picture_goes_with_the_last_of_them(tmp_path, live, bin_):
+def test_what_belongs_to_pictures_goes_with_the_last_of_them(tmp_path, live, bin_):
     clusters, root = load(live), tmp_path / "pictures"
-    assert belonging(plan_trash(clusters, ["other.jpg"])) == {"other.xmp": (["other.jpg"], False)}
-    assert belonging(plan_trash(clusters, ["copy/live.HEIC"])) == {"copy/live.mov": (["copy/live.HEIC"], False)}
+    assert belonging(plan_trash(clusters, ["other.jpg"])) == {"other.xmp": ["other.jpg"]}
+    assert belonging(plan_trash(clusters, ["copy/live.HEIC"])) == {"copy/live.mov": ["copy/live.HEIC"]}
     both = ["live.HEIC", "live.jpg"]
-    first = {
-        "live.MOV": (both, False),  # its copy has one too
-        "live.jpg.txt": (["live.jpg"], True),
-        "live.HEIC.xmp": (["live.HEIC"], False),
-        "live.xmp": (both, False),
-    }
-    assert belonging(plan_trash(clusters, both)) == first
+    plan = plan_trash(clusters, both)
+    of_both = {"live.MOV": both, "live.jpg.json": ["live.jpg"], "live.HEIC.xmp": ["live.HEIC"], "live.xmp": both}
+    assert belonging(plan) == of_both
+    assert {doomed.only_copy for doomed in plan.files if doomed.pictures} == {None}
     done = move_to_trash(clusters, plan_trash(clusters, ["live.HEIC"])).done
     assert done == ["live.HEIC", "live.HEIC.xmp"]
     assert (root / "live.MOV").exists()
     plan = plan_trash(clusters, ["live.jpg", "live.MOV", "copy/live.HEIC", "copy/live.mov"])
-    assert belonging(plan) == {"live.jpg.txt": (["live.jpg"], True), "live.xmp": (both, False)}  # others: asked for
+    assert belonging(plan) == {"live.jpg.json": ["live.jpg"], "live.xmp": ["live.jpg"]}  # the films were asked for
     done = move_to_trash(clusters, plan).done
-    assert set(done) == {"live.jpg", "live.MOV", "copy/live.HEIC", "copy/live.mov", "live.jpg.txt", "live.xmp"}
+    assert set(done) == {"live.jpg", "live.MOV", "copy/live.HEIC", "copy/live.mov", "live.jpg.json", "live.xmp"}
     assert set(originals(root)) == {str(root / name) for name in ("other.jpg", "other.xmp", "alone.mov", "alone.xmp")}
     noted = {line["path"]: line for line in log_of(live) if line["do"] == "trash"}
-    assert (noted["live.xmp"]["id"], noted["live.xmp"]["pictures"]) == (None, both)
+    assert (noted["live.xmp"]["id"], noted["live.xmp"]["pictures"]) == (None, ["live.jpg"])
 
 
-def test_what_belongs_to_a_picture_that_stays_stays_too(tmp_path, live, bin_):
+@pytest.mark.parametrize(
+    ("names", "going"),
+    [
+        (["a.jpg", "a.xmp", "a.mov", "a.mp4", "a.AAE", "a.THM"], {"a.xmp", "a.mov", "a.mp4", "a.AAE", "a.THM"}),
+        (["a.jpg", "a.jpg.xmp", "A.JPG.JSON", "a.jpg.aae"], {"a.jpg.xmp", "A.JPG.JSON", "a.jpg.aae"}),
+        (["a.jpg", "a.pdf", "a.mp3", "a.psd", "a.txt", "a.json", "a.jpg.txt", "a", "ab.mov", "b.xmp"], set()),
+        (["a.jpg", "a.CR2", "a.xmp", "a.mov", "a.CR2.xmp", "a.jpg.xmp"], {"a.jpg.xmp"}),  # the raw file stays
+        (["a.jpg", "a.pdf", "a.xmp"], set()),  # whose that is is not known
+        (["a.jpg", "A.heic", "a.mov"], set()),
+        (["a.jpg", "A.JPG", "a.jpg.xmp"], set()),
+        (["cafe\u0301.jpg", "caf\u00e9.heic", "cafe\u0301.xmp"], set()),
+        (["a.jpg", "sub/a.mov", "A/a.mov", "a.mov/inside"], set()),
+    ],
+)
+def test_only_what_is_of_no_use_without_a_picture_goes_with_it(tmp_path, bin_, names, going):
+    files = dict.fromkeys(names, b"1") | {"z1": b"2", "z2": b"3", "z3": b"4"}
+    run = catalogued(tmp_path, {names[0]: b"1", "z1": b"2", "z2": b"3", "z3": b"4"})
+    write_files(tmp_path / "pictures", files)  # what the run has not seen counts too
+    assert set(belonging(plan_trash(load(run), names[:1]))) == going
+
+
+def test_a_long_film_is_one_by_itself(tmp_path, bin_, monkeypatch):
+    run = catalogued(tmp_path, {"a.jpg": b"1", "b": b"2", "c": b"3", "d": b"4"})
+    for name in ("a.mov", "a.xmp"):
+        (tmp_path / "pictures" / name).write_bytes(b"12345")
+    monkeypatch.setattr("selfsort.photos.belonging.MAX_FILM_BYTES", 4)
+    assert belonging(plan_trash(load(run), ["a.jpg"])) == {}
+    monkeypatch.setattr("selfsort.photos.belonging.MAX_FILM_BYTES", 5)
+    assert set(belonging(plan_trash(load(run), ["a.jpg"]))) == {"a.mov", "a.xmp"}
+
+
+@pytest.mark.parametrize("change", ["write", "link", "owner"])
+def test_what_belongs_to_pictures_stays_if_anything_changed(tmp_path, live, bin_, change):
+    clusters, root = load(live), tmp_path / "pictures"
+    plan = plan_trash(clusters, ["other.jpg"])
+    if change == "owner":
+        (root / "other.raw").write_bytes(b"negative")
+    else:
+        (root / "other.xmp").unlink()
+        if change == "write":
+            (root / "other.xmp").write_bytes(b"<y/>")
+        else:
+            (root / "other.xmp").symlink_to("live.xmp")
+    result = move_to_trash(clusters, plan)
+    assert result.done == ["other.jpg"]
+    assert result.refused == [("other.xmp", "it has changed, or something that it belongs to stays")]
+    assert os.path.lexists(root / "other.xmp")
+
+
+def test_what_belongs_to_a_picture_that_stays_stays_too(tmp_path, live, bin_, monkeypatch):
+    import send2trash
+
     clusters, root = load(live), tmp_path / "pictures"
     plan = plan_trash(clusters, ["copy/live.HEIC", "other.jpg"])
     (root / "copy/live.HEIC").write_bytes(b"llits")
-    (root / "other.xmp").unlink()
+    moved = send2trash.send2trash
+
+    def refuse(path):
+        if path.endswith("jpg"):
+            raise PermissionError(13, "Permission denied")
+        moved(path)
+
+    monkeypatch.setattr(send2trash, "send2trash", refuse)
     result = move_to_trash(clusters, plan)
-    assert result.done == ["other.jpg"]
-    reasons = {
-        "copy/live.HEIC": "the original has changed since the run",
-        "copy/live.mov": "a picture that it belongs to stays",
-    }
-    assert dict(result.refused) == reasons
+    assert result.done == []
+    assert [path for path, _ in result.refused] == ["copy/live.HEIC", "other.jpg", "copy/live.mov", "other.xmp"]
     assert (root / "copy/live.mov").read_bytes() == b"film"
 
 

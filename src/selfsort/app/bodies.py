@@ -63,9 +63,11 @@ class Export(_Body):
 class Trash(_OfRun):
     """Pictures to move to the trash; without `confirmed` it is only said what that would be.
 
-    Files that are the only copy of their content need to be confirmed by themselves.
+    Files that are the only copy of their content need to be confirmed by themselves; of what belongs to pictures only
+    that goes which was `shown`, by its path.
     """
 
     rows: Annotated[list[int], Field(min_length=1, max_length=_MAX_ROWS)]
     confirmed: bool = False
     only_copies: bool = False
+    shown: Annotated[list[str], Field(max_length=_MAX_ROWS)] = []

@@ -290,7 +290,8 @@ def _serve_jobs(app: FastAPI) -> None:
             alone = [(file.path, "it is the only copy of its content") for file in plan.files if file.only_copy]
             plan.refused += alone
             plan.files = [file for file in plan.files if not file.only_copy]
-        if body.confirmed:
+        if body.confirmed:  # and nothing that was not shown before
+            plan.files = [file for file in plan.files if not file.pictures or display_path(file.path) in body.shown]
             await asyncio.to_thread(move_to_trash, review.clusters, plan)
         files = [
             {

@@ -139,15 +139,15 @@ def trash(run: Path, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: 
     """Move pictures of RUN to the system's trash, where you can get them back.
 
     PATH is as the run has it (selfsort export --mode csv lists them). Only a file that still is what the run saw is
-    moved; of a symbolic link the link, not what it leads to. What belongs to a picture goes with it: a live photo's
-    film, a raw file that cannot be read, a sidecar. What was moved is noted beside the run.
+    moved; of a symbolic link the link, not what it leads to. What is of no use without a picture goes with it: a live
+    photo's film, a sidecar, unless a raw or another file of that name stays. What was moved is noted beside the run.
     """
     from selfsort.clusters import Clusters
     from selfsort.photos.trash import Doomed, move_to_trash, plan_trash
 
     clusters = Clusters.load(run)
     plan = plan_trash(clusters, paths)
-    n_last = sum(doomed.only_copy for doomed in plan.files)
+    n_last = sum(bool(doomed.only_copy) for doomed in plan.files)
     question = f"Move {len(plan.files):,} files ({plan.size:,} bytes) to the trash"
     question += f"; {n_last:,} of them the only copy that the run knows" if n_last else ""
 

@@ -37,7 +37,7 @@ class Coder(TrainedClusterer):
         "vgg-f", "airbench", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its
         weights of ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
     width : int
-        Channels of the encoder's first layer.
+        Channels of the encoder's first layer, or block.
     views : {"auto", "crops", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
         See `selfsort.methods.pairs.Pairs`.
     n_epochs : int

@@ -113,7 +113,7 @@ class DeepCluster(Coder):
     backbone : str
         As for `SimCLR`; published are "alexnet" and "vgg16".
     width : int
-        Channels of the encoder's first layer.
+        Channels of the encoder's first layer, or block.
     views : {"auto", "crops", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}
         See `selfsort.methods.pairs.Pairs`. Features are clustered as they are without changes.
     n_epochs : int

@@ -87,7 +87,7 @@ class IIC(HeadClusterer):
         "vgg-f", "airbench", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its
         weights of ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
     width : int
-        Channels of the encoder's first layer.
+        Channels of the encoder's first layer, or block.
     n_heads : int
     n_fine : int or None
         Clusters of each fine head ("overclustering"); None: 5 per cluster, 0: no fine heads.

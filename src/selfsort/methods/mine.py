@@ -75,7 +75,7 @@ class MINE(PairCoder):
         "vgg-f", "airbench", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its
         weights of ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
     width : int
-        Channels of the encoder's first layer.
+        Channels of the encoder's first layer, or block.
     n_codes : int
         Length of a code.
     units : int

@@ -95,15 +95,14 @@ class Pairs:
         return self._augment(first) if self.both_changed else first, self._augment(second)
 
     def grow(self, step: int) -> None:
-        """Make views as large as they are in this step: a half, 5, 6 and 7 eighths, and the whole of their sides.
+        """Make views as large as they are in this step: half their sides, or the whole.
 
-        Small views cost a net little, and show it much of what large ones will. No side is made shorter than 8 pixels:
-        where a stride of 2 meets a single pixel, torch 2.13 leaves gradients in bf16 unset on a processor.
+        Small views cost a net a quarter, and show it much of what large ones will. No side is made shorter than 8
+        pixels: where a stride of 2 meets a single pixel, torch 2.13 leaves gradients in bf16 unset on a processor.
         """
         self._augment = self._whole
         if self._whole is not None and step < self._growing:
-            eighths = 4 + 4 * step // self._growing
-            height, width = (max(min(side, _LEAST_SIDE), round(side * eighths / 8)) for side in self._sides)
+            height, width = (max(min(side, _LEAST_SIDE), round(side / 2)) for side in self._sides)
             self._augment = replace(self._whole, size=(height, width))
 
     def _others(self, rows: Tensor) -> Tensor:

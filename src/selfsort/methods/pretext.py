@@ -125,7 +125,7 @@ def need_growing(backbone: str, shape: tuple[int, ...], **growth: float) -> None
     if share and not fits:
         raise DataError(
             f"{name}={share} needs an encoder that takes images of half the size too: got backbone={backbone!r} and "
-            f"samples of shape {shape}. Pass backbone='resnet18', or leave {name} out."
+            f"samples of shape {shape}. Pass backbone='airbench' or 'resnet18', or leave {name} out."
         )
 
 

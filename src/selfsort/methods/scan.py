@@ -87,7 +87,7 @@ class SCAN(HeadClusterer):
         As for `SimCLR`, or "none", which "auto" is for features: they are clustered as they are. With a `pretext` its
         backbone and width count.
     width : int
-        Channels of the encoder's first layer.
+        Channels of the encoder's first layer, or block.
     pretext_epochs : int
         Passes in which features are learned; 0: the encoder starts from random weights.
     pretext_optimizer : {"adam", "adamw", "lars", "sgd"}

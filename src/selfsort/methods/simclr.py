@@ -36,7 +36,7 @@ class SimCLR(PairCoder):
         "vgg-f", "airbench", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its
         weights of ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
     width : int
-        Channels of the encoder's first layer.
+        Channels of the encoder's first layer, or block.
     n_projected : int
         Length of a projection.
     temperature : float
@@ -54,9 +54,8 @@ class SimCLR(PairCoder):
     weight_decay : float or None
         None: 0 for Adam, 0.0001 for AdamW and SGD, 0.000001 for LARS.
     growth : float
-        Share of the passes, below 1, in which views of images are smaller than the images: half their sides first, then
-        5, 6 and 7 eighths, but of 8 pixels or more. That is half of the arithmetic there. Needs an encoder such as
-        "resnet18".
+        Share of the passes, below 1, in which views of images have half the sides of the images, but of 8 pixels or
+        more: a quarter of the arithmetic. The rest has whole ones. Needs an encoder such as "resnet18" or "airbench".
     ema : float or None
         Decay per step of an average of the network's weights. The network then learns to predict the average's
         projections, by two more layers as in MoCo v3, projections come from 2,048 normalized units, and the average is

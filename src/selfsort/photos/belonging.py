@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import stat
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from selfsort.clusters import Clusters
@@ -12,50 +15,101 @@ from selfsort.images import NOT_AN_IMAGE
 SidecarNames = Literal["full", "stem"]
 SIDECAR_NAMES = ("full", "stem")
 SIDECAR = ".xmp"
+#: Endings of what is of no use without a picture: after its whole name (Google's), and in the place of its ending.
+AFTER_NAME = (SIDECAR, ".aae", ".json")
+FOR_ENDING = (SIDECAR, ".aae", ".thm", ".mov", ".mp4")
+#: A longer film is one by itself, whatever its name is.
+FILMS, MAX_FILM_BYTES = (".mov", ".mp4"), 32 << 20
 
 
 class Companion(NamedTuple):
-    """A file of a run that is no picture and belongs to some.
+    """A file of a run that is no picture and has the name of one.
 
     Attributes
     ----------
-    row : int
+    row, picture : int
         Of the run.
-    pictures : list of int
-        Rows of those whose whole name, or name without its ending, it has.
     whole : bool
-        Whether its name begins with the whole name of the first of them.
+        Whether its name begins with the whole name of the picture, or with that without its ending.
     ending : str
         What comes after.
     """
 
     row: int
-    pictures: list[int]
+    picture: int
     whole: bool
     ending: str
 
 
 def companions(clusters: Clusters, rows: Iterable[int]) -> list[Companion]:
-    """Return what belongs to these rows of pictures, in the order of the run."""
+    """Return the files of a run that have the name of one of these pictures, of the first of them, and are no pictures.
+
+    More than what `owners` finds: a text with the name of a picture is fine beside its copy.
+    """
     names = [os.fsdecode(path) for path in clusters.items.column("path_bytes").to_pylist()]
     status, ids = (clusters.items.column(name).to_pylist() for name in ("status", "id"))
-    called = by_name(names, rows)
+    first: dict[str, tuple[int, bool]] = {}
+    for row in rows:
+        first.setdefault(names[row].casefold(), (row, True))
+        first.setdefault(stem(names[row]).casefold(), (row, False))
     found = []
     for row, name in enumerate(names):
         start = stem(name)
-        pictures = called.get(start.casefold())
-        if pictures and ids[row] and status[row].startswith(NOT_AN_IMAGE) and start != name:
-            found.append(Companion(row, list(pictures), next(iter(pictures.values())), name[len(start) :]))
+        if ids[row] and status[row].startswith(NOT_AN_IMAGE) and start != name and start.casefold() in first:
+            picture, whole = first[start.casefold()]
+            found.append(Companion(row, picture, whole, name[len(start) :]))
     return found
 
 
-def by_name(names: Sequence[str], rows: Iterable[int]) -> dict[str, dict[int, bool]]:
-    """Return which of these rows have a name, each whole or without its ending, in lower case: row -> whether whole."""
-    called: dict[str, dict[int, bool]] = {}
-    for row in rows:
-        for name, whole in ((names[row], True), (stem(names[row]), False)):
-            called.setdefault(name.casefold(), {}).setdefault(row, whole)
-    return called
+def owners(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Return what in a folder is of no use without other files, and which of these are there.
+
+    Such a file is small, and has the name of others: nothing is asked of those but that they do not belong to it.
+
+    Parameters
+    ----------
+    folder : Path
+        As it is on the disk now.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        Name -> names of the files that it belongs to; of a film that is alone, none.
+    """
+    with os.scandir(folder) as entries:
+        sizes = {entry.name: _size(entry) for entry in entries}
+    whole: dict[str, list[str]] = {}
+    begun: dict[str, list[str]] = {}
+    for name, size in sizes.items():
+        whole.setdefault(_folded(name), []).append(name)
+        if not _follows(name, size, FOR_ENDING):
+            begun.setdefault(_folded(stem(name)), []).append(name)
+    found = {}
+    for name, size in sizes.items():
+        start = _folded(stem(name))
+        if _follows(name, size, AFTER_NAME) and (start in whole or not _follows(name, size, FOR_ENDING)):
+            found[name] = tuple(sorted(whole.get(start, ())))
+        elif _follows(name, size, FOR_ENDING) and start not in whole:
+            found[name] = tuple(sorted(begun.get(start, ())))
+    return found
+
+
+def _follows(name: str, size: int, endings: tuple[str, ...]) -> bool:
+    ending = name[len(stem(name)) :].lower()
+    return size >= 0 and ending in endings and (ending not in FILMS or size <= MAX_FILM_BYTES)
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    """Return the bytes of a file, -1 of what is none or gone."""
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except OSError:
+        return -1
+    return found.st_size if stat.S_ISREG(found.st_mode) else -1
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def stem(path: str) -> str:

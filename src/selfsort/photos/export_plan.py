@@ -58,7 +58,7 @@ def plan_tables(names: tuple[str, ...]) -> list[Operation]:
 def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved: tuple[str, ...]) -> list[Operation]:
     """Give every readable picture a place in the folder of its group, and what belongs to it one beside it.
 
-    What belongs to several pictures goes with the first of them.
+    What has the name of several pictures goes with the first of them.
 
     Parameters
     ----------
@@ -75,14 +75,15 @@ def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved
     rows = np.flatnonzero(clusters.ok & (hidden | ~outcome.hidden)).tolist()
     belonging: dict[int, list[Companion]] = {}
     for companion in companions(clusters, rows):
-        belonging.setdefault(companion.pictures[0], []).append(companion)
+        belonging.setdefault(companion.picture, []).append(companion)
     plan = []
     for row in rows:
         folder = folders[labels[row]]
         name = _free_name(_file_name(os.fsdecode(exact[row])), taken[folder], MAX_FILE_NAME)
         plan.append(Operation(row, paths[row], f"{folder}/{name}", labels[row], sizes[row]))
         for other, _, whole, ending in belonging.get(row, ()):
-            beside = _free_name((name if whole else stem(name)) + ending, taken[folder], MAX_FILE_NAME)
+            beside = _file_name((name if whole else stem(name)) + ending)
+            beside = _free_name(beside, taken[folder], MAX_FILE_NAME)
             plan.append(Operation(other, paths[other], f"{folder}/{beside}", labels[row], sizes[other]))
     return plan
 

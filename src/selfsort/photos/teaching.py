@@ -27,7 +27,7 @@ _SEVERAL, _LEAST_SHARE = 3, 0.1
 _WARMTH, _RIDGE = 0.4, 3.0
 #: So many groups are heard of at a time.
 _AT_ONCE = 64
-_MOST = 0.95  # leverage
+_ROWS = 4096  # and of so many pictures it is seen how they look
 #: So many pictures of a group were placed elsewhere before all of it follows them.
 _LEAST_TAKEN = 2
 #: Link between pictures that a person put together; the greatest of the graph is 1.
@@ -117,48 +117,75 @@ def teach(
     keys = np.unique(now[now != NOWHERE])
     if not len(keys):
         return found
-    rejected = np.array([bool(state.rejected.get(content)) for content in contents])
-    touched = start[(now != start) | rejected]
-    apart = [row_of[content] for pair in state.apart for content in pair if content in row_of]
-    asked = np.union1d(
-        np.flatnonzero(np.isin(start, touched[touched != NOWHERE]) | rejected), np.array(apart, np.int64)
+    leaving = (now != start) | np.array(
+        [key in state.rejected.get(content, ()) for key, content in zip(start.tolist(), contents, strict=True)]
     )
-    said = _said(start, now, placed, state, row_of, keys)
-    linked = _linked(graph, state, row_of)
-    heard = np.zeros((len(asked), len(keys)), np.float32)
-    for columns in np.array_split(np.arange(len(keys)), -(-len(keys) // _AT_ONCE)):
-        heard[:, columns] = spread(linked, said[:, columns].toarray(), _SHARE)[asked]
-    heard *= np.exp(_looks(vectors, said, asked) / _WARMTH)
+    lost = np.unique(start[leaving & (start != NOWHERE)])
+    rejected = np.array([bool(state.rejected.get(content)) for content in contents])
+    asked = np.isin(start, lost) | (rejected & (now == NOWHERE))
+    apart = np.zeros(len(now), bool)
+    apart[[row_of[content] for pair in state.apart for content in pair if content in row_of]] = True
+    rows = np.flatnonzero(asked | apart)
+    if not len(rows):
+        return found
+    heard = _heard(_linked(graph, state, row_of), vectors, _said(start, now, placed, leaving, keys), rows)
+    place = dict(zip(rows.tolist(), range(len(rows)), strict=True))
     for content, groups in state.rejected.items():
-        if content in row_of:
-            heard[np.searchsorted(asked, row_of[content]), np.isin(keys, list(groups))] = -1
-    best = now.copy()
-    loud = heard.max(1, initial=0) > 0
-    best[asked[loud]] = keys[heard[loud].argmax(1)]
+        if groups and row_of.get(content) in place:
+            heard[place[row_of[content]], np.isin(keys, list(groups))] = -1
+    best, loud = now.copy(), asked[rows] & (heard.max(1) > 0)
+    best[rows[loud]] = keys[heard[loud].argmax(1)]
     silent = (found == NOWHERE) & (now == NOWHERE) & ~rejected
     best = np.where(silent | placed, now, best)
-    best = _held(best, start, now, placed, state, contents)
-    _keep_apart(best, {row: heard[np.searchsorted(asked, row)] for row in apart}, keys, placed, state, row_of)
+    best = _held(best, start, now, placed, rejected)
+    _keep_apart(best, {row: heard[place[row]] for row in np.flatnonzero(apart).tolist()}, keys, placed, state, row_of)
     return np.where(placed | (best == start), found, best)
 
 
-def _looks(vectors: FloatArray, said: sparse.csr_matrix, rows: IntArray) -> FloatArray:
-    """Return how much more than others these rows look like each group, shape (len(rows), n_keys), 1 at most or so.
+def _heard(linked: sparse.csr_matrix, vectors: FloatArray, said: sparse.csr_matrix, rows: IntArray) -> FloatArray:
+    """Return how much these rows hear of each group, shape (len(rows), n_keys), more of those that they look like."""
+    heard = np.zeros((len(rows), said.shape[1]), np.float32)
+    for columns in np.array_split(np.arange(said.shape[1]), -(-said.shape[1] // _AT_ONCE)):
+        heard[:, columns] = spread(linked, said[:, columns].toarray(), _SHARE)[rows]
+    looks = Looks(vectors, said)
+    for part in np.array_split(np.arange(len(rows)), -(-len(rows) // _ROWS)):
+        heard[part] *= np.exp(looks(rows[part]) / _WARMTH)
+    return heard
 
-    That is ridge regression on what pictures say, weighted by how loudly; what a row says itself is left out.
+
+class Looks:
+    """How much more than others a picture looks like each group, by ridge regression on what pictures say.
+
+    Pictures are weighted by how loudly they say it. Of itself a picture tells nothing: it is left out exactly.
+
+    Parameters
+    ----------
+    vectors : ndarray of float, shape (n, d)
+    said : csr_matrix, shape (n, n_keys)
+        At most one value in a row: how loudly a picture says which group it is in.
     """
-    weight = np.asarray(said.sum(1), np.float64)
-    total = max(weight.sum(), 1e-12)
-    centered = vectors - (vectors * weight).sum(0) / total
-    weighted = centered * weight
-    inverse = np.linalg.inv(weighted.T @ centered + _RIDGE * np.eye(vectors.shape[1]))
-    of_groups = np.asarray(said.sum(0), np.float64) / total
-    own = said[rows].toarray() / np.maximum(weight[rows], 1e-12)
-    of_rows = centered[rows] @ inverse
-    slopes = (said.T @ centered).T - weighted.sum(0)[:, None] * of_groups
-    leverage = np.minimum((of_rows * weighted[rows]).sum(1, keepdims=True), _MOST)
-    looks: FloatArray = ((of_rows @ slopes - leverage * (own - of_groups)) / (1 - leverage)).astype(np.float32)
-    return looks
+
+    def __init__(self, vectors: FloatArray, said: sparse.csr_matrix) -> None:
+        self._said = said
+        self._weight = np.asarray(said.sum(1), np.float32)
+        total = max(float(self._weight.sum(dtype=np.float64)), 1e-12)
+        self._of_all = self._weight / total
+        self._centered = vectors - (self._of_all * vectors).sum(0)
+        weighted = self._centered * self._weight
+        self._inverse = np.linalg.inv(weighted.T @ self._centered + _RIDGE * np.eye(vectors.shape[1]))
+        self._usual = np.asarray(said.sum(0), np.float64) / total
+        self._slopes = self._inverse @ (said.T @ self._centered).T
+
+    def __call__(self, rows: IntArray) -> FloatArray:
+        """Return shape (len(rows), n_keys): about 1 for a group just like it, and 0 or less for others."""
+        centered, weight = self._centered[rows], self._weight[rows]
+        with_it = centered @ self._slopes + self._usual
+        leverage = self._of_all[rows] + weight * ((centered @ self._inverse) * centered).sum(1, keepdims=True)
+        own = self._said[rows].toarray() / np.maximum(weight, 1e-12)
+        looks: FloatArray = ((with_it - leverage * own) / np.maximum(1 - leverage, 1e-6) - self._usual).astype(
+            np.float32
+        )
+        return looks
 
 
 def _held(
@@ -166,14 +193,13 @@ def _held(
     start: IntArray,
     now: IntArray,
     placed: npt.NDArray[np.bool_],
-    state: State,
-    contents: Sequence[str],
+    rejected: npt.NDArray[np.bool_],
 ) -> IntArray:
     """Keep a group of which all would follow a single picture, or go to a group that a person divided off from it.
 
     In a small group one picture would take all others with it, and a division would undo itself.
     """
-    free = np.array([content in state.rejected for content in contents]) | (now != start)
+    free = rejected | (now != start)
     held = best.copy()
     for key in np.unique(start[(best != start) & ~placed & ~free]).tolist():
         members = start == key
@@ -186,21 +212,14 @@ def _held(
 
 
 def _said(
-    start: IntArray,
-    now: IntArray,
-    placed: npt.NDArray[np.bool_],
-    state: State,
-    row_of: Mapping[str, int],
-    keys: IntArray,
+    start: IntArray, now: IntArray, placed: npt.NDArray[np.bool_], leaving: npt.NDArray[np.bool_], keys: IntArray
 ) -> sparse.csr_matrix:
     """Return what each picture says of itself, shape (n, n_keys).
 
     How much of a group is wrong is seen from how much was taken out of it, compared with the most doubtful group:
     nobody corrects all that is wrong.
     """
-    taken = start[placed & (start != now)].tolist()
-    taken += [key for content, groups in state.rejected.items() if content in row_of for key in groups]
-    counted = Counter(taken)
+    counted = Counter(start[leaving].tolist())
     n_taken = np.array([counted[key] for key in keys.tolist()])
     n_members = np.maximum(1, [np.count_nonzero(start == key) for key in keys.tolist()])
     share = n_taken / n_members
@@ -238,7 +257,7 @@ def _keep_apart(
         if first in row_of and other in row_of:
             a, b = row_of[first], row_of[other]
             leaving = [row for row in (b, a) if not placed[row]]
-            if best[a] == best[b] and leaving:
+            if best[a] == best[b] != NOWHERE and leaving:
                 others = np.where(keys == best[a], -np.inf, heard[leaving[0]])
                 best[leaving[0]] = keys[others.argmax()] if others.max() > 0 else NOWHERE
 

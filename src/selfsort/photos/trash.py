@@ -1,8 +1,8 @@
 """Move originals to the system's trash: the only thing that selfsort does to them, and only when it is told to.
 
 Nothing is deleted. Each file is compared with what the run saw, once for the plan that a person confirms and once right
-before it is moved, and every move is noted in a journal beside the run. What belongs to a picture goes with it: a live
-photo's film, a raw file that cannot be read, a sidecar, but not before all pictures are gone that it belongs to.
+before it is moved, and every move is noted in a journal beside the run. What is of no use without a picture goes after
+it: a live photo's film, a sidecar; but not while any other file is there that has its name, such as a raw file.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.images import Unreadable
-from selfsort.photos.belonging import SIDECAR, by_name, companions, stem
+from selfsort.photos.belonging import owners
 from selfsort.photos.originals import Originals
 from selfsort.runtime import Progress, silent
 
@@ -34,7 +32,7 @@ class Doomed:
     Attributes
     ----------
     row : int
-        Of the run; -1 for a sidecar, which no run reads.
+        Of the run; -1 for what only belongs to others.
     path : str
         As the run has it.
     file : Path
@@ -43,10 +41,12 @@ class Doomed:
         Bytes that it takes; of a link none.
     link : bool
         Whether it is a link: what it leads to stays.
-    only_copy : bool
-        Whether no other file of the run will have this content any more; of a sidecar it is not known.
+    only_copy : bool or None
+        Whether no other file of the run will have this content any more. None: not known, of what belongs to others.
     pictures : tuple of str
-        Paths of the pictures that it belongs to; of a picture none.
+        Paths of those that it belongs to and that go before it.
+    state : tuple of int
+        Of what belongs to others: what is another when it changes.
     """
 
     row: int
@@ -54,8 +54,9 @@ class Doomed:
     file: Path
     size: int
     link: bool
-    only_copy: bool
+    only_copy: bool | None
     pictures: tuple[str, ...] = ()
+    state: tuple[int, ...] = ()
 
 
 @dataclass
@@ -67,7 +68,7 @@ class TrashResult:
     files : list of Doomed
         The whole plan.
     refused : list of (str, str)
-        Paths of pictures that stay, with the reason.
+        Paths of files that stay, with the reason.
     done : list of str
         Paths of those that are in the trash now.
     log : Path
@@ -133,42 +134,29 @@ def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
     result = TrashResult([], [], trash_log(clusters.path.resolve()))
     wanted = dict.fromkeys(rows[path] for path in paths)
     sound = [row for row in wanted if _is_sound(originals, row, result)]
-    readable = np.flatnonzero(clusters.ok).tolist()
-    gone = {*sound, *(row for row in readable if not _is_there(originals, row))}
-    pictures: dict[int, tuple[str, ...]] = dict.fromkeys(sound, ())
-    for companion in companions(clusters, readable):
-        others = set(companion.pictures)
-        if companion.row in pictures or others.isdisjoint(sound) or not others <= gone:
-            continue
-        if _is_there(originals, companion.row) and _is_sound(originals, companion.row, result):
-            pictures[companion.row] = tuple(originals.paths[row] for row in companion.pictures)
-    left = _left(clusters, originals, list(pictures))
+    left = _left(clusters, originals, sound)
     ids = clusters.items.column("id").to_pylist()
-    for row, of in pictures.items():
-        file = originals.root / originals.paths[row]
-        link = file.is_symlink()
-        size = 0 if link else file.lstat().st_size
-        result.files.append(Doomed(row, originals.paths[row], file, size, link, not link and ids[row] not in left, of))
-    result.files += _sidecars(clusters, originals, sound, gone)
+    going: dict[Path, dict[str, str]] = {}
+    for row in sound:
+        path = originals.paths[row]
+        file = originals.root / path
+        found = file.lstat()
+        link = stat.S_ISLNK(found.st_mode)
+        only_copy = not link and ids[row] not in left
+        result.files.append(Doomed(row, path, file, 0 if link else found.st_size, link, only_copy))
+        going.setdefault(file.parent, {})[file.name] = path
+    for folder, names in going.items():
+        with contextlib.suppress(OSError):  # it cannot be listed, or changes meanwhile: what is not known stays
+            for name, of in owners(folder).items():
+                if of and name not in names and names.keys() >= set(of):
+                    path, state = names[of[0]].removesuffix(of[0]) + name, _state(folder / name)
+                    pictures = tuple(names[owner] for owner in of)
+                    result.files.append(Doomed(-1, path, folder / name, state[0], False, None, pictures, state))
     return result
 
 
-def _sidecars(clusters: Clusters, originals: Originals, sound: Sequence[int], gone: Set[int]) -> list[Doomed]:
-    """Return the sidecars of pictures that go, by both ways to name them, that no other picture has."""
-    called = by_name(originals.paths, np.flatnonzero(clusters.ok).tolist())
-    found: dict[str, Doomed] = {}
-    for row in sound:
-        for name in (originals.paths[row], stem(originals.paths[row])):
-            path, rows = name + SIDECAR, called.get(name.casefold(), {})
-            file = originals.root / path
-            if gone >= rows.keys() and os.path.lexists(file) and stat.S_ISREG(file.lstat().st_mode):
-                of = tuple(originals.paths[other] for other in rows)
-                found.setdefault(path, Doomed(-1, path, file, file.stat().st_size, False, False, of))
-    return list(found.values())
-
-
 def move_to_trash(clusters: Clusters, plan: TrashResult, *, progress: Progress = silent) -> TrashResult:
-    """Move the files of a plan to the trash, each if it still is what the run saw.
+    """Move the files of a plan to the trash, each if it still is what the run, or the plan, saw.
 
     Parameters
     ----------
@@ -188,10 +176,10 @@ def move_to_trash(clusters: Clusters, plan: TrashResult, *, progress: Progress =
     originals = Originals(clusters)
     for i, doomed in enumerate(plan.files):
         progress("trash", i, len(plan.files))
-        if any(os.path.lexists(originals.root / path) for path in doomed.pictures):
-            plan.refused.append((doomed.path, "a picture that it belongs to stays"))
+        if doomed.pictures and not _can_follow(doomed):
+            plan.refused.append((doomed.path, "it has changed, or something that it belongs to stays"))
             continue
-        if not (_is_sound(originals, doomed.row, plan) if doomed.row >= 0 else os.path.lexists(doomed.file)):
+        if doomed.row >= 0 and not _is_sound(originals, doomed.row, plan):
             continue
         facts = {
             "path": doomed.path,
@@ -243,8 +231,18 @@ def _left(clusters: Clusters, originals: Originals, doomed: Sequence[int]) -> se
     return left
 
 
-def _is_there(originals: Originals, row: int) -> bool:
-    return os.path.lexists(originals.root / originals.paths[row])
+def _state(file: Path) -> tuple[int, ...]:
+    """Return what is another when a file is."""
+    found = file.lstat()
+    return found.st_size, found.st_mtime_ns, found.st_ino, stat.S_IFMT(found.st_mode)
+
+
+def _can_follow(doomed: Doomed) -> bool:
+    """Tell whether all is gone by now that a file belongs to, and it is still what it was."""
+    try:
+        return _state(doomed.file) == doomed.state and owners(doomed.file.parent).get(doomed.file.name) == ()
+    except OSError:
+        return False
 
 
 def _is_link(originals: Originals, row: int) -> bool:

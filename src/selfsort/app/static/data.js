@@ -140,8 +140,8 @@ export const stop = async () => emit("job", (await (await post("/api/stop", {}))
 export const exportTo = async (body) => emit("job", (await (await post("/api/export", body)).json()).job);
 export const shapes = () => getJson("/static/countries-110m.json");
 // Without `confirmed` it is only said what would be moved.
-export async function trash(rows, { confirmed = false, alone = false, stamp = run.stamp } = {}) {
-  const result = await (await post("/api/trash", { rows, run: stamp, confirmed, only_copies: alone })).json();
+export async function trash(rows, { confirmed = false, alone = false, shown = [], stamp = run.stamp } = {}) {
+  const result = await (await post("/api/trash", { rows, run: stamp, confirmed, only_copies: alone, shown })).json();
   if (confirmed) await look(now.n);
   return result;
 }

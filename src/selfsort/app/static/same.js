@@ -70,14 +70,14 @@ async function trash(rows, keeping) {
   return actions.attempt(async () => {
     const { files, refused } = await data.trash(rows, { stamp });
     const total = files.reduce((sum, file) => sum + file.size, 0);
-    const shown = files.filter((file) => !file.belongs_to), alone = files.filter((file) => file.only_copy);
+    const beside = files.filter((file) => file.belongs_to), alone = files.filter((file) => file.only_copy);
     const content = el("div", {},
-      el("p", {}, `${shown.length} of ${rows.length} files${files.length > shown.length ? `, and ${files.length - shown.length} that belong to them,` : ""} go to the trash of this computer (${bytes(total)}), from where they can be put back. ${keeping} stays.`),
+      el("p", {}, `${files.length - beside.length} of ${rows.length} files${beside.length ? `, and ${beside.length} that belong to them,` : ""} go to the trash of this computer (${bytes(total)}), from where they can be put back. ${keeping} stays.`),
       alone.length ? el("p", { class: "warn" }, `${alone.length === 1 ? "One is" : `${alone.length} are`} the only copy of what they hold.`) : "",
       el("ul", { class: "paths" }, files.map((file) => el("li", {}, `${file.path}${file.belongs_to ? ` (belongs to ${file.belongs_to})` : ""}${file.only_copy ? " (the only copy)" : ""}`)), refused.map((text) => el("li", {}, `stays: ${text}`))));
     const buttons = files.length ? [["", "Cancel"], ["trash", "Move to the trash", "bad"]] : [["", "Close"]];
     if ((await dialog("Move to the trash?", content, buttons)) !== "trash") return;
-    const result = await data.trash(rows, { confirmed: true, alone: alone.length > 0, stamp });
+    const result = await data.trash(rows, { confirmed: true, alone: alone.length > 0, shown: beside.map((file) => file.path), stamp });
     const left = result.refused.length ? `; ${result.refused[0]}` : "";
     actions.say(`${count(result.trashed)} file${result.trashed === 1 ? "" : "s"} moved to the trash${left}.`, { bad: result.refused.length > 0 });
   });
