@@ -160,7 +160,8 @@ def _features_hold(lines: list[dict[str, Any]]) -> list[str]:
             f"width {params['width']}, with AdamW, of which {params['pretext_growth']:.0%} see smaller views (with "
             f"{', '.join(f'{side:g}' for side in sides[:-1])} of the sides), takes {line['seconds']:,.0f} s on "
             f"{where}. Then the 100 nearest training images of a test image vote for its class rightly in "
-            f"{line['knn']:.1%} of cases (kNN; one seed), and {line['found']:.0%} of the views in a batch find their own image."
+            f"{line['knn']:.1%} of cases (kNN; one seed), and {line['found']:.0%} of the views in a batch find their "
+            "own image."
         )
     return found
 

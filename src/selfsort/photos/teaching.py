@@ -19,12 +19,10 @@ FloatArray = npt.NDArray[np.float32]
 _SHARE = 0.9
 #: So much more a picture that a person placed counts than one that was only found in its group.
 _WEIGHT = 5.0
-#: How much the other pictures of a group lose in weight when as large a share of it was taken out as of any group.
-_DOUBT = 5.0
-#: That share is of groups from which so many were taken, and is not less than this.
-_SEVERAL, _LEAST_SHARE = 3, 0.1
-#: How little the weights of pictures that look right count against what their neighbors say, and how smooth looks are.
-_WARMTH, _RIDGE = 0.4, 3.0
+#: How much the other pictures of a group lose in weight for each share of it that a person took out.
+_DOUBT = 10.0
+#: How little looks count against what neighbors say, and how smooth they are.
+_WARMTH, _RIDGE = 0.3, 3.0
 #: So many groups are heard of at a time.
 _AT_ONCE = 64
 _ROWS = 4096  # and of so many pictures it is seen how they look
@@ -214,19 +212,14 @@ def _held(
 def _said(
     start: IntArray, now: IntArray, placed: npt.NDArray[np.bool_], leaving: npt.NDArray[np.bool_], keys: IntArray
 ) -> sparse.csr_matrix:
-    """Return what each picture says of itself, shape (n, n_keys).
-
-    How much of a group is wrong is seen from how much was taken out of it, compared with the most doubtful group:
-    nobody corrects all that is wrong.
-    """
+    """Return what each picture says of itself, shape (n, n_keys)."""
     counted = Counter(start[leaving].tolist())
     n_taken = np.array([counted[key] for key in keys.tolist()])
     n_members = np.maximum(1, [np.count_nonzero(start == key) for key in keys.tolist()])
-    share = n_taken / n_members
-    doubt = share / max(_LEAST_SHARE, share[n_taken >= _SEVERAL].max(initial=0))
+    weight = 1 / (1 + _DOUBT * n_taken / n_members)
     rows = np.flatnonzero(now != NOWHERE)
     columns = np.searchsorted(keys, now[rows])
-    values = np.where(placed[rows], _WEIGHT, (1 / (1 + _DOUBT * doubt))[columns])
+    values = np.where(placed[rows], _WEIGHT, weight[columns])
     return sparse.csr_matrix((values.astype(np.float32), (rows, columns)), shape=(len(now), len(keys)))
 
 
