@@ -20,6 +20,7 @@ AFTER_NAME = (SIDECAR, ".aae", ".json")
 FOR_ENDING = (SIDECAR, ".aae", ".thm", ".mov", ".mp4")
 #: A longer film is one by itself, whatever its name is.
 FILMS, MAX_FILM_BYTES = (".mov", ".mp4"), 32 << 20
+_ENDINGS = AFTER_NAME + FOR_ENDING
 
 
 class Companion(NamedTuple):
@@ -64,7 +65,7 @@ def companions(clusters: Clusters, rows: Iterable[int]) -> list[Companion]:
 def owners(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return what in a folder is of no use without other files, and which of these are there.
 
-    Such a file is small, and has the name of others: nothing is asked of those but that they do not belong to it.
+    Such a file is small and has the name of others, which may be anything: pictures, raw files, texts, folders.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def owners(folder: Path) -> dict[str, tuple[str, ...]]:
         Name -> names of the files that it belongs to; of a film that is alone, none.
     """
     with os.scandir(folder) as entries:
-        sizes = {entry.name: _size(entry) for entry in entries}
+        sizes = {entry.name: _size(entry) if entry.name.lower().endswith(_ENDINGS) else -1 for entry in entries}
     whole: dict[str, list[str]] = {}
     begun: dict[str, list[str]] = {}
     for name, size in sizes.items():

@@ -180,9 +180,8 @@ class Looks:
         with_it = centered @ self._slopes + self._usual
         leverage = self._of_all[rows] + weight * ((centered @ self._inverse) * centered).sum(1, keepdims=True)
         own = self._said[rows].toarray() / np.maximum(weight, 1e-12)
-        looks: FloatArray = ((with_it - leverage * own) / np.maximum(1 - leverage, 1e-6) - self._usual).astype(
-            np.float32
-        )
+        without_it = (with_it - leverage * own) / np.maximum(1 - leverage, 1e-6)
+        looks: FloatArray = (without_it - self._usual).astype(np.float32)
         return looks
 
 

@@ -146,11 +146,11 @@ def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
         result.files.append(Doomed(row, path, file, 0 if link else found.st_size, link, only_copy))
         going.setdefault(file.parent, {})[file.name] = path
     for folder, names in going.items():
-        with contextlib.suppress(OSError):  # it cannot be listed, or changes meanwhile: what is not known stays
-            for name, of in owners(folder).items():
-                if of and name not in names and names.keys() >= set(of):
-                    path, state = names[of[0]].removesuffix(of[0]) + name, _state(folder / name)
-                    pictures = tuple(names[owner] for owner in of)
+        for name, of in _owners(folder).items():
+            if of and name not in names and names.keys() >= set(of):
+                path, pictures = names[of[0]].removesuffix(of[0]) + name, tuple(names[owner] for owner in of)
+                with contextlib.suppress(OSError):  # it went away just now
+                    state = _state(folder / name)
                     result.files.append(Doomed(-1, path, folder / name, state[0], False, None, pictures, state))
     return result
 
@@ -174,9 +174,13 @@ def move_to_trash(clusters: Clusters, plan: TrashResult, *, progress: Progress =
     from send2trash import send2trash
 
     originals = Originals(clusters)
+    left: dict[Path, dict[str, tuple[str, ...]]] = {}
     for i, doomed in enumerate(plan.files):
         progress("trash", i, len(plan.files))
-        if doomed.pictures and not _can_follow(doomed):
+        folder = doomed.file.parent
+        if doomed.pictures and folder not in left:  # all pictures were seen to by now
+            left[folder] = _owners(folder)
+        if doomed.pictures and (left[folder].get(doomed.file.name) != () or not _is_same(doomed)):
             plan.refused.append((doomed.path, "it has changed, or something that it belongs to stays"))
             continue
         if doomed.row >= 0 and not _is_sound(originals, doomed.row, plan):
@@ -237,12 +241,19 @@ def _state(file: Path) -> tuple[int, ...]:
     return found.st_size, found.st_mtime_ns, found.st_ino, stat.S_IFMT(found.st_mode)
 
 
-def _can_follow(doomed: Doomed) -> bool:
-    """Tell whether all is gone by now that a file belongs to, and it is still what it was."""
+def _is_same(doomed: Doomed) -> bool:
     try:
-        return _state(doomed.file) == doomed.state and owners(doomed.file.parent).get(doomed.file.name) == ()
+        return _state(doomed.file) == doomed.state
     except OSError:
         return False
+
+
+def _owners(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Return what in a folder belongs to what; nothing if it cannot be listed: then what belongs to others stays."""
+    try:
+        return owners(folder)
+    except OSError:
+        return {}
 
 
 def _is_link(originals: Originals, row: int) -> bool:
