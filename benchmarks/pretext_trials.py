@@ -1,6 +1,6 @@
 """Short trials of SimCLR's settings on CIFAR-10, and what the features hold that a run of SCAN started from.
 
-    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu | small | nets [NAME] | features RUN
+    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu [NAME] | small | nets [NAME] | features RUN
 
 gpu: a few passes over all training images, views that grow in 80 % of them, with each setting in `ON_A_GPU`; 10,000
 training images are then classified by their neighbors among the others. The labels choose settings here: nothing of
@@ -71,10 +71,12 @@ def made(
     return Contrast(Scaling(0, 1 / 255), encoder, make_projector(n_features, n_hidden=hidden), temperature, ema)
 
 
-def gpu(batch: int = 512) -> None:
+def gpu(*names: str, batch: int = 512) -> None:
     data = load_dataset("cifar-10", "train")
     images, labels = data.images, np.asarray(data.labels)
     for backbone, width, optimizer, rate, decay, ema, hidden, temperature, n_epochs in ON_A_GPU:
+        if names and backbone not in names:
+            continue
         session, start = Session(seed=SEED), time.perf_counter()
         device = session.fabric.device
         net = made(images.shape[1:], width, hidden, temperature, ema, backbone).to(device)

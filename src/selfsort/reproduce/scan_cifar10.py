@@ -41,7 +41,7 @@ RECIPE = Recipe(
         },
     ),
     cpu=Variant(
-        minutes=70,
+        minutes=90,
         params={
             "backbone": "airbench",
             "width": 32,
