@@ -27,7 +27,7 @@ from selfsort.app.splitting import parts
 from selfsort.errors import DataError, SelfsortError
 from selfsort.images import Unreadable
 from selfsort.photos.ocr import check_installed
-from selfsort.photos.trash import move_to_trash, plan_trash
+from selfsort.photos.trash import Doomed, move_to_trash, plan_trash
 from selfsort.runtime import n_threads
 from selfsort.sources import display_path
 
@@ -244,6 +244,12 @@ def _serve_pictures(app: FastAPI) -> None:
         return Response(page.pictures.large(row), media_type="image/jpeg", headers=_FOR_EVER)
 
 
+def _told(file: Doomed) -> dict[str, Any]:
+    """Return what the page says of a file that goes to the trash."""
+    of = display_path(file.pictures[0]) if file.pictures else None
+    return {"path": display_path(file.path), "size": file.size, "only_copy": file.only_copy, "belongs_to": of}
+
+
 def _serve_jobs(app: FastAPI) -> None:
     @app.get("/api/now")
     async def now(request: Request) -> dict[str, Any]:
@@ -293,15 +299,7 @@ def _serve_jobs(app: FastAPI) -> None:
         if body.confirmed:  # and nothing that was not shown before
             plan.files = [file for file in plan.files if not file.pictures or display_path(file.path) in body.shown]
             await asyncio.to_thread(move_to_trash, review.clusters, plan)
-        files = [
-            {
-                "path": display_path(file.path),
-                "size": file.size,
-                "only_copy": file.only_copy,
-                "belongs_to": display_path(file.pictures[0]) if file.pictures else None,
-            }
-            for file in plan.files
-        ]
+        files = [_told(file) for file in plan.files]
         refused = [display_path(f"{path}: {reason}") for path, reason in plan.refused]
         return {"files": files, "trashed": len(plan.done), "refused": refused}
 
