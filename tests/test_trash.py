@@ -192,6 +192,7 @@ def test_what_belongs_to_pictures_goes_with_the_last_of_them(tmp_path, live, bin
         (["a.jpg", "a.CR2", "a.xmp", "a.mov", "a.CR2.xmp", "a.jpg.xmp"], {"a.jpg.xmp"}),  # the raw file stays
         (["a.jpg", "a.pdf", "a.xmp"], set()),  # whose that is is not known
         (["a.jpg", "A.heic", "a.mov"], set()),
+        (["a", "a.jpg", "a.xmp"], set()),
         (["a.jpg", "A.JPG", "a.jpg.xmp"], set()),
         (["cafe\u0301.jpg", "caf\u00e9.heic", "cafe\u0301.xmp"], set()),
         (["a.jpg", "sub/a.mov", "A/a.mov", "a.mov/inside"], set()),

@@ -1,4 +1,4 @@
-"""What every part shares with the machine: atomic files, the cache folder, threads and progress."""
+"""What every part shares with the machine: atomic files, the cache folder, threads, progress and names of files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import secrets
 import sqlite3
 import time
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -91,3 +92,14 @@ def write_ahead(db: sqlite3.Connection, seconds: float = 60.0) -> None:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
+
+
+def folded(name: str) -> str:
+    """Return what names have in common that differ in case or in the coding of accents.
+
+    >>> folded("Caf\u00e9") == folded("CAFE\u0301")
+    True
+    """
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -297,7 +297,8 @@ def _serve_jobs(app: FastAPI) -> None:
             plan.refused += alone
             plan.files = [file for file in plan.files if not file.only_copy]
         if body.confirmed:  # and nothing that was not shown before
-            plan.files = [file for file in plan.files if not file.pictures or display_path(file.path) in body.shown]
+            shown = set(body.shown)
+            plan.files = [file for file in plan.files if not file.pictures or display_path(file.path) in shown]
             await asyncio.to_thread(move_to_trash, review.clusters, plan)
         files = [_told(file) for file in plan.files]
         refused = [display_path(f"{path}: {reason}") for path, reason in plan.refused]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from selfsort.clusters import Clusters
 from selfsort.images import NOT_AN_IMAGE
+from selfsort.runtime import folded
 
 SidecarNames = Literal["full", "stem"]
 SIDECAR_NAMES = ("full", "stem")
@@ -82,16 +82,15 @@ def owners(folder: Path) -> dict[str, tuple[str, ...]]:
     whole: dict[str, list[str]] = {}
     begun: dict[str, list[str]] = {}
     for name, size in sizes.items():
-        whole.setdefault(_folded(name), []).append(name)
-        if not _follows(name, size, FOR_ENDING):
-            begun.setdefault(_folded(stem(name)), []).append(name)
+        whole.setdefault(folded(name), []).append(name)
+        if not _follows(name, size, _ENDINGS):
+            begun.setdefault(folded(stem(name)), []).append(name)
     found = {}
     for name, size in sizes.items():
-        start = _folded(stem(name))
-        if _follows(name, size, AFTER_NAME) and (start in whole or not _follows(name, size, FOR_ENDING)):
-            found[name] = tuple(sorted(whole.get(start, ())))
-        elif _follows(name, size, FOR_ENDING) and start not in whole:
-            found[name] = tuple(sorted(begun.get(start, ())))
+        start, after, instead = folded(stem(name)), _follows(name, size, AFTER_NAME), _follows(name, size, FOR_ENDING)
+        if after or instead:
+            others = (whole.get(start, []) if after else []) + (begun.get(start, []) if instead else [])
+            found[name] = tuple(sorted(set(others)))
     return found
 
 
@@ -107,10 +106,6 @@ def _size(entry: os.DirEntry[str]) -> int:
     except OSError:
         return -1
     return found.st_size if stat.S_ISREG(found.st_mode) else -1
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def stem(path: str) -> str:

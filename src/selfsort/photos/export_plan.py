@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -14,6 +13,7 @@ from selfsort.clusters import Clusters
 from selfsort.photos.belonging import Companion, SidecarNames, companions, sidecar_of, stem
 from selfsort.photos.journal import JOURNAL
 from selfsort.photos.outcome import Outcome
+from selfsort.runtime import folded
 
 UNGROUPED = "ungrouped"
 MAX_FOLDER_NAME, MAX_FILE_NAME = 80, 255  # bytes
@@ -131,7 +131,7 @@ def _free_name(name: str, taken: dict[str, int], limit: int, *, has_suffix: bool
     if len(os.fsencode(suffix)) > 32:  # a dot in a long name
         suffix = ""
     stem = name.removesuffix(suffix)
-    number = taken.get(_fold(name), 0)
+    number = taken.get(folded(name), 0)
     while True:
         number += 1
         ending = suffix if number == 1 else f" ({number}){suffix}"
@@ -139,11 +139,7 @@ def _free_name(name: str, taken: dict[str, int], limit: int, *, has_suffix: bool
         while len(os.fsencode(start + ending)) > limit:
             start = start[:-1]
         candidate = start + ending if has_suffix else (start + ending).rstrip(". ")
-        if _fold(candidate) not in taken:
-            taken[_fold(name)] = number  # where to go on counting
-            taken.setdefault(_fold(candidate), 1)
+        if folded(candidate) not in taken:
+            taken[folded(name)] = number  # where to go on counting
+            taken.setdefault(folded(candidate), 1)
             return candidate
-
-
-def _fold(name: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from selfsort.photos.persons import PERSONS, VECTORS
 from selfsort.photos.places import are_known
 from selfsort.photos.telling import SHARE, Found, find_terms
 from selfsort.photos.terms import KIND, OBJECT, PEOPLE, SOURCES, TEXT, Terms, terms_of
+from selfsort.runtime import folded
 
 __all__ = ["Evidence", "Naming", "Terms", "digest", "name_groups", "suggest", "terms_of"]
 
@@ -157,7 +157,7 @@ def name_groups(terms: Terms, labels: IntArray, *, taken: Mapping[int, str] | No
     own = dict(taken or {})
     n_groups = int(labels.max(initial=-1)) + 1
     proposals, sizes = _proposals(terms, labels, n_groups)
-    used = {_fold(name): 1 for name in own.values()}
+    used = {folded(name): 1 for name in own.values()}
     chosen: dict[int, tuple[str, tuple[Found, ...]]] = {}
     for group in sorted(range(n_groups), key=lambda g: (-proposals[g].strength, -sizes[g], g)):
         proposal = proposals[group]
@@ -192,9 +192,9 @@ def _naming(name: str, reasons: tuple[Found, ...], proposal: _Proposal, used: Ma
     evidence = tuple(map(_evidence, (*reasons, *more)[:_MAX_EVIDENCE]))
     alternatives: dict[str, str] = {}
     for other in proposal.alternatives():
-        folded = _fold(other)
-        if folded not in used and folded not in alternatives:
-            alternatives[folded] = other
+        low = folded(other)
+        if low not in used and low not in alternatives:
+            alternatives[low] = other
             if len(alternatives) == _MAX_ALTERNATIVES:
                 break
     return Naming(name, evidence, tuple(alternatives.values()))
@@ -205,12 +205,12 @@ def _free(proposal: _Proposal, used: dict[str, int]) -> tuple[str, tuple[Found, 
     first: tuple[str, tuple[Found, ...]] = ("", ())
     for name, reasons in proposal.names():
         first = first if first[0] else (name, reasons)
-        if _fold(name) not in used:
-            used[_fold(name)] = 1
+        if folded(name) not in used:
+            used[folded(name)] = 1
             return name, reasons
     if not first[0]:
         return first
-    base = number = _fold(first[0])
+    base = number = folded(first[0])
     while number in used:
         used[base] += 1
         number = f"{base} {used[base]}"
@@ -276,9 +276,3 @@ def _named(parts: Sequence[_Part]) -> tuple[str, tuple[Found, ...]]:
 
 def _reasons(parts: Sequence[_Part]) -> tuple[Found, ...]:
     return tuple([reason for part in parts for reason in part.reasons])
-
-
-def _fold(name: str) -> str:
-    if name.isascii():
-        return name.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

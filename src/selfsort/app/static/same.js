@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import * as data from "./data.js";
 import { now, run, source } from "./data.js";
-import { bytes, count, dialog, el, pictures, redraw } from "./dom.js";
+import { bytes, count, dialog, el, redraw } from "./dom.js";
 import { view } from "./viewer.js";
 
 const LEVELS = { identical: "Identical files", "same shot": "The same shot, resized or saved anew", burst: "Taken within moments" };
