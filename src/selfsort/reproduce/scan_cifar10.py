@@ -41,7 +41,7 @@ RECIPE = Recipe(
         },
     ),
     cpu=Variant(
-        minutes=90,
+        minutes=60,
         params={
             "backbone": "airbench",
             "width": 32,
