@@ -191,15 +191,46 @@ def test_a_recipe_goes_on_from_the_one_that_it_begins_as(monkeypatch, tmp_path):
     assert after["seconds"] >= seconds
 
 
+def test_a_row_may_begin_with_one_stage_of_another(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    tiny = Variant(
+        minutes=1,
+        params={
+            "backbone": "mlp",
+            "width": 8,
+            "pretext_epochs": 2,
+            "n_epochs": 1,
+            "label_epochs": 0,
+        },
+    )
+    rows = (Row("pooled"), Row("pooled", name="random", params={"init": "random"}, begins_as="tiny/pooled/pretext"))
+    recipe = Recipe("tiny", "scan", "digits", rows, "nobody", {"n_clusters": 10}, full=tiny, cpu=tiny)
+    alone = replace(recipe, rows=(replace(rows[1], begins_as=""),))
+    for name, made in (("tiny", recipe), ("alone", alone)):
+        module = types.ModuleType(name)
+        module.RECIPE = made
+        monkeypatch.setitem(sys.modules, name, module)
+        monkeypatch.setitem(RECIPES, name, name)
+    _, after = reproduce("tiny", tmp_path, device="cpu", n_seeds=1)
+    folders = [tmp_path / "tiny-cpu" / f"{key}-0" for key in ("pooled", "pooled-random")]
+    first, then = (
+        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] for folder in folders
+    )
+    assert [row for row in then if row["stage"] == "pretext"] == [row for row in first if row["stage"] == "pretext"]
+    (apart,) = reproduce("alone", tmp_path, device="cpu", n_seeds=1)
+    assert after["mean"] == apart["mean"]
+
+
 ROWS = [(name, row) for name in RECIPES for row in load_recipe(name).rows if row.begins_as]
 
 
 @pytest.mark.parametrize(("name", "row"), ROWS, ids=lambda value: getattr(value, "key", value))
 def test_what_a_row_begins_as_has_the_same_first_stage(name, row):
     from selfsort.methods.pretrain import _AUTOENCODER
+    from selfsort.methods.scan import _PRETEXT
 
     recipe = load_recipe(name)
-    of, key = row.begins_as.split("/")
+    of, key, *_ = row.begins_as.split("/")
     first = load_recipe(of)
     (before,) = (other for other in first.rows if other.key == key)
     assert recipe.data == first.data
@@ -207,4 +238,5 @@ def test_what_a_row_begins_as_has_the_same_first_stage(name, row):
     for variant in ("full", "cpu"):
         ours = recipe.params | getattr(recipe, variant).params | row.params
         theirs = first.params | getattr(first, variant).params | before.params
-        assert {key: ours.get(key) for key in _AUTOENCODER} == {key: theirs.get(key) for key in _AUTOENCODER}
+        for first_stage in (_AUTOENCODER, _PRETEXT):
+            assert {key: ours.get(key) for key in first_stage} == {key: theirs.get(key) for key in first_stage}

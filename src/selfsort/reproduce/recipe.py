@@ -67,8 +67,8 @@ class Row:
     params : mapping
         Of the estimator, beside those of the recipe and the variant.
     begins_as : str
-        ``"recipe/key"`` of a row whose training is the first stage of this one: where its result is there, that is gone
-        on from.
+        ``"recipe/key"`` of a row whose training is the first part of this one, or ``"recipe/key/stage"`` where only
+        that stage of it is: where its result is there, that is gone on from.
     """
 
     protocol: str
@@ -366,14 +366,17 @@ def _seed(job: Job) -> dict[str, Any]:
 
 def _take_up(checkpoint: Path, begins_as: str) -> float:
     """Return the seconds of the training that the folder holds, or gets from the row that this one begins as."""
-    from selfsort.training.session import METRICS
+    from selfsort.training.session import METRICS, copy_stage
 
     if begins_as and not checkpoint.exists():
         variant, seed = (path.name.rpartition("-")[2] for path in (checkpoint.parent, checkpoint))
-        recipe, key = begins_as.split("/")
+        recipe, key, *stages = begins_as.split("/")
         first = checkpoint.parents[1] / f"{recipe}-{variant}" / f"{key}-{seed}"
         if (first / METRICS).exists():
-            shutil.copytree(first, checkpoint)
+            if stages:
+                copy_stage(stages[0], first, checkpoint)
+            else:
+                shutil.copytree(first, checkpoint)
     try:
         lines = (checkpoint / METRICS).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:

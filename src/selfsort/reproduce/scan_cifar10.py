@@ -19,6 +19,7 @@ RECIPE = Recipe(
             {"acc": 0.816, "nmi": 0.715, "ari": 0.665},
             name="random start",
             params={"label_epochs": 0, "init": "random"},
+            begins_as="scan-cifar10/train-test-SCAN/pretext",
         ),
     ),
     source="Van Gansbeke et al., SCAN, ECCV 2020, its released code's best run",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -155,6 +156,16 @@ class Session:
         if path is not None and self.fabric.is_global_zero:
             with atomic_write(path) as temporary:
                 temporary.write_text("".join(json.dumps(row) + "\n" for row in self.history), encoding="utf-8")
+
+
+def copy_stage(stage: str, source: Path, target: Path) -> None:
+    """Copy the checkpoint of one stage, and its metrics, to a folder for a fit that goes on from it."""
+    target.mkdir(parents=True)
+    lines = (source / METRICS).read_text(encoding="utf-8").splitlines(keepends=True)
+    (target / METRICS).write_text(
+        "".join(line for line in lines if json.loads(line)["stage"] == stage), encoding="utf-8"
+    )
+    shutil.copy(source / f"{stage}.pt", target)
 
 
 def resolve_device(name: str) -> torch.device:
