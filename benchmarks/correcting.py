@@ -1,6 +1,6 @@
 """What kinds and corrections do for the groups of `organize`.
 
-    SELFSORT_DATA=... python benchmarks/correcting.py [kinds] [corrections] [classifier] [only=SET]
+    SELFSORT_DATA=... python benchmarks/correcting.py [kinds] [corrections] [only=SET]
 
 kinds: AMI of the groups with and without facets, over seeds, on sets of photographs and of other pictures; of the photo
 library also over the half that the model of kinds was not trained on (see kind.py).
@@ -8,8 +8,8 @@ corrections: forty pictures, drawn at random from those that are not where their
 the library is organized again; only the other pictures are scored. A label's home is the group where it is the most
 frequent, each group being home to one label; for labels without one a new group is made. With "and merges", two groups
 that have the same most frequent label are made one first, each merge counting as one of the forty.
-classifier: what a linear classifier of the features of the photo library makes of a tenth when it knows the labels of
-the others, as a measure of how much there is to learn.
+As a measure of how much there is to learn, the same pictures are scored as a linear classifier groups them, each tenth
+of all by one that knows the labels of the others; it sees what corrections are learned from.
 Beside the two libraries: 900 small pictures whose groups are poor, and pictures of 30 things under 14 labels, each of
 them for things that look alike, so that most groups are to become one with another.
 Labels stand for the person who corrects; nothing else sees them.
@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
@@ -36,8 +37,9 @@ from choosing import libraries
 from learning import sets
 from record import record
 from selfsort import Clusters, Settings, load_dataset, organize
-from selfsort.features.project import graph_features, unit_rows
+from selfsort.features.project import unit_rows
 from selfsort.methods.base import encode_pictures
+from selfsort.photos import library
 from selfsort.photos.catalog import catalog_path
 from selfsort.photos.corrected import Corrected
 from selfsort.photos.corrections import NOWHERE
@@ -73,21 +75,17 @@ def kinds() -> None:
                 )
 
 
-def classifier() -> None:
-    """Record what a linear classifier knows."""
-    name, archive, labels = next(libraries())
-    features, paths = encode_pictures(archive)
-    truth = np.array([labels.get(path, "") for path in paths])
-    vectors = unit_rows(graph_features(features))[truth != ""]
-    found = cross_val_predict(LogisticRegression(C=10, max_iter=500), vectors, truth[truth != ""], cv=10)
-    record(
-        "corrections",
-        what="linear classifier",
-        data=name,
-        protocol="each tenth by a classifier that was fitted to the others with their labels; features as in the graph",
-        acc=round(float((found == truth[truth != ""]).mean()), 4),
-        ami=round(float(adjusted_mutual_info_score(truth[truth != ""], found)), 4),
-    )
+def _classified(archive: Path, run: Path, truth: np.ndarray) -> np.ndarray:
+    """Organize, and return the labels that a linear classifier gives each tenth of the pictures, of what was seen."""
+    with patch.object(library, "teach", wraps=library.teach) as taught:
+        clusters = organize(archive, run)
+    _, vectors, _, contents, _ = taught.call_args.args
+    row_of = {content: row for row, content in enumerate(contents)}
+    seen = vectors[[row_of[content] for content in clusters.items.column("id").to_pylist()]]
+    known = truth != ""
+    found = truth.copy()
+    found[known] = cross_val_predict(LogisticRegression(C=10, max_iter=1000), seen[known], truth[known], cv=10)
+    return found
 
 
 def poor(folder: Path) -> tuple[str, Path, dict[str, str]]:
@@ -141,8 +139,8 @@ def _record_corrections(name: str, archive: Path, rows: dict[str, str]) -> None:
     for merges in (False, True):
         with tempfile.TemporaryDirectory() as folder:
             run = Path(folder, "run")
-            organize(archive, run)
-            found = [_simulate(archive, run, truth, seed, merges=merges) for seed in range(N_SIMULATIONS)]
+            classified = _classified(archive, run, truth)
+            found = [_simulate(archive, run, truth, classified, seed, merges=merges) for seed in range(N_SIMULATIONS)]
         record(
             "corrections",
             data=name,
@@ -154,7 +152,7 @@ def _record_corrections(name: str, archive: Path, rows: dict[str, str]) -> None:
                     round(float(np.mean([of[key] for of in found])), 4),
                     round(float(np.std([of[key] for of in found])), 4),
                 ]
-                for key in ("before", "corrected", "taught")
+                for key in ("before", "corrected", "taught", "classified")
             },
             gain=[round(of["taught"] - of["before"], 4) for of in found],
             n_merges=[of["n_merges"] for of in found],
@@ -163,7 +161,9 @@ def _record_corrections(name: str, archive: Path, rows: dict[str, str]) -> None:
         )
 
 
-def _simulate(archive: Path, original: Path, truth: np.ndarray, seed: int, *, merges: bool) -> dict[str, Any]:
+def _simulate(
+    archive: Path, original: Path, truth: np.ndarray, classified: np.ndarray, seed: int, *, merges: bool
+) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, "run")
@@ -204,6 +204,7 @@ def _simulate(archive: Path, original: Path, truth: np.ndarray, seed: int, *, me
             "before": adjusted_mutual_info_score(truth[others], first[others]),
             "corrected": adjusted_mutual_info_score(truth[others], directly[others]),
             "taught": adjusted_mutual_info_score(truth[others], taught.labels[others]),
+            "classified": adjusted_mutual_info_score(truth[others], classified[others]),
             "violated": sum(after.groups[ids[row]] != wanted.groups[ids[row]] for row in drawn),
             "n_merges": n_merges,
             "seconds": seconds,
@@ -228,13 +229,11 @@ def _homes(truth: np.ndarray, labels: np.ndarray) -> tuple[dict[str, int], dict[
 
 def main() -> None:
     only = "".join(word.removeprefix("only=") for word in sys.argv[1:] if word.startswith("only="))
-    wanted = [word for word in sys.argv[1:] if not word.startswith("only=")] or ["kinds", "corrections", "classifier"]
+    wanted = [word for word in sys.argv[1:] if not word.startswith("only=")] or ["kinds", "corrections"]
     if "kinds" in wanted:
         kinds()
     if "corrections" in wanted:
         corrections(only)
-    if "classifier" in wanted:
-        classifier()
 
 
 if __name__ == "__main__":
