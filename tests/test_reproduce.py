@@ -193,16 +193,8 @@ def test_a_recipe_goes_on_from_the_one_that_it_begins_as(monkeypatch, tmp_path):
 
 def test_a_row_may_begin_with_one_stage_of_another(tmp_path, monkeypatch):
     pytest.importorskip("torch")
-    tiny = Variant(
-        minutes=1,
-        params={
-            "backbone": "mlp",
-            "width": 8,
-            "pretext_epochs": 2,
-            "n_epochs": 1,
-            "label_epochs": 0,
-        },
-    )
+    passes = {"pretext_epochs": 2, "n_epochs": 1, "label_epochs": 0}
+    tiny = Variant(minutes=1, params={"backbone": "mlp", "width": 8, **passes})
     rows = (Row("pooled"), Row("pooled", name="random", params={"init": "random"}, begins_as="tiny/pooled/pretext"))
     recipe = Recipe("tiny", "scan", "digits", rows, "nobody", {"n_clusters": 10}, full=tiny, cpu=tiny)
     alone = replace(recipe, rows=(replace(rows[1], begins_as=""),))
@@ -217,6 +209,7 @@ def test_a_row_may_begin_with_one_stage_of_another(tmp_path, monkeypatch):
         [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] for folder in folders
     )
     assert [row for row in then if row["stage"] == "pretext"] == [row for row in first if row["stage"] == "pretext"]
+    assert {row["stage"] for row in then} == {"pretext", "scan"}  # nothing of the graph's start
     (apart,) = reproduce("alone", tmp_path, device="cpu", n_seeds=1)
     assert after["mean"] == apart["mean"]
 

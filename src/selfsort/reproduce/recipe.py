@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -366,22 +365,13 @@ def _seed(job: Job) -> dict[str, Any]:
 
 def _take_up(checkpoint: Path, begins_as: str) -> float:
     """Return the seconds of the training that the folder holds, or gets from the row that this one begins as."""
-    from selfsort.training.session import METRICS, copy_stage
+    from selfsort.training.session import seconds_kept, take_up
 
     if begins_as and not checkpoint.exists():
         variant, seed = (path.name.rpartition("-")[2] for path in (checkpoint.parent, checkpoint))
-        recipe, key, *stages = begins_as.split("/")
-        first = checkpoint.parents[1] / f"{recipe}-{variant}" / f"{key}-{seed}"
-        if (first / METRICS).exists():
-            if stages:
-                copy_stage(stages[0], first, checkpoint)
-            else:
-                shutil.copytree(first, checkpoint)
-    try:
-        lines = (checkpoint / METRICS).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return 0.0
-    return float(sum(json.loads(line)["seconds"] for line in lines))
+        recipe, key, *stage = begins_as.split("/")
+        take_up(checkpoint.parents[1] / f"{recipe}-{variant}" / f"{key}-{seed}", checkpoint, *stage)
+    return seconds_kept(checkpoint)
 
 
 def _summary(recipe: Recipe, row: Row, params: Mapping[str, Any], seeds: list[dict[str, Any]]) -> dict[str, Any]:

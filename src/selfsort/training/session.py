@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -158,14 +159,28 @@ class Session:
                 temporary.write_text("".join(json.dumps(row) + "\n" for row in self.history), encoding="utf-8")
 
 
-def copy_stage(stage: str, source: Path, target: Path) -> None:
-    """Copy the checkpoint of one stage, and its metrics, to a folder for a fit that goes on from it."""
-    target.mkdir(parents=True)
-    lines = (source / METRICS).read_text(encoding="utf-8").splitlines(keepends=True)
-    (target / METRICS).write_text(
-        "".join(line for line in lines if json.loads(line)["stage"] == stage), encoding="utf-8"
-    )
-    shutil.copy(source / f"{stage}.pt", target)
+def take_up(source: Path, folder: Path, stage: str | None = None) -> None:
+    """Let a fit in a new folder go on from what one in `source` kept, if it did, or from one stage of it."""
+    if not (source / METRICS).exists():
+        return
+    with tempfile.TemporaryDirectory(dir=folder.parent) as place:  # the folder is there whole or not at all
+        copy = Path(place, folder.name)
+        wanted = {METRICS, f"{stage}.pt"}
+        shutil.copytree(source, copy, ignore=lambda _, names: [] if stage is None else set(names) - wanted)
+        if stage is not None:
+            lines = (copy / METRICS).read_text(encoding="utf-8").splitlines(keepends=True)
+            of_stage = (line for line in lines if json.loads(line)["stage"] == stage)
+            (copy / METRICS).write_text("".join(of_stage), encoding="utf-8")
+        copy.rename(folder)
+
+
+def seconds_kept(folder: Path) -> float:
+    """Return how many seconds of training a folder holds."""
+    try:
+        lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return 0.0
+    return float(sum(json.loads(line)["seconds"] for line in lines))
 
 
 def resolve_device(name: str) -> torch.device:
