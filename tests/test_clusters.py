@@ -1,7 +1,9 @@
 import base64
 import json
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +82,18 @@ def test_what_is_saved_is_loaded(tmp_path, n, made):
     assert_same(clusters, loaded)
     assert loaded.path == clusters.path == tmp_path / "a" / "run"
     assert not [p for p in (tmp_path / "a" / "run").rglob("*") if p.name.startswith(".")]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux lists them")
+def test_loading_leaves_no_thread_behind(tmp_path):
+    """One that still holds a file when Python ends aborts the process, now and then."""
+    make(200).save(tmp_path / "run")
+    code = (
+        "import os, sys, pyarrow.parquet; from selfsort.clusters import Clusters; count = lambda: "
+        "len(os.listdir('/proc/self/task')); before = count(); Clusters.load(sys.argv[1]); print(count() - before)"
+    )
+    run = [sys.executable, "-c", code, tmp_path / "run"]
+    assert subprocess.run(run, capture_output=True, check=True, text=True).stdout == "0\n"
 
 
 def test_what_is_optional_may_be_missing(tmp_path):

@@ -257,10 +257,11 @@ class Clusters:
 
 
 def _read_table(path: Path) -> pa.Table:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with open(path, "rb") as file:  # by its name pyarrow finds only what is valid UTF-8
-        return pq.read_table(file)
+    # A thread of pyarrow that lets go of a Python file when Python is ending aborts the process. Bytes are read here.
+    return pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False)
 
 
 def _json_line(row: Mapping[str, Any]) -> bytes:
