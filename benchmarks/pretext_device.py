@@ -1,8 +1,10 @@
 """Seconds of a pass of SimCLR over CIFAR-10 on a GPU, beside the network alone and SCAN's own code on the same GPU.
 
-    SELFSORT_DATA=... python benchmarks/pretext_device.py [--batch 512] [--width 64] [--compile] [--images 50000]
+    SELFSORT_DATA=... python benchmarks/pretext_device.py [--net resnet18] [--width 64] [--batch 512]
+        [--compile] [--images 50000]
 
-Ours is a whole pass: views, loss, optimizer and the loop, after one that is not counted. Bare is the network's forward
+Ours is a whole pass: views, loss, optimizer and the loop, after one that is not counted, its steps replayed as CUDA
+graphs or each launched anew. Bare is the network's forward
 and backward pass on views that are there already. Utilization is the network's floating-point operations per second as
 a share of --peak, the bf16 rate without sparsity that the maker of the GPU gives. With SCAN_CODE, the folder of
 github.com/wvangansbeke/Unsupervised-Classification, its pass is timed too: its settings, transforms, DataLoader of 8
@@ -35,10 +37,12 @@ from selfsort.training.loop import train
 from selfsort.training.session import Session
 
 PASSES = 3
+NAMES = {"resnet18": "ResNet-18", "airbench": "airbench"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time SimCLR's passes on a device.")
+    parser.add_argument("--net", default="resnet18", choices=NAMES)
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--images", type=int, default=50_000)
@@ -52,7 +56,9 @@ def main() -> None:
     half = tuple(side // 2 for side in images.shape[2:])
     seconds = {
         "ours": ours(images, asked),
+        "ours_launched": ours(images, asked, replay=False),
         "ours_half_size": ours(images, asked, small=True),
+        "ours_half_size_launched": ours(images, asked, small=True, replay=False),
         "bare": bare(images, asked, images.shape[2:]),
         "bare_half_size": bare(images, asked, half),
         "views": views(images, asked),
@@ -61,13 +67,13 @@ def main() -> None:
         seconds["scan_code"] = peer(images, Path(os.environ["SCAN_CODE"]))
     scale = 50_000 / len(images)
     with FlopCounterMode(display=False) as counter:
-        encoder = make_backbone("resnet18", images.shape[1:], asked.width).module
+        encoder = make_backbone(asked.net, images.shape[1:], asked.width).module
         encoder(torch.rand(2, *images.shape[1:])).sum().backward()
     rate = counter.get_total_flops() * len(images) / seconds["ours"]
     record(
         "pretext_device",
         what="SimCLR, seconds per 50,000 images on a GPU",
-        net=f"ResNet-18, width {asked.width}",
+        net=f"{NAMES[asked.net]}, width {asked.width}",
         data=f"CIFAR-10 train, {len(images):,} images",
         protocol=f"batch {asked.batch}, two views of each image, median of {PASSES} passes after the first",
         device=name,
@@ -84,21 +90,21 @@ def main() -> None:
     )
 
 
-def ours(images: np.ndarray, asked: argparse.Namespace, small: bool = False) -> float:
+def ours(images: np.ndarray, asked: argparse.Namespace, small: bool = False, replay: bool = True) -> float:
     session = Session()
-    encoder, n_features = make_backbone("resnet18", images.shape[1:], asked.width)
+    encoder, n_features = make_backbone(asked.net, images.shape[1:], asked.width)
     projector = make_projector(n_features, n_hidden=None if asked.ema is None else 2048)
     net = Contrast(Scaling.of(images), encoder, projector, 0.1, asked.ema).to(session.fabric.device)
     growing = 4 * (PASSES + 1) * (len(images) // asked.batch) if small else 0  # so that no view grows
     pairs = Pairs("simclr", images, net.scaling, session, both_changed=True, growing=growing)
-    plan = replace(contrast_plan("sgd", 0.1, PASSES + 1), compile=asked.compile)
+    plan = replace(contrast_plan("sgd", 0.1, PASSES + 1), compile=asked.compile, replay=replay)
     train(session, "bench", net, session.batches(images, asked.batch, pairs, before_step=pairs.grow), plan)
     return float(np.median([row["seconds"] for row in session.history[1:]]))
 
 
 def bare(images: np.ndarray, asked: argparse.Namespace, size: tuple[int, ...]) -> float:
     device = Session().fabric.device
-    net = make_backbone("resnet18", images.shape[1:], asked.width).module.to(device, memory_format=torch.channels_last)
+    net = make_backbone(asked.net, images.shape[1:], asked.width).module.to(device, memory_format=torch.channels_last)
     x = torch.rand(2 * asked.batch, images.shape[1], *size, device=device)
     x = x.contiguous(memory_format=torch.channels_last)
 

@@ -1,10 +1,12 @@
 """Short trials of SimCLR's settings on CIFAR-10, and what the features hold that a run of SCAN started from.
 
-    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu [NAME] | small | nets [NAME] | features RUN
+    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu [NAME] [SECONDS] | supervised | small | nets [NAME] |
+        features RUN
 
-gpu: a few passes over all training images, views that grow in 80 % of them, with each setting in `ON_A_GPU`; 10,000
+gpu: a few passes over all training images, or as many as take so many seconds, with each setting in `ON_A_GPU`; 10,000
 training images are then classified by their neighbors among the others. The labels choose settings here: nothing of
 the test images does.
+supervised: a network that learns from the labels, as a bound of what features of these re-encoded images may reach.
 small: 50 passes over 6,000 images at 16 pixels, for machines without a GPU.
 nets: other networks on the same, each with as many passes as take about the same time on a core of its own.
 features: the kNN accuracy on the test images of the encoder in the checkpoint ``pretext.pt`` of RUN, which
@@ -18,12 +20,14 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from record import record
-from selfsort.augment import simclr
+from selfsort.augment import simclr, weak
 from selfsort.datasets import load_dataset
 from selfsort.features.project import unit_rows
 from selfsort.methods.pairs import Pairs
@@ -32,25 +36,52 @@ from selfsort.methods.trained import Scaling, outputs
 from selfsort.nets.backbones import make_backbone
 from selfsort.probes import knn_probe
 from selfsort.training.loop import train
+from selfsort.training.schedule import Optimizer, Plan
 from selfsort.training.session import Session
 
 NOTE = "re-encoded as JPEG"
 SEED = 100
 VIEW_SIDES = (0.5, 1.0)  # of views that grow
-#: Encoder, width, optimizer, rate, weight decay, ema, normalized hidden units, temperature, passes.
-ON_A_GPU = (
-    ("resnet18", 64, "sgd", 0.4, 1e-4, None, None, 0.1, 16),
-    ("resnet18", 64, "sgd", 0.4, 5e-4, None, None, 0.1, 16),
-    ("resnet18", 64, "sgd", 0.4, 5e-4, 0.99, HIDDEN, 0.1, 16),
-    ("resnet18", 64, "sgd", 0.4, 5e-4, None, None, 0.2, 16),
-    ("resnet18", 64, "adamw", 2e-3, 0.05, None, None, 0.1, 16),
-    ("resnet18", 64, "sgd", 0.06, 5e-4, None, None, 0.1, 12),
-    ("resnet18", 64, "adamw", 2e-3, 0.05, 0.99, HIDDEN, 0.1, 12),
-    ("resnet18", 64, "adamw", 2e-3, 0.05, None, HIDDEN, 0.2, 12),
-    ("resnet18", 64, "adamw", 4e-3, 0.05, None, None, 0.1, 12),
-    ("airbench", 64, "adamw", 2e-3, 0.05, None, None, 0.1, 40),
-    ("airbench", 128, "adamw", 2e-3, 0.05, None, None, 0.1, 16),
-)
+
+
+class Trial(NamedTuple):
+    """Settings; `n_epochs` is as many passes as fit into the seconds that are given where it is None."""
+
+    backbone: str = "resnet18"
+    width: int = 64
+    optimizer: Optimizer = "adamw"
+    rate: float = 2e-3
+    decay: float = 0.05
+    ema: float | None = None
+    hidden: int | None = None
+    temperature: float = 0.1
+    n_epochs: int | None = None
+    growth: float = 0.8
+    least: float = 0.2
+    batch: int = 512
+
+
+ON_A_GPU = {
+    "optimizers": (
+        Trial(optimizer="sgd", rate=0.4, decay=1e-4, n_epochs=16),
+        Trial(optimizer="sgd", rate=0.4, decay=5e-4, n_epochs=16),
+        Trial(optimizer="sgd", rate=0.4, decay=5e-4, ema=0.99, hidden=HIDDEN, n_epochs=16),
+        Trial(optimizer="sgd", rate=0.4, decay=5e-4, temperature=0.2, n_epochs=16),
+        Trial(n_epochs=16),
+        Trial(optimizer="sgd", rate=0.06, decay=5e-4, n_epochs=12),
+        Trial(ema=0.99, hidden=HIDDEN, n_epochs=12),
+        Trial(hidden=HIDDEN, temperature=0.2, n_epochs=12),
+        Trial(rate=4e-3, n_epochs=12),
+    ),
+    "nets": (
+        Trial("airbench"),
+        Trial("airbench", width=128),
+        Trial("airbench", growth=0.0),
+        Trial("airbench", growth=0.0, temperature=0.2, least=0.08),
+        Trial("airbench", growth=0.0, batch=256),
+        Trial("resnet18"),
+    ),
+}
 #: Smallest share of the area in a crop, temperature.
 SMALL = ((0.2, 0.1), (0.08, 0.1), (0.2, 0.5), (0.2, 0.2))
 #: Encoder, width, passes.
@@ -71,19 +102,19 @@ def made(
     return Contrast(Scaling(0, 1 / 255), encoder, make_projector(n_features, n_hidden=hidden), temperature, ema)
 
 
-def gpu(*names: str, batch: int = 512) -> None:
+def gpu(name: str = "nets", seconds: str = "35") -> None:
     data = load_dataset("cifar-10", "train")
     images, labels = data.images, np.asarray(data.labels)
-    for backbone, width, optimizer, rate, decay, ema, hidden, temperature, n_epochs in ON_A_GPU:
-        if names and backbone not in names:
-            continue
-        session, start = Session(seed=SEED), time.perf_counter()
+    for trial in ON_A_GPU[name]:
+        if trial.n_epochs is None:
+            rows = _pretext(trial._replace(n_epochs=4, growth=0.5), images)[0].history
+            small, whole = rows[1]["seconds"], rows[3]["seconds"]  # the first of each has more to do
+            n_epochs = round(float(seconds) / (trial.growth * small + (1 - trial.growth) * whole))
+            trial = trial._replace(n_epochs=max(2, n_epochs))
+        start = time.perf_counter()
+        session, net = _pretext(trial, images)
         device = session.fabric.device
-        net = made(images.shape[1:], width, hidden, temperature, ema, backbone).to(device)
-        growing = round(0.8 * n_epochs * (len(images) // batch))
-        pairs = Pairs("simclr", images, net.scaling, session, both_changed=True, growing=growing)
-        batches = session.batches(images, batch, pairs, before_step=pairs.grow)
-        train(session, "trial", net, batches, contrast_plan(optimizer, rate, n_epochs, decay))
+        taken = time.perf_counter() - start
         features = outputs(lambda x, net=net: net.encoder(net.scaling(x)), images, device)
         record(
             "pretext_device",
@@ -92,23 +123,64 @@ def gpu(*names: str, batch: int = 512) -> None:
             protocol="fitted on 50,000 training images; 10,000 of them by 100 weighted neighbors among the other "
             f"40,000, whose labels were looked at to choose settings; seed {SEED}",
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-            params={
-                "backbone": backbone,
-                "optimizer": optimizer,
-                "learning_rate": rate,
-                "weight_decay": decay,
-                "ema": ema,
-                "temperature": temperature,
-                "n_epochs": n_epochs,
-                "growth": 0.8,
-                "batch_size": batch,
-                "width": width,
-                "hidden": hidden,
-            },
+            params=trial._asdict(),
             view_sides=VIEW_SIDES,
             knn=round(knn_probe(features[:40_000], labels[:40_000], features[40_000:], labels[40_000:]), 4),
-            seconds=round(time.perf_counter() - start, 1),
+            found=round(session.history[-1]["found"], 4),
+            seconds=round(taken, 1),
         )
+
+
+def _pretext(trial: Trial, images: np.ndarray) -> tuple[Session, Contrast]:
+    session = Session(seed=SEED)
+    net = made(images.shape[1:], trial.width, trial.hidden, trial.temperature, trial.ema, trial.backbone)
+    net.to(session.fabric.device)
+    growing = round(trial.growth * trial.n_epochs * (len(images) // trial.batch))
+    pairs = Pairs("simclr", images, net.scaling, session, both_changed=True, growing=growing)
+    pairs._whole = replace(pairs._whole, crop=(trial.least, 1.0))
+    batches = session.batches(images, trial.batch, pairs, before_step=pairs.grow)
+    train(session, "trial", net, batches, contrast_plan(trial.optimizer, trial.rate, trial.n_epochs, trial.decay))
+    net.settle()
+    return session, net
+
+
+class Classified(nn.Module):
+    """Cross-entropy with the labels."""
+
+    def __init__(self, net: nn.Module, labels: np.ndarray) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("labels", torch.from_numpy(labels))
+
+    def forward(self, x: torch.Tensor, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the loss of scaled images; `rows` are their numbers."""
+        return {"loss": nn.functional.cross_entropy(self.net(x).float(), self.labels[rows], label_smoothing=0.1)}
+
+
+def supervised(width: str = "128", n_epochs: str = "24") -> None:
+    data, test = load_dataset("cifar-10", "train"), load_dataset("cifar-10", "test")
+    session, start = Session(seed=SEED), time.perf_counter()
+    torch.manual_seed(SEED)
+    encoder, n_features = make_backbone("airbench", data.images.shape[1:], int(width))
+    objective = Classified(nn.Sequential(encoder, nn.Linear(n_features, 10)), np.asarray(data.labels))
+    scaling, view = Scaling(0, 1 / 255).to(session.fabric.device), weak(data.images.shape[2:])
+    batches = session.batches(data.images, 512, lambda x, rows: (view(scaling(x)), rows))
+    plan = Plan(int(n_epochs), 4e-3, "adamw", weight_decay=0.05, schedule="one-cycle", replay=True)
+    train(session, "supervised", objective, batches, plan)
+    seconds = time.perf_counter() - start
+    device = session.fabric.device
+    known = outputs(lambda x: objective.net(scaling(x)), test.images, device).argmax(1)
+    record(
+        "pretext_device",
+        what="supervised, for comparison",
+        data=f"CIFAR-10, {NOTE}",
+        protocol=f"fitted on 50,000 training images with their labels, {n_epochs} passes, mirror images and shifts; "
+        f"scored on 10,000 test images; seed {SEED}",
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        net=f"airbench, width {width}",
+        accuracy=round(float((known == np.asarray(test.labels)).mean()), 4),
+        seconds=round(seconds, 1),
+    )
 
 
 def small() -> None:
@@ -196,4 +268,4 @@ def features(folder: str) -> None:
 
 if __name__ == "__main__":
     part, *rest = sys.argv[1:] or ["gpu"]
-    {"gpu": gpu, "small": small, "nets": nets, "features": features}[part](*rest)
+    {"gpu": gpu, "supervised": supervised, "small": small, "nets": nets, "features": features}[part](*rest)

@@ -173,6 +173,24 @@ def test_confident_images_teach_and_clusters_count_the_same():
     assert parts["sure"] == 1
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_the_surest_of_each_cluster_count_as_sure(share):
+    weak, strong = torch.stack([logits(40, 5), logits(40, 5, seed=1)]), torch.stack([logits(40, 5, seed=2)] * 2)
+    parts = confident_cross_entropy(weak, strong, 0.9, share)
+    for head in range(2):
+        surest, cluster = weak[head].softmax(1).max(1)
+        error = functional.cross_entropy(strong[head], cluster, reduction="none")
+        means, n_sure = [], 0
+        for number in cluster.unique():
+            members = (cluster == number).nonzero()[:, 0]
+            members = members[surest[members].argsort(descending=True)]
+            n = max(int((surest[members] >= 0.9).sum()), math.ceil(share * len(members)))
+            means.append(error[members[:n]].mean())
+            n_sure += n
+        assert parts["loss"][head].item() == pytest.approx(torch.stack(means).mean().item(), rel=1e-5)
+        assert parts["sure"][head].item() == pytest.approx(n_sure / 40)
+
+
 def test_where_nothing_is_sure_nothing_is_learned():
     strong = logits(4, 3).requires_grad_()
     parts = confident_cross_entropy(torch.zeros(4, 3), strong)

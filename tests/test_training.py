@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,22 @@ def test_metrics_are_json_lines(tmp_path):
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert [row["step"] for row in rows] == [6, 12, 18, 24]
     assert all(row["stage"] == "toy" and row["loss"] > 0 and row["largest"] > 0 and row["seconds"] >= 0 for row in rows)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_replayed_steps_are_as_those_that_are_launched(tmp_path, every_step, precision):
+    plan = Plan(4, 0.01, optimizer="adamw", clip=0.1, ema=0.9)
+    plain, session = run(plan, device="cuda", precision=precision)
+    plan = replace(plan, replay=True)
+    replayed, again = run(plan, device="cuda", precision=precision)
+    with pytest.raises(KilledError):
+        run(plan, device="cuda", precision=precision, folder=tmp_path, stop_at=9)
+    resumed, _ = run(plan, device="cuda", precision=precision, folder=tmp_path)
+    for name, value in plain.items():
+        assert torch.allclose(value.float(), replayed[name].float(), rtol=1e-3, atol=1e-4), name
+        assert torch.allclose(value.float(), resumed[name].float(), rtol=1e-3, atol=1e-4), name
+    assert [row["loss"] for row in again.history] == pytest.approx([row["loss"] for row in session.history], rel=1e-3)
 
 
 def test_the_callers_random_state_stays(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -46,16 +47,40 @@ def scan_loss(
     """
     log_p, log_q = anchors.float().log_softmax(-1), neighbors.float().log_softmax(-1)
     consistency = -(log_p + log_q).logsumexp(-1).mean(-1)
+    usage = mean_entropy(log_p, log_prior)
+    loss = consistency + entropy_weight * usage["missing"]
+    return {"loss": loss, "consistency": consistency, "entropy": usage["entropy"]}
+
+
+def mean_entropy(log_p: Tensor, log_prior: Tensor | None = None) -> dict[str, Tensor]:
+    """Return how evenly a batch uses clusters: the entropy of the mean assignment, and what is missing of it.
+
+    Parameters
+    ----------
+    log_p : Tensor, shape (..., batch, n_clusters), float32
+        Logarithms of assignments.
+    log_prior : Tensor, shape (n_clusters,), float, optional
+        See `scan_loss`.
+
+    Returns
+    -------
+    dict of Tensors, shape (...), in nats
+        ``entropy``, and ``missing``: minus the entropy, or the mean's divergence from the prior.
+    """
     log_mean = log_p.logsumexp(-2) - math.log(log_p.shape[-2])
     entropy = -(log_mean.exp() * log_mean).sum(-1)
     missing = -entropy if log_prior is None else (log_mean.exp() * (log_mean - log_prior)).sum(-1)
-    return {"loss": consistency + entropy_weight * missing, "consistency": consistency, "entropy": entropy}
+    return {"entropy": entropy, "missing": missing}
 
 
-def confident_cross_entropy(weak: Tensor, strong: Tensor, threshold: float = 0.99) -> dict[str, Tensor]:
+def confident_cross_entropy(
+    weak: Tensor, strong: Tensor, threshold: float = 0.99, share: float = 0.0
+) -> dict[str, Tensor]:
     """Return the cross-entropy of strong views with the clusters that their weak views are sure of.
 
     Clusters that are found sure of more often weigh less, each the same in sum: a large cluster is no reason to grow.
+    With a share, the surest of each cluster's images count as sure of it too, whatever the threshold: else a cluster
+    that few images are sure of is taught by few of them or none, and loses the rest to others.
 
     Parameters
     ----------
@@ -63,6 +88,8 @@ def confident_cross_entropy(weak: Tensor, strong: Tensor, threshold: float = 0.9
         Logits of two views of the same images, of one head or several. No gradient goes to the weak ones.
     threshold : float
         Probability from which a cluster is sure.
+    share : float
+        Of each cluster's images that are sure at least, rounded up.
 
     Returns
     -------
@@ -84,8 +111,22 @@ def confident_cross_entropy(weak: Tensor, strong: Tensor, threshold: float = 0.9
     """
     surest, cluster = weak.detach().float().softmax(-1).max(-1)
     sure = (surest >= threshold).float()
+    if share:
+        sure = torch.maximum(sure, _among_surest(surest, cluster, weak.shape[-1], share))
     counts = sure.new_zeros(*weak.shape[:-2], weak.shape[-1]).scatter_add_(-1, cluster, sure)
     n_clusters = (counts > 0).sum(-1, keepdim=True).clamp_min(1)
     weight = sure / counts.gather(-1, cluster).clamp_min(1) / n_clusters
     error = cross_entropy(strong.float().flatten(0, -2), cluster.flatten(), reduction="none").view_as(sure)
     return {"loss": (weight * error).sum(-1), "sure": sure.mean(-1)}
+
+
+def _among_surest(surest: Tensor, cluster: Tensor, n_clusters: int, share: float) -> Tensor:
+    """Return 1 for this share of each cluster's images, the surest, rounded up, and 0 for others."""
+    order = surest.argsort(dim=-1, descending=True, stable=True)
+    order = order.gather(-1, cluster.gather(-1, order).argsort(dim=-1, stable=True))  # by cluster, the surest first
+    counts = surest.new_zeros(*surest.shape[:-1], n_clusters).scatter_add_(-1, cluster, torch.ones_like(surest))
+    ordered = cluster.gather(-1, order)
+    first = (counts.cumsum(-1) - counts).gather(-1, ordered)
+    place = torch.arange(surest.shape[-1], device=surest.device) - first
+    among = place < (share * counts).ceil().gather(-1, ordered)
+    return torch.zeros_like(surest).scatter_(-1, order, among.float())

@@ -106,6 +106,7 @@ def contrast_plan(optimizer: Optimizer, learning_rate: float, n_epochs: int, wei
         nesterov=False,
         weight_decay=usual if weight_decay is None else weight_decay,
         schedule="one-cycle",
+        replay=True,
     )
     if optimizer in ("adam", "adamw"):
         return plan

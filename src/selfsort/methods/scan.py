@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import nn
+from torch import Tensor, nn
 
 from selfsort.errors import DataError
 from selfsort.features.project import FloatArray, Preparation, unit_rows
@@ -63,7 +63,7 @@ _PRETEXT = (
 )
 #: What self-labeling alone depends on: with other values of these, and without its checkpoint, a fit in the same folder
 #: goes on from SCAN's stage.
-_OF_LABELS = ("label_epochs", "threshold", "ema")
+_OF_LABELS = ("label_epochs", "threshold", "sure_share", "ema")
 _LEAST = 0.2  # of the mean size is added to each that clusters are asked to have, so that no small one is given up
 
 
@@ -122,6 +122,8 @@ class SCAN(HeadClusterer):
         Passes of self-labeling after them.
     threshold : float
         Probability from which a cluster is sure.
+    sure_share : float
+        Of each cluster's samples in a batch, the surest, which count as sure whatever the threshold; published: 0.
     ema : float or None
         Decay per step of an average of the weights in self-labeling, which is kept at its end.
     batch_size : int
@@ -189,6 +191,7 @@ class SCAN(HeadClusterer):
         "n_epochs": [Interval(Integral, 1, None, closed="left")],
         "label_epochs": [Interval(Integral, 0, None, closed="left")],
         "threshold": [Interval(Real, 0, 1, closed="left")],
+        "sure_share": [Interval(Real, 0, 1, closed="both")],
         "ema": [Interval(Real, 0, 1, closed="left"), None],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -223,6 +226,7 @@ class SCAN(HeadClusterer):
         n_epochs: int = 10,
         label_epochs: int = 5,
         threshold: float = 0.99,
+        sure_share: float = 0.5,
         ema: float | None = None,
         batch_size: int = 500,
         learning_rate: float = 3e-4,
@@ -254,6 +258,7 @@ class SCAN(HeadClusterer):
         self.n_epochs = n_epochs
         self.label_epochs = label_epochs
         self.threshold = threshold
+        self.sure_share = sure_share
         self.ema = ema
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -280,10 +285,10 @@ class SCAN(HeadClusterer):
             self._heads = Heads(self._n_features, self.n_heads, self.n_clusters_)
         if by_start and self.start_steps:
             self._learn_start(features, start, session, GRAPH_RATE)
-        prior = self.prior if self.prior != "auto" else ("start" if samples.ndim == 2 else "equal")
-        guard = self._cluster(samples, start if by_start and prior == "start" else None, session)
+        log_prior = self._log_prior(start if by_start else None, samples.ndim)
+        guard = self._cluster(samples, log_prior, session)
         if self.label_epochs and len(samples) > 1:  # of one, batch normalization has nothing to go by
-            self._label(samples, whole)
+            self._label(samples, log_prior, whole)
         self._choose_head(session.history, "scan", guard)
         features = self._encode(samples)
         soft = self._soft_of(features)[:, self.best_head_]
@@ -340,12 +345,15 @@ class SCAN(HeadClusterer):
             raise DataError('There are no projections to mine neighbors of. Pass neighbors_of="features".')
         return outputs(projector, features, self._scaling.factor.device)
 
-    def _cluster(self, samples: npt.NDArray[Any], sized_as: npt.NDArray[np.int64] | None, session: Session) -> Guard:
-        log_prior = None
-        if sized_as is not None:
-            least = _LEAST * len(sized_as) / self.n_clusters_
-            sizes = torch.from_numpy(np.bincount(sized_as, minlength=self.n_clusters_) + least)
-            log_prior = (sizes / sizes.sum()).log().float()
+    def _log_prior(self, start: npt.NDArray[np.int64] | None, n_axes: int) -> Tensor | None:
+        """Return the logarithms of the shares that clusters are to have: those of groups, or None for equal ones."""
+        if start is None or self.prior == "equal" or (self.prior == "auto" and n_axes > 2):
+            return None
+        least = _LEAST * len(start) / self.n_clusters_
+        sizes = torch.from_numpy(np.bincount(start, minlength=self.n_clusters_) + least)
+        return (sizes / sizes.sum()).log().float()
+
+    def _cluster(self, samples: npt.NDArray[Any], log_prior: Tensor | None, session: Session) -> Guard:
         objective = Consistency(
             self._scaling, self._encoder, self._heads, self._frozen, self.entropy_weight, log_prior, self.rescue
         )
@@ -356,9 +364,18 @@ class SCAN(HeadClusterer):
         self.n_rescues_ = int(objective.n_rescues)
         return objective.guard
 
-    def _label(self, samples: npt.NDArray[Any], session: Session) -> None:
+    def _label(self, samples: npt.NDArray[Any], log_prior: Tensor | None, session: Session) -> None:
         usage = next(row["usage"] for row in reversed(session.history) if row["stage"] == "scan")
-        objective = SelfLabels(self._scaling, self._encoder, self._heads, self._frozen, self.threshold, usage)
+        objective = SelfLabels(
+            self._scaling,
+            self._encoder,
+            self._heads,
+            self._frozen,
+            usage,
+            threshold=self.threshold,
+            share=self.sure_share,
+            log_prior=log_prior,
+        )
         mined = self._views(samples.shape[1:]) == "neighbors"  # then they are the only other view
         neighbors = self.mined_neighbors_ if mined else None
         pairs = self._pairs(samples, session, both_changed=False, neighbors=neighbors)
@@ -394,7 +411,7 @@ class SCAN(HeadClusterer):
         return session.batches(samples, self.batch_size, pairs, steps_per_epoch=n_steps, before_step=pairs.grow)
 
     def _plan(self, n_epochs: int) -> Plan:
-        return Plan(n_epochs, self.learning_rate, schedule="one-cycle")
+        return Plan(n_epochs, self.learning_rate, schedule="one-cycle", replay=True)
 
     def _build_encoder(self, shape: tuple[int, ...], scaling: Scaling, seed: int = 0) -> None:
         with random_state(seed):

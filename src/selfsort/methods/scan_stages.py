@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from selfsort.features.project import FloatArray
-from selfsort.losses.consistency import confident_cross_entropy, scan_loss
+from selfsort.losses.consistency import confident_cross_entropy, mean_entropy, scan_loss
 from selfsort.nets.heads import Heads
 from selfsort.training.guard import Guard
 
@@ -98,26 +98,40 @@ class Consistency(_Clusters):
 
 
 class SelfLabels(_Clusters):
-    """Cross-entropy of changed samples with the clusters that the unchanged ones are sure of.
+    """Cross-entropy of changed samples with the clusters that the unchanged ones are sure of; and all are to be used.
 
     `usage` is the entropy of the mean assignment before it, as a share of log n_clusters.
     """
 
     def __init__(
-        self, scaling: nn.Module, encoder: nn.Module, heads: Heads, frozen: bool, threshold: float, usage: float
+        self,
+        scaling: nn.Module,
+        encoder: nn.Module,
+        heads: Heads,
+        frozen: bool,
+        usage: float,
+        *,
+        threshold: float,
+        share: float,
+        log_prior: Tensor | None,
     ) -> None:
         super().__init__(scaling, encoder, heads, frozen, _OF_LABELS)
-        self.threshold, self.usage = threshold, usage
+        self.usage, self.threshold, self.share = usage, threshold, share
+        self.register_buffer("log_prior", log_prior)
         self.healthy = copy.deepcopy(self._live).requires_grad_(False)
         self.register_buffer("ended", torch.tensor(-1))  # after so many passes, where it was ended
 
     def forward(self, weak: Tensor, strong: Tensor) -> dict[str, Tensor]:
-        """Return the loss of changed samples, and the share of those that are sure."""
+        """Return the loss of changed samples and its terms, and the share of those that are sure."""
         with torch.no_grad():
             known = self.heads(self.encoder(weak))
         self.guard(known)
-        parts = confident_cross_entropy(known, self.heads(self.encoder(strong)), self.threshold)
-        return {name: value.mean() for name, value in parts.items()}
+        said = self.heads(self.encoder(strong))
+        parts = confident_cross_entropy(known, said, self.threshold, self.share)
+        usage = mean_entropy(said.float().log_softmax(-1), self.log_prior)
+        loss = parts["loss"] + usage["missing"]
+        terms = {"loss": loss, "error": parts["loss"], "entropy": usage["entropy"], "sure": parts["sure"]}
+        return {name: value.mean() for name, value in terms.items()}
 
     def look(self, epoch: int) -> bool:
         """Between epochs: remember heads that use all clusters as before; where one is given up, go back and end.

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from selfsort.errors import ModelError
 from selfsort.training.batches import Batches
 from selfsort.training.guard import Guard
+from selfsort.training.replay import Passes, Replayed
 from selfsort.training.schedule import Average, Plan
 from selfsort.training.session import Session, random_state
 
@@ -92,6 +93,9 @@ class _Run:
         self.module, self.optimizer = session.fabric.setup(
             torch.compile(objective) if plan.compile else objective, optimizer
         )
+        self.passes: Passes = self._passes
+        if plan.replay and self._may_replay():
+            self.passes = Replayed(objective, self._passes)
         self.n_steps = plan.n_epochs * len(batches)
         self.step = 0
         self.refreshed = False
@@ -112,9 +116,7 @@ class _Run:
             batch = tuple(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in batch)
         rate = self.plan.rate(self.step, self.n_steps, len(self.batches))
         step, self.step, self.refreshed = self.step, self.step + 1, False
-        with self.session.fabric.no_backward_sync(self.module, enabled=not self.gradient_used):
-            terms = self.module(*batch)
-            self.session.fabric.backward(terms["loss"] / self.plan.accumulate)
+        terms = self.passes(batch)
         bad = ~torch.isfinite(terms["loss"].detach()) & (self.first_bad < 0)
         self.first_bad = torch.where(bad, step, self.first_bad)  # looked at later: no waiting for the device
         for name, value in terms.items():
@@ -124,6 +126,17 @@ class _Run:
         if self.step % len(self.batches) == 0:
             self._end_epoch()
         self._look_up()
+
+    def _passes(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Add the gradient of a batch, and return its terms."""
+        with self.session.fabric.no_backward_sync(self.module, enabled=not self.gradient_used):
+            terms: dict[str, Tensor] = self.module(*batch)
+            self.session.fabric.backward(terms["loss"] / self.plan.accumulate)
+        return terms
+
+    def _may_replay(self) -> bool:
+        fabric = self.session.fabric
+        return fabric.device.type == "cuda" and fabric.world_size == 1 and self.plan.accumulate == 1
 
     def forget(self, changed: nn.Module) -> None:
         """Let the optimizer begin anew with the weights of a module."""

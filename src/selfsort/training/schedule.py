@@ -49,6 +49,9 @@ class Plan:
         Decay per step of an exponential moving average of the weights, which replaces them at the end.
     compile : bool
         Compile the objective with ``torch.compile``: minutes first, then faster where a GPU is at hand.
+    replay : bool
+        On a GPU, record the passes of a batch once and replay them (`selfsort.training.replay`). For objectives that
+        read nothing but their arguments, weights and buffers, which stay where they are, and wait for no value.
     """
 
     n_epochs: int
@@ -66,6 +69,7 @@ class Plan:
     clip: float | None = None
     ema: float | None = None
     compile: bool = False
+    replay: bool = False
 
     def rate(self, step: int, n_steps: int, steps_per_epoch: int) -> float:
         """Return the learning rate of a step, counted from 0."""
