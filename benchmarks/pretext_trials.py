@@ -77,8 +77,6 @@ ON_A_GPU = {
         Trial("airbench"),
         Trial("airbench", width=128),
         Trial("airbench", growth=0.0),
-        Trial("airbench", growth=0.0, temperature=0.2, least=0.08),
-        Trial("airbench", growth=0.0, batch=256),
         Trial("resnet18"),
     ),
 }

@@ -52,7 +52,7 @@ def run(plan=None, *, folder=None, stop_at=None, batch_size=16, samples=IMAGES, 
 
     session = Session(folder=folder, progress=progress, checkpoint_seconds=0, **settings)
     toy = Toy()
-    batches = Batches(samples, batch_size, 7, view)
+    batches = Batches(samples, batch_size, 7, view, device=session.fabric.device)
     train(session, "toy", toy, batches, plan or Plan(4, 0.01), before_epoch=toy.before_epoch)
     return toy.state_dict(), session
 

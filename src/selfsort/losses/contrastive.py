@@ -72,17 +72,16 @@ class _Blockwise(torch.autograd.Function):
         )
         loss, found = views.new_zeros(()), views.new_zeros(())
         for rows in torch.arange(n, device=views.device).split(max(1, _VALUES // n)):
-            block = torch.arange(len(rows), device=views.device)
-            logits = views[rows] @ keys.T / temperature
-            logits[block, rows] = -torch.inf
-            own = logits[block, partner[rows]]
+            itself, other = rows[:, None], partner[rows, None]
+            logits = (views[rows] @ keys.T / temperature).scatter_(1, itself, -torch.inf)
+            own = logits.gather(1, other)[:, 0]
             log_sum = logits.logsumexp(1)
             loss += (log_sum - own).sum()
             found += (own >= logits.amax(1)).sum()
             if of_views is None and of_keys is None:
                 continue
             share = logits.sub_(log_sum[:, None]).exp_()
-            share[block, partner[rows]] -= 1
+            share.scatter_add_(1, other, torch.full_like(share[:, :1], -1))
             if of_views is not None:
                 of_views[rows] = share @ keys
             if of_keys is not None:
