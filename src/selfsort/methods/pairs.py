@@ -92,7 +92,10 @@ class Pairs:
             second = self.scaling(self._others(rows.to(self._neighbors.device)).to(samples.device))
         if self._augment is None:
             return first, second
-        return self._augment(first) if self.both_changed else first, self._augment(second)
+        if not self.both_changed:
+            return first, self._augment(second)
+        both = self._augment(torch.cat([first, second]))
+        return both[: len(first)], both[len(first) :]
 
     def grow(self, step: int) -> None:
         """Make views as large as they are in this step: half their sides, or the whole.
