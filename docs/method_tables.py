@@ -7,6 +7,7 @@ from typing import Any
 from tables import compared, mean_std, recorded, worded
 
 from selfsort.choosing import SCORES
+from selfsort.reproduce.recipe import load_recipe
 
 
 def quality(*, short: bool) -> str:
@@ -108,7 +109,6 @@ _NETS = {"resnet18": "ResNet-18", "airbench": "airbench"}
 def on_a_gpu() -> str:
     """Return what SimCLR takes on a GPU, how its settings were chosen, and what its features hold."""
     lines = recorded("pretext_device")
-    passes = [line for line in lines if line.get("times_scan_code")][-1]
     small = [line for line in lines if line["what"] == "trial of crops and temperatures"]
     crops = "; ".join(
         f"crops from {line['crop'][0]:.0%} of the area, temperature {line['temperature']}: {line['knn']:.3f}, "
@@ -121,18 +121,11 @@ def on_a_gpu() -> str:
         f"{line['found']:.0%} found"
         for line in newest.values()
     )
-    took = passes["seconds"]
     return "\n\n".join(
         [
             *_features_hold(lines),
-            f"A whole pass, 50,000 images twice, takes {took['ours']:.2f} s on one {passes['device']} "
-            f"({passes['net']}, batches of 512, "
-            f"bf16): {passes['teraflops']:.0f} TFLOP/s, {passes['utilization']:.0%} of what the GPU's maker states and "
-            f"{passes['of_bare']:.0%} of the speed of the network's forward and backward pass alone. With views of "
-            f"half the sides it takes {took['ours_half_size']:.2f} s, of which the network needs "
-            f"{took['bare_half_size']:.2f}: the GPU waits for the processor, so small views gain less there than "
-            f"the arithmetic that they save. SCAN's own code, as released (float32, 8 processes that change images), "
-            f"takes {took['scan_code']:.1f} s on the same machine ({passes['processors']} processors).",
+            _passes([line for line in lines if line["what"].startswith("SimCLR, seconds")]),
+            *_another_network(lines),
             "Settings were chosen by short trials, in which 10,000 training images were classified by the other 40,000 "
             "(their labels were looked at, those of the test images were not):",
             _trials([line for line in lines if line["what"] == "trial of settings"]),
@@ -146,6 +139,51 @@ def on_a_gpu() -> str:
             ),
         ]
     )
+
+
+def _passes(lines: list[dict[str, Any]]) -> str:
+    """Return how long passes take, beside SCAN's own code."""
+    newest = {line["net"]: line for line in lines if "ours_launched" in line["seconds"]}
+    main = next(line for line in newest.values() if line["times_scan_code"])
+    took, theirs = main["seconds"], main["seconds"]["scan_code"]
+    small = load_recipe("scan-cifar10").full.params["pretext_growth"]
+    mean = small * took["ours_half_size"] + (1 - small) * took["ours"]
+    others = "; ".join(
+        f"{net}: {line['seconds']['ours']:.2f} and {line['seconds']['ours_half_size']:.2f} s "
+        f"({line['seconds']['ours_launched']:.2f} and {line['seconds']['ours_half_size_launched']:.2f})"
+        for net, line in newest.items()
+        if line is not main
+    )
+    return (
+        f"A whole pass, 50,000 images twice, takes {took['ours']:.2f} s on one {main['device']} ({main['net']}, batches "
+        f"of 512, bf16), or {took['ours_half_size']:.2f} s with views of half the sides: {main['teraflops']:.0f} "
+        f"TFLOP/s, {main['utilization']:.0%} of what the GPU's maker states and {main['of_bare']:.0%} of the speed of "
+        f"the network's forward and backward pass alone. Steps are replayed as CUDA graphs; where Python launches "
+        f"each operation, the GPU waits for it, and passes take {took['ours_launched']:.2f} and "
+        f"{took['ours_half_size_launched']:.2f} s. {others[0].upper() + others[1:]}. SCAN's own code, as released "
+        f"(float32, 8 processes that change images), takes {theirs:.1f} s on the same machine "
+        f"({main['processors']} processors): {theirs / took['ours']:.1f} times as long as a pass with whole views, and "
+        f"{theirs / mean:.1f} times as long as the mean pass of `scan-cifar10`, of which {small:.0%} have half the "
+        "sides."
+    )
+
+
+def _another_network(lines: list[dict[str, Any]]) -> list[str]:
+    """Return what SCAN makes of the features of another network than the recipe's."""
+    found = [line for line in lines if line["what"] == "SCAN by another network"]
+    if not found:
+        return []
+    line, params = found[-1], found[-1]["params"]
+    rows = "; ".join(
+        f"{name}: ACC {row['acc']:.3f}, NMI {row['nmi']:.3f}, {row['seconds']:.0f} s in all"
+        for name, row in line["rows"].items()
+    )
+    return [
+        f"With {_NETS[params['backbone']]}, width {params['width']}, in its place, {params['pretext_epochs']} passes "
+        f"({params['pretext_growth']:.0%} with views of half the sides), {params['n_epochs']} of SCAN and "
+        f"{params['label_epochs']} of self-labeling on one {line['device']} ({line['protocol']}): {rows}. Of the nearest "
+        f"neighbors {line['rows']['SCAN']['mined@1']:.1%} are of the image's class."
+    ]
 
 
 def _features_hold(lines: list[dict[str, Any]]) -> list[str]:

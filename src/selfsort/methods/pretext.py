@@ -15,8 +15,10 @@ from selfsort.losses.contrastive import nt_xent
 from selfsort.methods.saving import load_model
 from selfsort.methods.trained import Scaling, new_encoder
 from selfsort.nets.backbones import Backbone
+from selfsort.training.batches import Batches, mixed
+from selfsort.training.loop import train
 from selfsort.training.schedule import Optimizer, Plan
-from selfsort.training.session import random_state
+from selfsort.training.session import Session, random_state
 
 #: Length of a projection for small images, by SimCLR and by SCAN.
 N_PROJECTED = 128
@@ -111,6 +113,25 @@ def contrast_plan(optimizer: Optimizer, learning_rate: float, n_epochs: int, wei
     if optimizer in ("adam", "adamw"):
         return plan
     return replace(plan, schedule="cosine", warmup=0.1 if optimizer == "lars" else 0.0, final=1e-3)
+
+
+def learn_to_contrast(
+    session: Session,
+    stage: str,
+    backbone: Backbone,
+    scaling: Scaling,
+    batches: Batches,
+    plan: Plan,
+    temperature: float,
+    ema: float | None,
+) -> nn.Sequential:
+    """Train an encoder so that views of one image are near, and return what projects its features."""
+    with random_state(mixed(session.seed, 2)):
+        projector = make_projector(backbone.n_features, n_hidden=None if ema is None else HIDDEN)
+        objective = Contrast(scaling, backbone.module, projector, temperature, ema)
+    train(session, stage, objective, batches, plan)
+    objective.settle()
+    return projector
 
 
 def need_growing(backbone: str, shape: tuple[int, ...], **growth: float) -> None:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
@@ -19,26 +18,11 @@ from selfsort.features.project import FloatArray, Preparation, unit_rows
 from selfsort.methods.base import Work
 from selfsort.methods.heads import HeadClusterer
 from selfsort.methods.pairs import CHOICES, Pairs, count_neighbors, fitting_views, mine, steps_per_epoch
-from selfsort.methods.pretext import (
-    HIDDEN,
-    Contrast,
-    contrast_plan,
-    make_projector,
-    need_growing,
-    take_encoder,
-)
+from selfsort.methods.pretext import contrast_plan, learn_to_contrast, need_growing, take_encoder
 from selfsort.methods.saving import ARRAYS, CONFIG, load_model
-from selfsort.methods.scan_stages import Consistency, SelfLabels, prototypes
-from selfsort.methods.trained import (
-    GRAPH_RATE,
-    INIT,
-    Scaling,
-    TrainedClusterer,
-    need_images,
-    new_encoder,
-    outputs,
-)
-from selfsort.nets.backbones import BACKBONES
+from selfsort.methods.scan_stages import Consistency, SelfLabels, log_shares, prototypes
+from selfsort.methods.trained import GRAPH_RATE, INIT, Scaling, TrainedClusterer, need_images, new_encoder, outputs
+from selfsort.nets.backbones import BACKBONES, Backbone
 from selfsort.nets.heads import Heads
 from selfsort.training.batches import Batches, mixed
 from selfsort.training.guard import Guard
@@ -64,7 +48,6 @@ _PRETEXT = (
 #: What self-labeling alone depends on: with other values of these, and without its checkpoint, a fit in the same folder
 #: goes on from SCAN's stage.
 _OF_LABELS = ("label_epochs", "threshold", "sure_share", "ema")
-_LEAST = 0.2  # of the mean size is added to each that clusters are asked to have, so that no small one is given up
 
 
 class SCAN(HeadClusterer):
@@ -285,7 +268,8 @@ class SCAN(HeadClusterer):
             self._heads = Heads(self._n_features, self.n_heads, self.n_clusters_)
         if by_start and self.start_steps:
             self._learn_start(features, start, session, GRAPH_RATE)
-        log_prior = self._log_prior(start if by_start else None, samples.ndim)
+        sized_as_start = by_start and (self.prior == "start" or (self.prior == "auto" and samples.ndim == 2))
+        log_prior = log_shares(start, self.n_clusters_) if sized_as_start else None
         guard = self._cluster(samples, log_prior, session)
         if self.label_epochs and len(samples) > 1:  # of one, batch normalization has nothing to go by
             self._label(samples, log_prior, whole)
@@ -318,19 +302,17 @@ class SCAN(HeadClusterer):
         if backbone == "none" or not self.pretext_epochs:
             return None
         need_growing(backbone, shape, pretext_growth=self.pretext_growth)
-        with random_state(mixed(session.seed, 2)):
-            projector = make_projector(self._n_features, n_hidden=None if self.pretext_ema is None else HIDDEN)
-            objective = Contrast(self._scaling, self._encoder, projector, self.temperature, self.pretext_ema)
         plan = contrast_plan(
             self.pretext_optimizer, self.pretext_learning_rate, self.pretext_epochs, self.pretext_weight_decay
         )
-        n_steps = plan.n_epochs * steps_per_epoch(len(samples), self.batch_size)
-        growing = round(self.pretext_growth * n_steps)
+        growing = round(self.pretext_growth * plan.n_epochs * steps_per_epoch(len(samples), self.batch_size))
         pairs = Pairs("auto", samples, self._scaling, session, both_changed=True, growing=growing)
+        batches = self._batches(samples, pairs, session)
         stage = session.shared(self._fingerprint(session.seed, samples, "contrast", _PRETEXT))
-        train(stage, "pretext", objective, self._batches(samples, pairs, session), plan)
-        objective.settle()
-        return projector
+        encoder = Backbone(self._encoder, self._n_features)
+        return learn_to_contrast(
+            stage, "pretext", encoder, self._scaling, batches, plan, self.temperature, self.pretext_ema
+        )
 
     def _prepare(self, features: FloatArray) -> Preparation:
         if self.pretext is not None and (known := load_model(self.pretext)._preparation) is not None:
@@ -344,14 +326,6 @@ class SCAN(HeadClusterer):
         if projector is None:
             raise DataError('There are no projections to mine neighbors of. Pass neighbors_of="features".')
         return outputs(projector, features, self._scaling.factor.device)
-
-    def _log_prior(self, start: npt.NDArray[np.int64] | None, n_axes: int) -> Tensor | None:
-        """Return the logarithms of the shares that clusters are to have: those of groups, or None for equal ones."""
-        if start is None or self.prior == "equal" or (self.prior == "auto" and n_axes > 2):
-            return None
-        least = _LEAST * len(start) / self.n_clusters_
-        sizes = torch.from_numpy(np.bincount(start, minlength=self.n_clusters_) + least)
-        return (sizes / sizes.sum()).log().float()
 
     def _cluster(self, samples: npt.NDArray[Any], log_prior: Tensor | None, session: Session) -> Guard:
         objective = Consistency(

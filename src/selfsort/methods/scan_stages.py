@@ -18,6 +18,7 @@ _ADVICE = "Pass a larger entropy_weight, larger batches, or rescue=True."
 _RESCUED = "Training goes back to where heads were healthy, and asks for twice the entropy if it goes on."
 _SUREST = 0.1  # share of a cluster that its prototype is the middle of
 _LEAST_USAGE = 0.98  # share of the entropy before self-labeling that is left in each pass of it, else it ends
+_LEAST = 0.2  # of the mean size is added to each that clusters are asked to have, so that no small one is given up
 _OF_LABELS = "Pass fewer label_epochs, or a lower threshold."
 
 
@@ -145,6 +146,12 @@ class SelfLabels(_Clusters):
             return True
         self._remember()
         return False
+
+
+def log_shares(groups: npt.NDArray[np.int64], n_clusters: int) -> Tensor:
+    """Return the logarithms of the shares that clusters are to have which start as groups, shape (n_clusters,)."""
+    sizes = torch.from_numpy(np.bincount(groups, minlength=n_clusters) + _LEAST * len(groups) / n_clusters)
+    return (sizes / sizes.sum()).log().float()
 
 
 def prototypes(

@@ -54,7 +54,7 @@ RECIPE = Recipe(
             "temperature": 0.1,
             "batch_size": 256,
             "n_epochs": 4,
-            "label_epochs": 3,
+            "label_epochs": 6,
             "learning_rate": 1e-3,
         },
     ),
