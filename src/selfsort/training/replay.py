@@ -41,9 +41,10 @@ class Replayed:
         if size in self._recorded:
             return self._recorded[size](batch)
         self._n_seen[size] += 1
-        if self._n_seen[size] <= _WARM:
-            return self._beside(batch)
-        self._recorded[size] = _Graph(self._weights, self._passes, batch)
+        with torch.cuda.device(batch[0].device):
+            if self._n_seen[size] <= _WARM:
+                return self._beside(batch)
+            self._recorded[size] = _Graph(self._weights, self._passes, batch)
         return self._recorded[size](batch)
 
     def _beside(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
