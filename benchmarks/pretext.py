@@ -144,7 +144,7 @@ def collapse() -> None:
     _, labels = np.unique(samples.labels, return_inverse=True)
     encoded = encode_samples(samples)
     small = {"width": 8, "pretext_epochs": 2, "n_epochs": 3, "label_epochs": 1, "batch_size": 250}
-    published = {"init": "random", "prior": "equal", "sure_share": 0.0}
+    published = {"init": "random", "prior": "equal", "sure_share": 0.0, "label_entropy_weight": 0.0}
     features = "features of the built-in encoder, CIFAR-10 test, 10,000 images"
     pixels = "pixels, CIFAR-10 test, 5,000 images"
     _seeds(features, "as it is", encoded, labels, {})

@@ -1,7 +1,7 @@
 """Seconds of a pass of SimCLR over CIFAR-10 on a GPU, beside the network alone and SCAN's own code on the same GPU.
 
     SELFSORT_DATA=... python benchmarks/pretext_device.py [--net resnet18] [--width 64] [--batch 512]
-        [--compile] [--images 50000]
+        [--passes 3] [--compile] [--images 50000]
 
 Ours is a whole pass: views, loss, optimizer and the loop, after one that is not counted, its steps replayed as CUDA
 graphs or each launched anew. Bare is the network's forward
@@ -36,7 +36,6 @@ from selfsort.runtime import n_threads
 from selfsort.training.loop import train
 from selfsort.training.session import Session
 
-PASSES = 3
 NAMES = {"resnet18": "ResNet-18", "airbench": "airbench"}
 
 
@@ -46,6 +45,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--images", type=int, default=50_000)
+    parser.add_argument("--passes", type=int, default=3)
     parser.add_argument("--peak", type=float, default=989e12)
     parser.add_argument("--ema", type=float)
     parser.add_argument("--compile", action="store_true")
@@ -75,7 +75,7 @@ def main() -> None:
         what="SimCLR, seconds per 50,000 images on a GPU",
         net=f"{NAMES[asked.net]}, width {asked.width}",
         data=f"CIFAR-10 train, {len(images):,} images",
-        protocol=f"batch {asked.batch}, two views of each image, median of {PASSES} passes after the first",
+        protocol=f"batch {asked.batch}, two views of each image, median of {asked.passes} passes after the first",
         device=name,
         processors=n_threads(),
         precision=Session().fabric._precision.precision,
@@ -95,9 +95,9 @@ def ours(images: np.ndarray, asked: argparse.Namespace, small: bool = False, rep
     encoder, n_features = make_backbone(asked.net, images.shape[1:], asked.width)
     projector = make_projector(n_features, n_hidden=None if asked.ema is None else 2048)
     net = Contrast(Scaling.of(images), encoder, projector, 0.1, asked.ema).to(session.fabric.device)
-    growing = 4 * (PASSES + 1) * (len(images) // asked.batch) if small else 0  # so that no view grows
+    growing = 4 * (asked.passes + 1) * (len(images) // asked.batch) if small else 0  # so that no view grows
     pairs = Pairs("simclr", images, net.scaling, session, both_changed=True, growing=growing)
-    plan = replace(contrast_plan("sgd", 0.1, PASSES + 1), compile=asked.compile, replay=replay)
+    plan = replace(contrast_plan("sgd", 0.1, asked.passes + 1), compile=asked.compile, replay=replay)
     train(session, "bench", net, session.batches(images, asked.batch, pairs, before_step=pairs.grow), plan)
     return float(np.median([row["seconds"] for row in session.history[1:]]))
 
@@ -115,7 +115,7 @@ def bare(images: np.ndarray, asked: argparse.Namespace, size: tuple[int, ...]) -
             loss.backward()
 
     with torch.backends.cudnn.flags(enabled=True, benchmark=True):
-        return timed(once)
+        return timed(once, asked.passes)
 
 
 def views(images: np.ndarray, asked: argparse.Namespace) -> float:
@@ -126,13 +126,13 @@ def views(images: np.ndarray, asked: argparse.Namespace) -> float:
         for _ in range(2 * (len(images) // asked.batch)):
             view(x)
 
-    return timed(once)
+    return timed(once, asked.passes)
 
 
-def timed(once: Callable[[], None]) -> float:
+def timed(once: Callable[[], None], n_passes: int) -> float:
     """Return the median of passes after the first."""
     seconds = []
-    for _ in range(PASSES + 1):
+    for _ in range(n_passes + 1):
         start = time.perf_counter()
         once()
         if torch.cuda.is_available():

@@ -1,11 +1,12 @@
 """Short trials of SimCLR's settings on CIFAR-10, and what the features hold that a run of SCAN started from.
 
-    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu [NAME] [SECONDS] | supervised | small | nets [NAME] |
-        features RUN
+    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu [optimizers | nets] [SECONDS] | another | supervised |
+        small | nets [NAME] | features RUN
 
-gpu: a few passes over all training images, or as many as take so many seconds, with each setting in `ON_A_GPU`; 10,000
-training images are then classified by their neighbors among the others. The labels choose settings here: nothing of
-the test images does.
+gpu: a few passes over all training images, or as many as take so many seconds, with each setting of one part of
+`ON_A_GPU`; 10,000 training images are then classified by their neighbors among the others. The labels choose settings
+here: nothing of the test images does.
+another: the rows of `selfsort reproduce scan-cifar10` with another network than the recipe's for a GPU.
 supervised: a network that learns from the labels, as a bound of what features of these re-encoded images may reach.
 small: 50 passes over 6,000 images at 16 pixels, for machines without a GPU.
 nets: other networks on the same, each with as many passes as take about the same time on a core of its own.
@@ -35,6 +36,7 @@ from selfsort.methods.pretext import HIDDEN, Contrast, contrast_plan, make_proje
 from selfsort.methods.trained import Scaling, outputs
 from selfsort.nets.backbones import make_backbone
 from selfsort.probes import knn_probe
+from selfsort.reproduce.recipe import Job, clusters, load_recipe
 from selfsort.training.loop import train
 from selfsort.training.schedule import Optimizer, Plan
 from selfsort.training.session import Session
@@ -50,28 +52,27 @@ class Trial(NamedTuple):
     backbone: str = "resnet18"
     width: int = 64
     optimizer: Optimizer = "adamw"
-    rate: float = 2e-3
-    decay: float = 0.05
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
     ema: float | None = None
     hidden: int | None = None
     temperature: float = 0.1
     n_epochs: int | None = None
     growth: float = 0.8
-    least: float = 0.2
-    batch: int = 512
+    batch_size: int = 512
 
 
 ON_A_GPU = {
     "optimizers": (
-        Trial(optimizer="sgd", rate=0.4, decay=1e-4, n_epochs=16),
-        Trial(optimizer="sgd", rate=0.4, decay=5e-4, n_epochs=16),
-        Trial(optimizer="sgd", rate=0.4, decay=5e-4, ema=0.99, hidden=HIDDEN, n_epochs=16),
-        Trial(optimizer="sgd", rate=0.4, decay=5e-4, temperature=0.2, n_epochs=16),
+        Trial(optimizer="sgd", learning_rate=0.4, weight_decay=1e-4, n_epochs=16),
+        Trial(optimizer="sgd", learning_rate=0.4, weight_decay=5e-4, n_epochs=16),
+        Trial(optimizer="sgd", learning_rate=0.4, weight_decay=5e-4, ema=0.99, hidden=HIDDEN, n_epochs=16),
+        Trial(optimizer="sgd", learning_rate=0.4, weight_decay=5e-4, temperature=0.2, n_epochs=16),
         Trial(n_epochs=16),
-        Trial(optimizer="sgd", rate=0.06, decay=5e-4, n_epochs=12),
+        Trial(optimizer="sgd", learning_rate=0.06, weight_decay=5e-4, n_epochs=12),
         Trial(ema=0.99, hidden=HIDDEN, n_epochs=12),
         Trial(hidden=HIDDEN, temperature=0.2, n_epochs=12),
-        Trial(rate=4e-3, n_epochs=12),
+        Trial(learning_rate=4e-3, n_epochs=12),
     ),
     "nets": (
         Trial("airbench"),
@@ -133,13 +134,41 @@ def _pretext(trial: Trial, images: np.ndarray) -> tuple[Session, Contrast]:
     session = Session(seed=SEED)
     net = made(images.shape[1:], trial.width, trial.hidden, trial.temperature, trial.ema, trial.backbone)
     net.to(session.fabric.device)
-    growing = round(trial.growth * trial.n_epochs * (len(images) // trial.batch))
+    growing = round(trial.growth * trial.n_epochs * (len(images) // trial.batch_size))
     pairs = Pairs("simclr", images, net.scaling, session, both_changed=True, growing=growing)
-    pairs._whole = replace(pairs._whole, crop=(trial.least, 1.0))
-    batches = session.batches(images, trial.batch, pairs, before_step=pairs.grow)
-    train(session, "trial", net, batches, contrast_plan(trial.optimizer, trial.rate, trial.n_epochs, trial.decay))
+    batches = session.batches(images, trial.batch_size, pairs, before_step=pairs.grow)
+    plan = contrast_plan(trial.optimizer, trial.learning_rate, trial.n_epochs, trial.weight_decay)
+    train(session, "trial", net, batches, plan)
     net.settle()
     return session, net
+
+
+def another(seed: str = "0") -> None:
+    settings = {
+        "backbone": "airbench",
+        "pretext_epochs": 290,
+        "pretext_growth": 0.5,
+        "n_epochs": 20,
+        "label_epochs": 20,
+    }
+    recipe, rows = load_recipe("scan-cifar10"), {}
+    place = Path("reproduced/scan-cifar10-another")
+    place.mkdir(parents=True, exist_ok=True)
+    for row in recipe.rows:
+        params = recipe.params | recipe.full.params | settings | row.params
+        measured = clusters(Job(recipe, row, params, int(seed), "auto", place))
+        shown = {key: round(measured.scores[key], 4) for key in ("acc", "nmi", "ari", "mined@1", "mined@5", "mined@20")}
+        rows[row.name] = shown | {"seconds": round(measured.seconds, 1)}
+    device = Session().fabric.device
+    record(
+        "pretext_device",
+        what="SCAN by another network",
+        data=f"CIFAR-10, {NOTE}",
+        protocol=f"{measured.protocol}; seed {seed}",
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        params=recipe.params | recipe.full.params | settings,
+        rows=rows,
+    )
 
 
 class Classified(nn.Module):
@@ -266,4 +295,6 @@ def features(folder: str) -> None:
 
 if __name__ == "__main__":
     part, *rest = sys.argv[1:] or ["gpu"]
-    {"gpu": gpu, "supervised": supervised, "small": small, "nets": nets, "features": features}[part](*rest)
+    {"gpu": gpu, "another": another, "supervised": supervised, "small": small, "nets": nets, "features": features}[
+        part
+    ](*rest)

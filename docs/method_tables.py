@@ -129,8 +129,9 @@ def on_a_gpu() -> str:
             "Settings were chosen by short trials, in which 10,000 training images were classified by the other 40,000 "
             "(their labels were looked at, those of the test images were not):",
             _trials([line for line in lines if line["what"] == "trial of settings"]),
-            "Seed 100, batches of 512; views are smaller in 80 % of the passes. Hidden units: normalized ones of "
-            "the projector, which the library has with `ema` only; otherwise as many as features, not normalized.",
+            "Seed 100, batches of 512; growth is the share of the passes with smaller views. Hidden units: normalized "
+            "ones of the projector, which the library has with `ema` only; otherwise as many as features, not "
+            "normalized.",
             f"Smaller trials ({small[0]['data']}, {small[0]['net']}; {small[0]['protocol']}): {crops}.",
             *(
                 [f"Networks on the same images, each for about the time of the others on a core: {nets}."]
@@ -149,18 +150,18 @@ def _passes(lines: list[dict[str, Any]]) -> str:
     small = load_recipe("scan-cifar10").full.params["pretext_growth"]
     mean = small * took["ours_half_size"] + (1 - small) * took["ours"]
     others = "; ".join(
-        f"{net}: {line['seconds']['ours']:.2f} and {line['seconds']['ours_half_size']:.2f} s "
-        f"({line['seconds']['ours_launched']:.2f} and {line['seconds']['ours_half_size_launched']:.2f})"
+        f"{net} takes {line['seconds']['ours']:.2f} and {line['seconds']['ours_half_size']:.2f} s "
+        f"({line['seconds']['ours_launched']:.2f} and {line['seconds']['ours_half_size_launched']:.2f} launched)"
         for net, line in newest.items()
         if line is not main
     )
     return (
-        f"A whole pass, 50,000 images twice, takes {took['ours']:.2f} s on one {main['device']} ({main['net']}, batches "
-        f"of 512, bf16), or {took['ours_half_size']:.2f} s with views of half the sides: {main['teraflops']:.0f} "
-        f"TFLOP/s, {main['utilization']:.0%} of what the GPU's maker states and {main['of_bare']:.0%} of the speed of "
+        f"A whole pass, 50,000 images twice, takes {took['ours']:.2f} s on one {main['device']} ({main['net']}, "
+        f"batches of 512, bf16), or {took['ours_half_size']:.2f} s with views of half the sides: "
+        f"{main['teraflops']:.0f} TFLOP/s, {main['utilization']:.0%} of what the GPU's maker states and {main['of_bare']:.0%} of the speed of "
         f"the network's forward and backward pass alone. Steps are replayed as CUDA graphs; where Python launches "
         f"each operation, the GPU waits for it, and passes take {took['ours_launched']:.2f} and "
-        f"{took['ours_half_size_launched']:.2f} s. {others[0].upper() + others[1:]}. SCAN's own code, as released "
+        f"{took['ours_half_size_launched']:.2f} s{f'; {others}' if others else ''}. SCAN's own code, as released "
         f"(float32, 8 processes that change images), takes {theirs:.1f} s on the same machine "
         f"({main['processors']} processors): {theirs / took['ours']:.1f} times as long as a pass with whole views, and "
         f"{theirs / mean:.1f} times as long as the mean pass of `scan-cifar10`, of which {small:.0%} have half the "
@@ -181,8 +182,8 @@ def _another_network(lines: list[dict[str, Any]]) -> list[str]:
     return [
         f"With {_NETS[params['backbone']]}, width {params['width']}, in its place, {params['pretext_epochs']} passes "
         f"({params['pretext_growth']:.0%} with views of half the sides), {params['n_epochs']} of SCAN and "
-        f"{params['label_epochs']} of self-labeling on one {line['device']} ({line['protocol']}): {rows}. Of the nearest "
-        f"neighbors {line['rows']['SCAN']['mined@1']:.1%} are of the image's class."
+        f"{params['label_epochs']} of self-labeling on one {line['device']} ({line['protocol']}): {rows}. Of the "
+        f"nearest neighbors {line['rows']['SCAN']['mined@1']:.1%} are of the image's class."
     ]
 
 
@@ -205,7 +206,7 @@ def _features_hold(lines: list[dict[str, Any]]) -> list[str]:
 
 
 def _trials(lines: list[dict[str, Any]]) -> str:
-    keys = ("optimizer", "learning_rate", "weight_decay", "ema", "hidden", "temperature")
+    keys = ("optimizer", "learning_rate", "weight_decay", "ema", "hidden", "temperature", "growth")
     head = [
         "network",
         "passes",
@@ -215,6 +216,7 @@ def _trials(lines: list[dict[str, Any]]) -> str:
         "ema",
         "hidden units",
         "temperature",
+        "growth",
         "sides",
         "kNN",
     ]

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402
 
 from selfsort.losses import contrastive  # noqa: E402
-from selfsort.losses.consistency import confident_cross_entropy, scan_loss  # noqa: E402
+from selfsort.losses.consistency import confident_cross_entropy, mean_entropy, scan_loss  # noqa: E402
 from selfsort.losses.contrastive import nt_xent  # noqa: E402
 
 
@@ -152,6 +152,16 @@ def test_an_equal_prior_is_the_entropy_and_another_one_pulls_towards_it():
     np.testing.assert_allclose(free.detach().softmax(1)[0], prior, atol=0.02)
 
 
+def test_the_penalty_is_least_where_shares_are_as_asked():
+    log_p, prior = logits(30, 4).log_softmax(1), torch.tensor([0.7, 0.1, 0.1, 0.1])
+    mean = log_p.double().exp().mean(0)
+    parts = mean_entropy(log_p, prior.log())
+    assert parts["entropy"].item() == pytest.approx(-(mean * mean.log()).sum().item(), rel=1e-5)
+    assert parts["penalty"].item() == pytest.approx((mean * (mean / prior).log()).sum().item(), rel=1e-4)
+    assert mean_entropy(prior.log().expand(5, 4), prior.log())["penalty"].item() == pytest.approx(0, abs=1e-6)
+    assert mean_entropy(log_p)["penalty"] == -mean_entropy(log_p)["entropy"]
+
+
 def test_gradient_is_finite_where_predictions_disagree_totally():
     p = torch.tensor([[60.0, -60.0]], requires_grad=True)
     scan_loss(p, -p.detach())["loss"].backward()
@@ -189,6 +199,16 @@ def test_the_surest_of_each_cluster_count_as_sure(share):
             n_sure += n
         assert parts["loss"][head].item() == pytest.approx(torch.stack(means).mean().item(), rel=1e-5)
         assert parts["sure"][head].item() == pytest.approx(n_sure / 40)
+
+
+def test_shares_are_of_whole_numbers_and_ties_go_to_the_first():
+    weak = torch.zeros(60, 3)
+    weak[:50, 1] = weak[50:, 2] = 1.0  # equally sure of all, and the first cluster wins none
+    strong = logits(60, 3)
+    error = functional.cross_entropy(strong, weak.argmax(1), reduction="none")
+    parts = confident_cross_entropy(weak, strong, 0.99, 0.3)
+    assert parts["sure"].item() == pytest.approx(18 / 60)  # 15 of 50, 3 of 10
+    assert parts["loss"].item() == pytest.approx((error[:15].mean() + error[50:53].mean()).item() / 2, rel=1e-5)
 
 
 def test_where_nothing_is_sure_nothing_is_learned():

@@ -105,9 +105,10 @@ def test_self_labels_are_redone_without_what_comes_before_them(groups, tmp_path)
     X, _ = groups
     first = SCAN(4, **FAST).fit(X, checkpoint=tmp_path)
     before = (tmp_path / "scan.pt").read_bytes()
-    again = SCAN(4, **FAST | {"threshold": 0.5, "ema": 0.9}).fit(X, checkpoint=tmp_path / "copy")
+    others = FAST | {"threshold": 0.5, "ema": 0.9, "sure_share": 0.3, "label_entropy_weight": 2.0}
+    again = SCAN(4, **others).fit(X, checkpoint=tmp_path / "copy")
     (tmp_path / "label.pt").unlink()
-    second = SCAN(4, **FAST | {"threshold": 0.5, "ema": 0.9}).fit(X, checkpoint=tmp_path)
+    second = SCAN(4, **others).fit(X, checkpoint=tmp_path)
     assert (tmp_path / "scan.pt").read_bytes() == before
     assert np.array_equal(first.head_loss_, second.head_loss_)
     assert np.array_equal(second.predict_proba(X), again.predict_proba(X))
@@ -160,6 +161,8 @@ def test_images_in_color_by_a_residual_network():
         ({"neighbors_of": "projections"}, "no projections"),
         ({"pretext": "/nothing/here"}, "holds no model"),
         ({"threshold": 1.0}, "threshold"),
+        ({"sure_share": 1.1}, "sure_share"),
+        ({"label_entropy_weight": -1.0}, "label_entropy_weight"),
         ({"prior": "graph"}, "prior"),
     ],
 )
@@ -227,6 +230,27 @@ def test_a_collapse_in_the_last_pass_is_undone_too():
     assert torch.equal(heads.linear.weight, healthy)
     assert (objective.n_rescues, objective.entropy_weight) == (1, 2)
     assert not objective.guard.alarm()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_published_rule_gives_up_clusters_of_which_little_is_sure_and_ours_does_not(seed):
+    X, _ = make_blobs(600, 16, centers=6, cluster_std=16.0, random_state=seed)  # no gaps, as in images
+    params = {"n_heads": 2, "n_epochs": 4, "batch_size": 128, "random_state": seed, "learning_rate": 0.01}
+    with pytest.warns(UserWarning, match="Self-labeling ended"):
+        published = SCAN(6, prior="equal", label_epochs=10, sure_share=0.0, label_entropy_weight=0.0, **params).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ours = SCAN(6, prior="equal", label_epochs=10, **params).fit(X)
+    of_labels = [[row for row in model.history_ if row["stage"] == "label"] for model in (published, ours)]
+    assert len(of_labels[0]) < len(of_labels[1]) == 10
+    assert of_labels[0][0]["sure"] < 0.1 < 0.5 <= of_labels[1][0]["sure"]
+    assert of_labels[1][-1]["usage"] > 0.99
+
+
+def test_self_labeling_keeps_the_sizes_that_clusters_are_asked_to_have():
+    X, y = make_blobs([400, 150, 50], 16, centers=None, cluster_std=1.0, random_state=3)
+    params = FAST | {"n_epochs": 10, "label_epochs": 10, "learning_rate": 1e-3}
+    assert score_all(y, SCAN(3, prior="start", **params).fit(X).labels_)["ari"] == 1
 
 
 def test_self_labeling_ends_before_a_cluster_is_given_up(groups):

@@ -1,5 +1,6 @@
 """The training engine: same steps whatever happens around them."""
 
+import gc
 import json
 import math
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -76,6 +78,25 @@ def test_metrics_are_json_lines(tmp_path):
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert [row["step"] for row in rows] == [6, 12, 18, 24]
     assert all(row["stage"] == "toy" and row["loss"] > 0 and row["largest"] > 0 and row["seconds"] >= 0 for row in rows)
+
+
+def test_what_a_stage_trained_with_goes_when_it_is_done():
+    """Optimizers and recorded steps hold memory that the next stage needs: nothing may wait for the collector."""
+    seen = []
+
+    class Watched(Toy):
+        def before_epoch(self, epoch):
+            seen.extend(weakref.ref(x) for x in gc.get_objects() if type(x) is loop._Run)
+
+    toy, collects = Watched(), gc.isenabled()
+    gc.disable()
+    try:
+        train(Session(), "toy", toy, Batches(IMAGES, 16, 7, view), Plan(1, 0.01), before_epoch=toy.before_epoch)
+        assert seen
+        assert all(ref() is None for ref in seen)
+    finally:
+        if collects:
+            gc.enable()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -48,12 +48,12 @@ def scan_loss(
     log_p, log_q = anchors.float().log_softmax(-1), neighbors.float().log_softmax(-1)
     consistency = -(log_p + log_q).logsumexp(-1).mean(-1)
     usage = mean_entropy(log_p, log_prior)
-    loss = consistency + entropy_weight * usage["missing"]
+    loss = consistency + entropy_weight * usage["penalty"]
     return {"loss": loss, "consistency": consistency, "entropy": usage["entropy"]}
 
 
 def mean_entropy(log_p: Tensor, log_prior: Tensor | None = None) -> dict[str, Tensor]:
-    """Return how evenly a batch uses clusters: the entropy of the mean assignment, and what is missing of it.
+    """Return how evenly a batch uses clusters: the entropy of the mean assignment, and a penalty for using few.
 
     Parameters
     ----------
@@ -65,12 +65,12 @@ def mean_entropy(log_p: Tensor, log_prior: Tensor | None = None) -> dict[str, Te
     Returns
     -------
     dict of Tensors, shape (...), in nats
-        ``entropy``, and ``missing``: minus the entropy, or the mean's divergence from the prior.
+        ``entropy``, and ``penalty``: minus the entropy, or the mean's divergence from the prior.
     """
     log_mean = log_p.logsumexp(-2) - math.log(log_p.shape[-2])
     entropy = -(log_mean.exp() * log_mean).sum(-1)
-    missing = -entropy if log_prior is None else (log_mean.exp() * (log_mean - log_prior)).sum(-1)
-    return {"entropy": entropy, "missing": missing}
+    penalty = -entropy if log_prior is None else (log_mean.exp() * (log_mean - log_prior)).sum(-1)
+    return {"entropy": entropy, "penalty": penalty}
 
 
 def confident_cross_entropy(
@@ -89,7 +89,7 @@ def confident_cross_entropy(
     threshold : float
         Probability from which a cluster is sure.
     share : float
-        Of each cluster's images that are sure at least, rounded up.
+        Share of each cluster's images, the surest, that count as sure whatever the threshold; rounded up.
 
     Returns
     -------
@@ -124,9 +124,10 @@ def _among_surest(surest: Tensor, cluster: Tensor, n_clusters: int, share: float
     """Return 1 for this share of each cluster's images, the surest, rounded up, and 0 for others."""
     order = surest.argsort(dim=-1, descending=True, stable=True)
     order = order.gather(-1, cluster.gather(-1, order).argsort(dim=-1, stable=True))  # by cluster, the surest first
-    counts = surest.new_zeros(*surest.shape[:-1], n_clusters).scatter_add_(-1, cluster, torch.ones_like(surest))
     ordered = cluster.gather(-1, order)
-    first = (counts.cumsum(-1) - counts).gather(-1, ordered)
-    place = torch.arange(surest.shape[-1], device=surest.device) - first
-    among = place < (share * counts).ceil().gather(-1, ordered)
-    return torch.zeros_like(surest).scatter_(-1, order, among.float())
+    clusters = torch.arange(n_clusters, device=surest.device)
+    first = torch.searchsorted(ordered, clusters.expand(*ordered.shape[:-1], -1).contiguous())
+    counts = torch.searchsorted(ordered, clusters.expand(*ordered.shape[:-1], -1).contiguous(), right=True) - first
+    place = torch.arange(surest.shape[-1], device=surest.device) - first.gather(-1, ordered)
+    wanted = (share * counts.double() - 1e-9).ceil()  # 0.3 of 50 are 15
+    return torch.zeros_like(surest).scatter_(-1, order, (place < wanted.gather(-1, ordered)).float())

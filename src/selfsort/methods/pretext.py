@@ -122,6 +122,7 @@ def learn_to_contrast(
     scaling: Scaling,
     batches: Batches,
     plan: Plan,
+    *,
     temperature: float,
     ema: float | None,
 ) -> nn.Sequential:

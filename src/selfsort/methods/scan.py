@@ -47,7 +47,7 @@ _PRETEXT = (
 )
 #: What self-labeling alone depends on: with other values of these, and without its checkpoint, a fit in the same folder
 #: goes on from SCAN's stage.
-_OF_LABELS = ("label_epochs", "threshold", "sure_share", "ema")
+_OF_LABELS = ("label_epochs", "threshold", "sure_share", "label_entropy_weight", "ema")
 
 
 class SCAN(HeadClusterer):
@@ -96,7 +96,7 @@ class SCAN(HeadClusterer):
         How large clusters are asked to be: as the groups that `init` names (equally where it names none), or equally,
         as published. Auto is "start" for features and "equal" for images, of which the first groups are uncertain.
     entropy_weight : float
-        Of the divergence from those sizes; 0 lets every sample fall into one cluster.
+        Of the divergence from those sizes, before self-labeling; 0 lets every sample fall into one cluster.
     start_steps : int
         Steps, rounded up to whole passes, in which heads learn what they start from.
     n_epochs : int
@@ -106,7 +106,9 @@ class SCAN(HeadClusterer):
     threshold : float
         Probability from which a cluster is sure.
     sure_share : float
-        Of each cluster's samples in a batch, the surest, which count as sure whatever the threshold; published: 0.
+        Share of each cluster's samples in a batch, the surest, that count as sure whatever the threshold; published: 0.
+    label_entropy_weight : float
+        Of the divergence from the sizes in self-labeling; published: 0.
     ema : float or None
         Decay per step of an average of the weights in self-labeling, which is kept at its end.
     batch_size : int
@@ -175,6 +177,7 @@ class SCAN(HeadClusterer):
         "label_epochs": [Interval(Integral, 0, None, closed="left")],
         "threshold": [Interval(Real, 0, 1, closed="left")],
         "sure_share": [Interval(Real, 0, 1, closed="both")],
+        "label_entropy_weight": [Interval(Real, 0, None, closed="left")],
         "ema": [Interval(Real, 0, 1, closed="left"), None],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -210,6 +213,7 @@ class SCAN(HeadClusterer):
         label_epochs: int = 5,
         threshold: float = 0.99,
         sure_share: float = 0.5,
+        label_entropy_weight: float = 1.0,
         ema: float | None = None,
         batch_size: int = 500,
         learning_rate: float = 3e-4,
@@ -242,6 +246,7 @@ class SCAN(HeadClusterer):
         self.label_epochs = label_epochs
         self.threshold = threshold
         self.sure_share = sure_share
+        self.label_entropy_weight = label_entropy_weight
         self.ema = ema
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -308,10 +313,11 @@ class SCAN(HeadClusterer):
         growing = round(self.pretext_growth * plan.n_epochs * steps_per_epoch(len(samples), self.batch_size))
         pairs = Pairs("auto", samples, self._scaling, session, both_changed=True, growing=growing)
         batches = self._batches(samples, pairs, session)
-        stage = session.shared(self._fingerprint(session.seed, samples, "contrast", _PRETEXT))
+        shared = session.shared(self._fingerprint(session.seed, samples, "contrast", _PRETEXT))
         encoder = Backbone(self._encoder, self._n_features)
+        ema, temperature = self.pretext_ema, self.temperature
         return learn_to_contrast(
-            stage, "pretext", encoder, self._scaling, batches, plan, self.temperature, self.pretext_ema
+            shared, "pretext", encoder, self._scaling, batches, plan, temperature=temperature, ema=ema
         )
 
     def _prepare(self, features: FloatArray) -> Preparation:
@@ -348,6 +354,7 @@ class SCAN(HeadClusterer):
             usage,
             threshold=self.threshold,
             share=self.sure_share,
+            entropy_weight=self.label_entropy_weight,
             log_prior=log_prior,
         )
         mined = self._views(samples.shape[1:]) == "neighbors"  # then they are the only other view
@@ -360,7 +367,7 @@ class SCAN(HeadClusterer):
             objective.go_back()  # also from an average of what came after
             warnings.warn(
                 f"Self-labeling ended after {int(objective.ended)} passes: the next one gave up clusters. "
-                "Train longer before it, or pass a lower threshold.",
+                "Train longer before it, or pass a larger label_entropy_weight.",
                 UserWarning,
                 stacklevel=4,
             )

@@ -19,7 +19,7 @@ _RESCUED = "Training goes back to where heads were healthy, and asks for twice t
 _SUREST = 0.1  # share of a cluster that its prototype is the middle of
 _LEAST_USAGE = 0.98  # share of the entropy before self-labeling that is left in each pass of it, else it ends
 _LEAST = 0.2  # of the mean size is added to each that clusters are asked to have, so that no small one is given up
-_OF_LABELS = "Pass fewer label_epochs, or a lower threshold."
+_OF_LABELS = "Pass fewer label_epochs, or a larger label_entropy_weight."
 
 
 class _Clusters(nn.Module):
@@ -114,10 +114,11 @@ class SelfLabels(_Clusters):
         *,
         threshold: float,
         share: float,
+        entropy_weight: float,
         log_prior: Tensor | None,
     ) -> None:
         super().__init__(scaling, encoder, heads, frozen, _OF_LABELS)
-        self.usage, self.threshold, self.share = usage, threshold, share
+        self.usage, self.threshold, self.share, self.entropy_weight = usage, threshold, share, entropy_weight
         self.register_buffer("log_prior", log_prior)
         self.healthy = copy.deepcopy(self._live).requires_grad_(False)
         self.register_buffer("ended", torch.tensor(-1))  # after so many passes, where it was ended
@@ -130,15 +131,15 @@ class SelfLabels(_Clusters):
         said = self.heads(self.encoder(strong))
         parts = confident_cross_entropy(known, said, self.threshold, self.share)
         usage = mean_entropy(said.float().log_softmax(-1), self.log_prior)
-        loss = parts["loss"] + usage["missing"]
+        loss = parts["loss"] + self.entropy_weight * usage["penalty"]
         terms = {"loss": loss, "error": parts["loss"], "entropy": usage["entropy"], "sure": parts["sure"]}
         return {name: value.mean() for name, value in terms.items()}
 
     def look(self, epoch: int) -> bool:
         """Between epochs: remember heads that use all clusters as before; where one is given up, go back and end.
 
-        A cluster that no head is sure of is taught by nobody, and its samples go to others: the entropy of the mean
-        assignment falls, and at last the cluster is empty.
+        A cluster that wins few samples teaches few, and loses these to others: the entropy of the mean assignment
+        falls, and at last the cluster is empty.
         """
         if self.guard.n_bad.any() or (self.guard.usage < _LEAST_USAGE * self.usage).any():
             self.go_back()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from selfsort.errors import ModelError
 from selfsort.training.batches import Batches
 from selfsort.training.guard import Guard
-from selfsort.training.replay import Passes, Replayed
+from selfsort.training.replay import Replayed
 from selfsort.training.schedule import Average, Plan
 from selfsort.training.session import Session, random_state
 
@@ -71,6 +71,8 @@ def train(
                     break
                 run.refreshed = True
             objective.train()
+            if run.replayed is not None:
+                run.replayed.look()
             for batch in batches.stream(run.step, (run.epoch + 1) * len(batches)):
                 run.advance(batch)
                 if interrupted.is_set() and run.gradient_used:
@@ -93,9 +95,7 @@ class _Run:
         self.module, self.optimizer = session.fabric.setup(
             torch.compile(objective) if plan.compile else objective, optimizer
         )
-        self.passes: Passes = self._passes
-        if plan.replay and self._may_replay():
-            self.passes = Replayed(objective, self._passes)
+        self.replayed = Replayed(objective, session.fabric.device) if self._may_replay() else None
         self.n_steps = plan.n_epochs * len(batches)
         self.step = 0
         self.refreshed = False
@@ -116,7 +116,7 @@ class _Run:
             batch = tuple(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in batch)
         rate = self.plan.rate(self.step, self.n_steps, len(self.batches))
         step, self.step, self.refreshed = self.step, self.step + 1, False
-        terms = self.passes(batch)
+        terms = self._passes(batch) if self.replayed is None else self.replayed(self._passes, batch)
         bad = ~torch.isfinite(terms["loss"].detach()) & (self.first_bad < 0)
         self.first_bad = torch.where(bad, step, self.first_bad)  # looked at later: no waiting for the device
         for name, value in terms.items():
@@ -135,8 +135,9 @@ class _Run:
         return terms
 
     def _may_replay(self) -> bool:
-        fabric = self.session.fabric
-        return fabric.device.type == "cuda" and fabric.world_size == 1 and self.plan.accumulate == 1
+        fabric, plan = self.session.fabric, self.plan
+        asked = plan.replay and not plan.compile and plan.accumulate == 1
+        return asked and fabric.device.type == "cuda" and fabric.world_size == 1
 
     def forget(self, changed: nn.Module) -> None:
         """Let the optimizer begin anew with the weights of a module."""

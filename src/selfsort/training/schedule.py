@@ -50,8 +50,8 @@ class Plan:
     compile : bool
         Compile the objective with ``torch.compile``: minutes first, then faster where a GPU is at hand.
     replay : bool
-        On a GPU, record the passes of a batch once and replay them (`selfsort.training.replay`). For objectives that
-        read nothing but their arguments, weights and buffers, which stay where they are, and wait for no value.
+        On a GPU, record the passes of a batch once and replay them (`selfsort.training.replay`), unless they are
+        compiled. For objectives that read nothing but their arguments, weights and buffers, and wait for no value.
     """
 
     n_epochs: int
