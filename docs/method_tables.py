@@ -158,8 +158,8 @@ def _passes(lines: list[dict[str, Any]]) -> str:
     return (
         f"A whole pass, 50,000 images twice, takes {took['ours']:.2f} s on one {main['device']} ({main['net']}, "
         f"batches of 512, bf16), or {took['ours_half_size']:.2f} s with views of half the sides: "
-        f"{main['teraflops']:.0f} TFLOP/s, {main['utilization']:.0%} of what the GPU's maker states and {main['of_bare']:.0%} of the speed of "
-        f"the network's forward and backward pass alone. Steps are replayed as CUDA graphs; where Python launches "
+        f"{main['teraflops']:.0f} TFLOP/s, {main['utilization']:.0%} of what the GPU's maker states and "
+        f"{main['of_bare']:.0%} of the speed of the network's forward and backward pass alone. Steps are replayed as CUDA graphs; where Python launches "
         f"each operation, the GPU waits for it, and passes take {took['ours_launched']:.2f} and "
         f"{took['ours_half_size_launched']:.2f} s{f'; {others}' if others else ''}. SCAN's own code, as released "
         f"(float32, 8 processes that change images), takes {theirs:.1f} s on the same machine "
