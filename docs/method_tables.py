@@ -150,7 +150,7 @@ def _passes(lines: list[dict[str, Any]]) -> str:
     small = load_recipe("scan-cifar10").full.params["pretext_growth"]
     mean = small * took["ours_half_size"] + (1 - small) * took["ours"]
     others = "; ".join(
-        f"{net} takes {line['seconds']['ours']:.2f} and {line['seconds']['ours_half_size']:.2f} s "
+        f"{net}, takes {line['seconds']['ours']:.2f} and {line['seconds']['ours_half_size']:.2f} s "
         f"({line['seconds']['ours_launched']:.2f} and {line['seconds']['ours_half_size_launched']:.2f} launched)"
         for net, line in newest.items()
         if line is not main
@@ -159,10 +159,10 @@ def _passes(lines: list[dict[str, Any]]) -> str:
         f"A whole pass, 50,000 images twice, takes {took['ours']:.2f} s on one {main['device']} ({main['net']}, "
         f"batches of 512, bf16), or {took['ours_half_size']:.2f} s with views of half the sides: "
         f"{main['teraflops']:.0f} TFLOP/s, {main['utilization']:.0%} of what the GPU's maker states and "
-        f"{main['of_bare']:.0%} of the speed of the network's forward and backward pass alone. Steps are replayed as CUDA graphs; where Python launches "
-        f"each operation, the GPU waits for it, and passes take {took['ours_launched']:.2f} and "
-        f"{took['ours_half_size_launched']:.2f} s{f'; {others}' if others else ''}. SCAN's own code, as released "
-        f"(float32, 8 processes that change images), takes {theirs:.1f} s on the same machine "
+        f"{main['of_bare']:.0%} of the speed of the network's forward and backward pass alone. Steps are replayed as "
+        f"CUDA graphs; where Python launches each operation, the GPU waits for it, and passes take "
+        f"{took['ours_launched']:.2f} and {took['ours_half_size_launched']:.2f} s"
+        f"{f'; {others}' if others else ''}. SCAN's own code, as released (float32, 8 processes that change images), takes {theirs:.1f} s on the same machine "
         f"({main['processors']} processors): {theirs / took['ours']:.1f} times as long as a pass with whole views, and "
         f"{theirs / mean:.1f} times as long as the mean pass of `scan-cifar10`, of which {small:.0%} have half the "
         "sides."
@@ -180,8 +180,8 @@ def _another_network(lines: list[dict[str, Any]]) -> list[str]:
         for name, row in line["rows"].items()
     )
     return [
-        f"With {_NETS[params['backbone']]}, width {params['width']}, in its place, {params['pretext_epochs']} passes "
-        f"({params['pretext_growth']:.0%} with views of half the sides), {params['n_epochs']} of SCAN and "
+        f"With {_NETS[params['backbone']]}, width {params['width']}, in the place of ResNet-18, "
+        f"{params['pretext_epochs']} passes ({params['pretext_growth']:.0%} with views of half the sides), {params['n_epochs']} of SCAN and "
         f"{params['label_epochs']} of self-labeling on one {line['device']} ({line['protocol']}): {rows}. Of the "
         f"nearest neighbors {line['rows']['SCAN']['mined@1']:.1%} are of the image's class."
     ]
