@@ -162,8 +162,9 @@ def _passes(lines: list[dict[str, Any]]) -> str:
         f"{main['of_bare']:.0%} of the speed of the network's forward and backward pass alone. Steps are replayed as "
         f"CUDA graphs; where Python launches each operation, the GPU waits for it, and passes take "
         f"{took['ours_launched']:.2f} and {took['ours_half_size_launched']:.2f} s"
-        f"{f'; {others}' if others else ''}. SCAN's own code, as released (float32, 8 processes that change images), takes {theirs:.1f} s on the same machine "
-        f"({main['processors']} processors): {theirs / took['ours']:.1f} times as long as a pass with whole views, and "
+        f"{f'; {others}' if others else ''}. SCAN's own code, as released (float32, "
+        f"8 processes that change images), takes {theirs:.1f} s on the same machine ({main['processors']} "
+        f"processors): {theirs / took['ours']:.1f} times as long as a pass with whole views, and "
         f"{theirs / mean:.1f} times as long as the mean pass of `scan-cifar10`, of which {small:.0%} have half the "
         "sides."
     )
@@ -181,9 +182,10 @@ def _another_network(lines: list[dict[str, Any]]) -> list[str]:
     )
     return [
         f"With {_NETS[params['backbone']]}, width {params['width']}, in the place of ResNet-18, "
-        f"{params['pretext_epochs']} passes ({params['pretext_growth']:.0%} with views of half the sides), {params['n_epochs']} of SCAN and "
-        f"{params['label_epochs']} of self-labeling on one {line['device']} ({line['protocol']}): {rows}. Of the "
-        f"nearest neighbors {line['rows']['SCAN']['mined@1']:.1%} are of the image's class."
+        f"{params['pretext_epochs']} passes ({params['pretext_growth']:.0%} with views of half the sides), "
+        f"{params['n_epochs']} of SCAN and {params['label_epochs']} of self-labeling on one {line['device']} "
+        f"({line['protocol']}): {rows}. Of the nearest neighbors {line['rows']['SCAN']['mined@1']:.1%} are of the "
+        "image's class."
     ]
 
 
