@@ -125,9 +125,9 @@ def _among_surest(surest: Tensor, cluster: Tensor, n_clusters: int, share: float
     order = surest.argsort(dim=-1, descending=True, stable=True)
     order = order.gather(-1, cluster.gather(-1, order).argsort(dim=-1, stable=True))  # by cluster, the surest first
     ordered = cluster.gather(-1, order)
-    clusters = torch.arange(n_clusters, device=surest.device)
-    first = torch.searchsorted(ordered, clusters.expand(*ordered.shape[:-1], -1).contiguous())
-    counts = torch.searchsorted(ordered, clusters.expand(*ordered.shape[:-1], -1).contiguous(), right=True) - first
+    clusters = torch.arange(n_clusters, device=surest.device).expand(*ordered.shape[:-1], -1).contiguous()
+    first = torch.searchsorted(ordered, clusters)
+    counts = torch.searchsorted(ordered, clusters, right=True) - first
     place = torch.arange(surest.shape[-1], device=surest.device) - first.gather(-1, ordered)
     wanted = (share * counts.double() - 1e-9).ceil()  # 0.3 of 50 are 15
     return torch.zeros_like(surest).scatter_(-1, order, (place < wanted.gather(-1, ordered)).float())
