@@ -1,7 +1,7 @@
 """Short trials of SimCLR's settings on CIFAR-10, and what the features hold that a run of SCAN started from.
 
     SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu [optimizers | nets] [SECONDS] | another | supervised |
-        small | nets [NAME] | features RUN
+        small | nets [NAME] | optimizers | features RUN
 
 gpu: a few passes over all training images, or as many as take so many seconds, with each setting of one part of
 `ON_A_GPU`; 10,000 training images are then classified by their neighbors among the others. The labels choose settings
@@ -10,6 +10,7 @@ another: the rows of `selfsort reproduce scan-cifar10` with another network than
 supervised: a network that learns from the labels, as a bound of what features of these re-encoded images may reach.
 small: 50 passes over 6,000 images at 16 pixels, for machines without a GPU.
 nets: other networks on the same, each with as many passes as take about the same time on a core of its own.
+optimizers: airbench's network on the same, 30 passes by each optimizer and rate.
 features: the kNN accuracy on the test images of the encoder in the checkpoint ``pretext.pt`` of RUN, which
 `selfsort reproduce scan-cifar10` makes.
 """
@@ -85,6 +86,10 @@ ON_A_GPU = {
 SMALL = ((0.2, 0.1), (0.08, 0.1), (0.2, 0.5), (0.2, 0.2))
 #: Encoder, width, passes.
 NETS = (("resnet18", 16, 38), ("airbench", 32, 60))
+#: Optimizer, rate.
+OPTIMIZERS = tuple(("adamw", rate) for rate in (0.002, 0.004, 0.008)) + tuple(
+    ("muon", rate) for rate in (0.005, 0.01, 0.02, 0.04, 0.08)
+)
 NAMES = {"resnet18": "ResNet-18", "airbench": "airbench"}
 
 
@@ -212,22 +217,25 @@ def supervised(width: str = "128", n_epochs: str = "24") -> None:
 
 def small() -> None:
     for least, temperature in SMALL:
-        _small("trial of crops and temperatures", "resnet18", 16, 50, least, temperature)
+        _small("trial of crops and temperatures", Trial("resnet18", 16, temperature=temperature, n_epochs=50), least)
 
 
 def nets(*names: str) -> None:
     for backbone, width, n_epochs in NETS:
         if not names or backbone in names:
-            _small("trial of nets", backbone, width, n_epochs, 0.2, 0.1)
+            _small("trial of nets", Trial(backbone, width, n_epochs=n_epochs))
 
 
-def _small(
-    what: str, backbone: str, width: int, n_epochs: int, least: float, temperature: float, n: int = 6000, side: int = 16
-) -> None:
+def optimizers() -> None:
+    for name, rate in OPTIMIZERS:
+        _small("trial of optimizers", Trial("airbench", 32, name, rate, n_epochs=30))
+
+
+def _small(what: str, trial: Trial, least: float = 0.2, n: int = 6000, side: int = 16) -> None:
     data = load_dataset("cifar-10", "train")
     images, labels = data.images[:n], torch.from_numpy(np.asarray(data.labels)[:n])
     session, start = Session(seed=SEED), time.perf_counter()
-    net = made(images.shape[1:], width, None, temperature, None, backbone)
+    net = made(images.shape[1:], trial.width, None, trial.temperature, None, trial.backbone)
     view = replace(simclr(images.shape[2:]), size=side, crop=(least, 1.0))
 
     def views(x: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -237,7 +245,7 @@ def _small(
         size = (side + 4, side + 4)
         return net.encoder(torch.nn.functional.interpolate(net.scaling(x), size, mode="bilinear", antialias=True))
 
-    plan = contrast_plan("adamw", 2e-3, n_epochs, 0.05)
+    plan = contrast_plan(trial.optimizer, trial.learning_rate, trial.n_epochs, trial.weight_decay)
     train(session, "trial", net, session.batches(images, 256, views), plan)
     seconds = time.perf_counter() - start
     similar = torch.from_numpy(unit_rows(outputs(shown, images, session.fabric.device)))
@@ -248,13 +256,16 @@ def _small(
         "pretext_device",
         what=what,
         data=f"CIFAR-10 train, the first {n:,} images, {NOTE}",
-        protocol=f"{n_epochs} passes at 16 pixels, batch 256, AdamW 0.002, weight decay 0.05; 50 weighted neighbors at "
-        f"20 pixels among the same images, whose labels were looked at; one core, seed {SEED}",
+        protocol=f"{trial.n_epochs} passes at 16 pixels, batch 256, {trial.optimizer}, rate {trial.learning_rate}, "
+        f"weight decay {trial.weight_decay}; 50 weighted neighbors at 20 pixels among the same images, whose labels "
+        f"were looked at; one core, seed {SEED}",
         device=session.fabric.device.type,
-        net=f"{NAMES[backbone]}, width {width}",
-        n_epochs=n_epochs,
+        net=f"{NAMES[trial.backbone]}, width {trial.width}",
+        optimizer=trial.optimizer,
+        learning_rate=trial.learning_rate,
+        n_epochs=trial.n_epochs,
         crop=[least, 1.0],
-        temperature=temperature,
+        temperature=trial.temperature,
         knn=round(float((votes.argmax(1) == labels).float().mean()), 4),
         found=round(session.history[-1]["found"], 3),
         seconds=round(seconds),
@@ -295,6 +306,5 @@ def features(folder: str) -> None:
 
 if __name__ == "__main__":
     part, *rest = sys.argv[1:] or ["gpu"]
-    {"gpu": gpu, "another": another, "supervised": supervised, "small": small, "nets": nets, "features": features}[
-        part
-    ](*rest)
+    parts = (gpu, another, supervised, small, nets, optimizers, features)
+    {function.__name__: function for function in parts}[part](*rest)

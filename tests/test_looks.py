@@ -8,9 +8,9 @@ from sklearn.metrics import f1_score
 
 from conftest import KINDS, draw
 from selfsort import organize
-from selfsort.images import Unreadable
+from selfsort.images import Preprocessing, Unreadable, decode
 from selfsort.photos import kind
-from selfsort.photos.looks import KIND_NUMBERS, SIDE, describe, flaws, look, upright
+from selfsort.photos.looks import _LEAST, KIND_NUMBERS, SIDE, describe, flaws, look, upright
 from selfsort.sources import open_source
 
 
@@ -126,3 +126,15 @@ def test_kinds_of_the_half_that_the_model_never_saw(data):
     truth = [known.get(labels[name], "photo") for name in names]
     found = np.array(kind.kinds())[kind.probabilities(clusters.embedding[other], looks).argmax(1)]
     assert f1_score(truth, found, average="macro") >= 0.90
+
+
+def test_twelve_megapixels_are_looked_at_from_an_eighth_of_their_sides():
+    image = draw("disks", 1, 63).resize((4032, 3024))
+    data = encoded(image, quality=90)
+    for width, height in ((4032, 3024), (4000, 2250), (3968, 2976)):
+        part = encoded(image.crop((0, 0, width, height)), quality=90)
+        fewest = decode(part, Preprocessing(SIDE, "pad"), least=0.1).pixels  # an eighth is the least that JPEG has
+        np.testing.assert_array_equal(upright(part, SIDE, _LEAST), fewest[(fewest != 128).any((1, 2))])
+    quick, whole = look(data), describe(upright(data, SIDE))
+    assert differing(quick.pop("hash"), whole.pop("hash")) <= 4
+    assert quick == pytest.approx(whole, abs=0.05)

@@ -39,8 +39,9 @@ def blobs():
         {"optimizer": "adamw"},
         {"optimizer": "sgd", "learning_rate": 0.1},
         {"optimizer": "lars", "learning_rate": 5.0},
+        {"optimizer": "muon", "learning_rate": 0.02},
     ],
-    ids=["adam", "adamw", "sgd", "lars"],
+    ids=["adam", "adamw", "sgd", "lars", "muon"],
 )
 def test_more_is_found_and_features_hold_what_views_share(blobs, optimizer):
     X, y = blobs

@@ -228,17 +228,18 @@ def test_a_loss_that_is_not_finite_names_step_rate_and_checkpoint(tmp_path, fold
 
 
 class Weight(nn.Module):
-    """One weight that is pushed the harder, the larger it is."""
+    """A matrix whose weights are pushed the harder, the larger they are, and some harder than others."""
 
     def __init__(self):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(2, 2))
+        self.register_buffer("force", torch.tensor([[1.0, 2.0], [3.0, 5.0]]))
 
     def forward(self, x, rows):
-        return {"loss": self.weight.square().sum()}
+        return {"loss": (self.force * self.weight.square()).sum()}
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "lars"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "lars", "muon"])
 def test_of_weights_that_are_set_anew_the_optimizer_forgets_how_they_moved(optimizer):
     def trained(n_epochs, again):
         objective = Weight()
@@ -415,6 +416,50 @@ def test_lars_takes_steps_of_one_share_of_the_weights_in_every_layer():
     weights[0].grad = gradients[0]
     optimizer.step()
     assert torch.isfinite(weights[0]).all()
+
+
+@pytest.mark.parametrize("shape", [(6, 40), (40, 6), (8, 3, 3, 3)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_muon_steps_as_that_of_torch_does_for_all_weights_of_a_shape(shape, layout):
+    from selfsort.training.muon import Muon
+
+    torch.manual_seed(0)
+    values = torch.randn(3, *shape)
+    layout = layout if len(shape) == 4 else torch.contiguous_format
+    ours = [torch.nn.Parameter(value.clone(memory_format=layout)) for value in values]
+    theirs = [torch.nn.Parameter(value.flatten(1).clone()) for value in values]
+    optimizer = Muon([{"params": ours, "weight_decay": 0.1}], lr=0.02)
+    reference = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        for weight, other in zip(ours, theirs, strict=True):
+            weight.grad = torch.randn(shape).contiguous(memory_format=layout)
+            other.grad = weight.grad.flatten(1).clone()
+        optimizer.step()
+        reference.step()
+    for weight, other, value in zip(ours, theirs, values, strict=True):
+        moved = (other.detach() - value.flatten(1)).abs().mean()
+        assert (weight.detach().flatten(1) - other.detach()).abs().mean() < 0.02 * moved
+
+
+def test_muon_makes_all_directions_of_a_step_alike_and_leaves_what_has_no_gradient():
+    from selfsort.training.muon import Muon, orthogonal
+
+    torch.manual_seed(0)
+    low_rank = torch.randn(2, 30, 4) @ torch.randn(2, 4, 50)
+    values = torch.linalg.svdvals(orthogonal(low_rank).float())
+    assert values[:, :4].min() > 0.6
+    assert values[:, :4].max() < 1.3
+    assert values[:, 4:].max() < 0.6  # bf16's noise
+    assert (orthogonal(torch.zeros(1, 3, 5)) == 0).all()
+    weights = [torch.nn.Parameter(torch.ones(4, 4)), torch.nn.Parameter(torch.ones(4, 4))]
+    bias = torch.nn.Parameter(torch.ones(3))
+    groups = [{"params": weights, "weight_decay": 0.5}, {"params": [bias], "weight_decay": 0.0}]
+    optimizer = Muon(groups, lr=0.1)
+    weights[0].grad, bias.grad = torch.zeros(4, 4), torch.full((3,), 1e-3)
+    optimizer.step()
+    torch.testing.assert_close(weights[0].detach(), torch.full((4, 4), 0.95))
+    assert (weights[1] == 1).all()
+    torch.testing.assert_close(bias.detach(), torch.full((3,), 0.9), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("deterministic", "tried"), [(False, True), (True, False)])

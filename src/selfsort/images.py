@@ -94,7 +94,9 @@ class Picture:
     format: str
 
 
-def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def decode(
+    data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS, least: float = 1.0
+) -> Picture:
     """Decode the bytes of one picture file.
 
     Of an animation the first frame is taken. Color profiles are not applied.
@@ -107,6 +109,8 @@ def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_P
         The square wanted.
     max_pixels : int
         A picture whose header claims more is refused before anything is decoded.
+    least : float
+        A JPEG may be decoded at so small a share of the sides that are wanted, and is then enlarged.
 
     Returns
     -------
@@ -126,7 +130,8 @@ def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_P
         if width * height > max_pixels:
             raise Unreadable(f"too large: {claimed} pixels, more than {max_pixels:,}")
         # JPEG decodes at 1/2, 1/4 or 1/8 for much less work; HEIF may hold a smaller copy. Others ignore it.
-        drafted = image.draft(None, _target(width, height, preprocessing))
+        wide, high = _target(width, height, preprocessing)
+        drafted = image.draft(None, (max(1, int(wide * least)), max(1, int(high * least))))
         image.load()
         box = drafted[1] if drafted else (0.0, 0.0, *image.size)
         orientation = _orientation(image)

@@ -23,7 +23,7 @@ from selfsort.methods.trained import Scaling, need_images, new_encoder, outputs
 from selfsort.nets.sobel import Sobel
 from selfsort.training.batches import mixed, on_device
 from selfsort.training.loop import train
-from selfsort.training.schedule import Optimizer, Plan
+from selfsort.training.schedule import OPTIMIZERS, Optimizer, Plan
 from selfsort.training.session import Session, random_state
 
 #: Pseudo-labels of k-means, or a tenth of the samples if that is fewer; and the most groups of a graph.
@@ -119,8 +119,9 @@ class DeepCluster(Coder):
     n_epochs : int
         Passes over the samples, of at least 50 steps each, each with its own labels.
     batch_size : int
-    optimizer : {"adam", "adamw", "lars", "sgd"}
-        SGD has a constant rate and a weight decay of 1e-5, as published; Adam and AdamW a one-cycle schedule.
+    optimizer : {"adam", "adamw", "lars", "muon", "sgd"}
+        SGD has a constant rate and a weight decay of 1e-5, as published; so has LARS. The others have a
+        one-cycle schedule.
     learning_rate : float
         The largest.
     device : str
@@ -156,7 +157,7 @@ class DeepCluster(Coder):
         "n_pseudo": [Interval(Integral, 1, None, closed="left"), None],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "sobel": ["boolean"],
-        "optimizer": [StrOptions({"adam", "adamw", "lars", "sgd"})],
+        "optimizer": [StrOptions(set(OPTIMIZERS))],
     }
 
     def __init__(
@@ -247,7 +248,7 @@ class DeepCluster(Coder):
         return labels if labels.max() < n_labels else graph_start(rows, n_labels, seed=seed).grouping.labels
 
     def _plan(self) -> Plan:
-        if self.optimizer in ("adam", "adamw"):
+        if self.optimizer in ("adam", "adamw", "muon"):
             return Plan(self.n_epochs, self.learning_rate, self.optimizer, weight_decay=1e-5, schedule="one-cycle")
         return Plan(self.n_epochs, self.learning_rate, self.optimizer, nesterov=False, weight_decay=1e-5)
 

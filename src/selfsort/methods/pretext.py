@@ -96,11 +96,11 @@ def make_projector(n_features: int, n_projected: int = N_PROJECTED, n_hidden: in
 
 
 def contrast_plan(optimizer: Optimizer, learning_rate: float, n_epochs: int, weight_decay: float | None = None) -> Plan:
-    """Return how an optimizer is usually run: Adam and AdamW in one cycle, SGD and LARS along a cosine.
+    """Return how an optimizer is usually run: Adam, AdamW and Muon in one cycle, SGD and LARS along a cosine.
 
     SGD's settings are those of SCAN's code, LARS's those of SimCLR, which rises in the first tenth.
     """
-    usual = {"adam": 0.0, "adamw": 1e-4, "sgd": 1e-4, "lars": 1e-6}[optimizer]
+    usual = {"adam": 0.0, "adamw": 1e-4, "sgd": 1e-4, "lars": 1e-6, "muon": 0.05}[optimizer]
     plan = Plan(
         n_epochs,
         learning_rate,
@@ -110,7 +110,7 @@ def contrast_plan(optimizer: Optimizer, learning_rate: float, n_epochs: int, wei
         schedule="one-cycle",
         replay=True,
     )
-    if optimizer in ("adam", "adamw"):
+    if optimizer in ("adam", "adamw", "muon"):
         return plan
     return replace(plan, schedule="cosine", warmup=0.1 if optimizer == "lars" else 0.0, final=1e-3)
 

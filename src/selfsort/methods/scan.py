@@ -27,7 +27,7 @@ from selfsort.nets.heads import Heads
 from selfsort.training.batches import Batches, mixed
 from selfsort.training.guard import Guard
 from selfsort.training.loop import train
-from selfsort.training.schedule import Optimizer, Plan
+from selfsort.training.schedule import OPTIMIZERS, Optimizer, Plan
 from selfsort.training.session import Session, random_state
 
 _N_NEIGHBORS = 20
@@ -73,7 +73,7 @@ class SCAN(HeadClusterer):
         Channels of the encoder's first layer, or block.
     pretext_epochs : int
         Passes in which features are learned; 0: the encoder starts from random weights.
-    pretext_optimizer : {"adam", "adamw", "lars", "sgd"}
+    pretext_optimizer : {"adam", "adamw", "lars", "muon", "sgd"}
     pretext_learning_rate : float
     pretext_weight_decay : float or None
     pretext_growth : float
@@ -159,7 +159,7 @@ class SCAN(HeadClusterer):
         "backbone": [StrOptions({"auto", "none", *BACKBONES})],
         "width": [Interval(Integral, 1, None, closed="left")],
         "pretext_epochs": [Interval(Integral, 0, None, closed="left")],
-        "pretext_optimizer": [StrOptions({"adam", "adamw", "lars", "sgd"})],
+        "pretext_optimizer": [StrOptions(set(OPTIMIZERS))],
         "pretext_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "pretext_weight_decay": [Interval(Real, 0, None, closed="left"), None],
         "pretext_growth": [Interval(Real, 0, 1, closed="left")],

@@ -15,7 +15,7 @@ from selfsort.methods.base import Work
 from selfsort.methods.coding import PairCoder
 from selfsort.methods.pretext import HIDDEN, N_PROJECTED, Contrast, contrast_plan, make_projector, need_growing
 from selfsort.methods.trained import Scaling, new_encoder, outputs
-from selfsort.training.schedule import Optimizer, Plan
+from selfsort.training.schedule import OPTIMIZERS, Optimizer, Plan
 from selfsort.training.session import Session, random_state
 
 
@@ -46,13 +46,13 @@ class SimCLR(PairCoder):
     n_epochs : int
         Passes over the samples, of at least 50 steps each.
     batch_size : int
-    optimizer : {"adam", "adamw", "lars", "sgd"}
-        Adam and AdamW have a one-cycle schedule, SGD (published for small images, with a rate of 0.4) and LARS (for
-        batches of thousands) a cosine.
+    optimizer : {"adam", "adamw", "lars", "muon", "sgd"}
+        Adam, AdamW and Muon (which needs about half the passes, with a rate of 0.01 to 0.02) have a one-cycle schedule,
+        SGD (published for small images, with a rate of 0.4) and LARS (for batches of thousands) a cosine.
     learning_rate : float
         The largest.
     weight_decay : float or None
-        None: 0 for Adam, 0.0001 for AdamW and SGD, 0.000001 for LARS.
+        None: 0 for Adam, 0.0001 for AdamW and SGD, 0.000001 for LARS, 0.05 for Muon.
     growth : float
         Share of the passes, below 1, in which views of images have half the sides of the images, but of 8 pixels or
         more: a quarter of the arithmetic. The rest has whole ones. Needs an encoder such as "resnet18" or "airbench".
@@ -88,7 +88,7 @@ class SimCLR(PairCoder):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = PairCoder._parameter_constraints | {
         "n_projected": [Interval(Integral, 1, None, closed="left")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
-        "optimizer": [StrOptions({"adam", "adamw", "lars", "sgd"})],
+        "optimizer": [StrOptions(set(OPTIMIZERS))],
         "weight_decay": [Interval(Real, 0, None, closed="left"), None],
         "growth": [Interval(Real, 0, 1, closed="left")],
         "ema": [Interval(Real, 0, 1, closed="left"), None],

@@ -54,9 +54,9 @@ def catalog_path(run: Path) -> Path:
     """Return where the catalog of a run lies: beside it.
 
     >>> catalog_path(Path("photos.selfsort")).name
-    'photos.catalog'
+    'photos.selfsort.catalog'
     """
-    return run.with_name(run.name.removesuffix(".selfsort") + ".catalog")
+    return run.with_name(run.name + ".catalog")
 
 
 class Catalog:

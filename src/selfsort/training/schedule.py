@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
 from selfsort.errors import DataError
 from selfsort.training.lars import LARS
+from selfsort.training.muon import Muon
 
-Optimizer = Literal["adam", "adamw", "sgd", "lars"]
+Optimizer = Literal["adam", "adamw", "sgd", "lars", "muon"]
 Schedule = Literal["constant", "cosine", "one-cycle", "step"]
+OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,14 @@ class Plan:
     n_epochs : int
     lr : float
         Largest learning rate; at the start of the schedule unless it warms up.
-    optimizer : {"adam", "adamw", "sgd", "lars"}
+    optimizer : {"adam", "adamw", "sgd", "lars", "muon"}
     momentum : float
         For SGD and LARS.
     nesterov : bool
         For SGD: Nesterov's momentum.
     weight_decay : float
-        Not applied to biases and normalization weights, as is usual. Decoupled for AdamW, in the gradient otherwise.
+        Not applied to biases and normalization weights, as is usual. Decoupled for AdamW and Muon, otherwise in the
+        gradient.
     schedule : {"constant", "cosine", "one-cycle", "step"}
         Cosine falls to `final` x lr. One-cycle rises from lr / 25 in the first 30 % of the steps (or `warmup`, if
         given) and falls to lr / 10,000, both along a cosine (Smith & Topin, arXiv:1708.07120). Step multiplies by
@@ -100,6 +103,8 @@ class Plan:
         groups = [group for group in groups if group["params"]]
         if self.optimizer == "lars":
             return LARS(groups, self.lr, momentum=self.momentum)
+        if self.optimizer == "muon":
+            return Muon(groups, self.lr)
         if self.optimizer == "sgd":
             nesterov = self.nesterov and self.momentum > 0
             return torch.optim.SGD(groups, self.lr, momentum=self.momentum, nesterov=nesterov, fused=True)
