@@ -1,6 +1,6 @@
 """Short trials of SimCLR's settings on CIFAR-10, and what the features hold that a run of SCAN started from.
 
-    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu [optimizers | nets] [SECONDS] | another | supervised |
+    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu [optimizers | muon | nets] [SECONDS] | another | supervised |
         small | nets [NAME] | optimizers | features RUN
 
 gpu: a few passes over all training images, or as many as take so many seconds, with each setting of one part of
@@ -75,6 +75,7 @@ ON_A_GPU = {
         Trial(hidden=HIDDEN, temperature=0.2, n_epochs=12),
         Trial(learning_rate=4e-3, n_epochs=12),
     ),
+    "muon": tuple(Trial(optimizer="muon", learning_rate=rate, n_epochs=16) for rate in (0.005, 0.01, 0.02)),
     "nets": (
         Trial("airbench"),
         Trial("airbench", width=128),
