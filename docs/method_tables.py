@@ -138,8 +138,31 @@ def on_a_gpu() -> str:
                 if nets
                 else []
             ),
+            *_optimizers([line for line in lines if line["what"] == "trial of optimizers"]),
         ]
     )
+
+
+_OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon"}
+
+
+def _optimizers(lines: list[dict[str, Any]]) -> list[str]:
+    """Return what optimizers reach in the same passes, at each rate."""
+    newest = {(line["optimizer"], line["learning_rate"]): line for line in lines}
+    if not newest:
+        return []
+    first = next(iter(newest.values()))
+    found = "; ".join(
+        f"{shown} at "
+        + ", ".join(
+            f"{rate:g}: {line['knn']:.3f}" for (name, rate), line in sorted(newest.items()) if name == optimizer
+        )
+        for optimizer, shown in _OPTIMIZERS.items()
+    )
+    return [
+        f"Optimizers on the same images ({first['net']}, {first['n_epochs']} passes; kNN at each learning rate): "
+        f"{found}."
+    ]
 
 
 def _passes(lines: list[dict[str, Any]]) -> str:
@@ -195,14 +218,15 @@ def _features_hold(lines: list[dict[str, Any]]) -> list[str]:
     found = []
     for on_cpu, line in sorted(newest.items()):
         params, sides = line["params"], line.get("view_sides", _GREW)
+        optimizer = _OPTIMIZERS[params["pretext_optimizer"]]
         where = "a core" if on_cpu else f"one {line['device']}"
+        smaller = ", ".join(f"{side:g}" for side in sides[:-1])
         found.append(
             f"The first stage of `scan-cifar10`, {params['pretext_epochs']} passes of {_NETS[params['backbone']]}, "
-            f"width {params['width']}, with AdamW, of which {params['pretext_growth']:.0%} see smaller views (with "
-            f"{', '.join(f'{side:g}' for side in sides[:-1])} of the sides), takes {line['seconds']:,.0f} s on "
-            f"{where}. Then the 100 nearest training images of a test image vote for its class rightly in "
-            f"{line['knn']:.1%} of cases (kNN; one seed), and {line['found']:.0%} of the views in a batch find their "
-            "own image."
+            f"width {params['width']}, with {optimizer}, of which {params['pretext_growth']:.0%} see smaller views "
+            f"(with {smaller} of the sides), takes {line['seconds']:,.0f} s on {where}. Then the 100 nearest training "
+            f"images of a test image vote for its class rightly in {line['knn']:.1%} of cases (kNN; one seed), and "
+            f"{line['found']:.0%} of the views in a batch find their own image."
         )
     return found
 

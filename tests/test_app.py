@@ -15,6 +15,8 @@ from selfsort.app.review import GONE, Review
 from selfsort.app.server import create_app
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
+from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.persons import PERSONS
 
 
 def test_pack_comes_out_as_it_went_in():
@@ -121,6 +123,20 @@ def test_facts_details_and_duplicates(page, own_run):
     assert {one["level"] for one in sets} <= {"identical", "same shot", "burst"}
     names = page.get("/api/names").json()
     assert len(names) == n
+
+
+def test_a_person_gets_a_name(page, own_run):
+    content = Clusters.load(own_run).items.column("id")[0].as_py()
+    with Catalog(catalog_path(own_run)) as catalog:
+        catalog.add_facts(PERSONS, 2, {content: [2, 0]})
+    assert page.post("/api/person", json={"person": 2, "name": "Ann Lee"}).json() == {}
+    assert page.get("/api/pictures", params={"rows": "0"}).json()[0]["people"] == [{"person": 2, "name": "Ann Lee"}]
+    assert page.get("/api/search", params={"q": "lee"}).json()["rows"] == [0]
+    assert "There is no person 3" in page.post("/api/person", json={"person": 3, "name": "X"}).json()["error"]
+    assert page.post("/api/person", json={"person": 2}).status_code == 422
+    refused = page.post("/api/person", json={"person": 2, "name": "X"}, headers={"x-selfsort-token": "no"})
+    assert refused.status_code == 403
+    assert page.get("/api/pictures", params={"rows": "0"}).json()[0]["people"][0]["name"] == "Ann Lee"
 
 
 def test_pictures_of_three_sizes(fresh_cache, page, own_run):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from selfsort import DataError
-from selfsort.photos.catalog import PRIVATE, Catalog, catalog_path
+from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.catalog_file import PRIVATE
 from selfsort.photos.changes import Scanned
 
 

@@ -4,7 +4,9 @@ import pytest
 
 pytest.importorskip("fastapi")
 from browsing import opened
+from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.corrected import Corrected
+from selfsort.photos.persons import PERSONS
 
 #: What can be pressed and seen, and has no name for those who only hear.
 UNNAMED = """
@@ -158,6 +160,26 @@ def test_search_by_words_and_by_picture(page, reviewed):
     file = next(path for path in sorted((reviewed / "pictures").rglob("*.png")))
     page.browser.find_element("id", "by-picture").send_keys(str(file))
     page.until(lambda: file.name in page.all("h2")[0].text and page.all(".tile"))
+
+
+def test_a_person_gets_a_name(page, own_run):
+    with Catalog(catalog_path(own_run)) as catalog:
+        everybody = {content: [1] for content in catalog.numbers()}
+        catalog.add_facts(PERSONS, 1, everybody)
+    page.open_group(0)
+    page.press(page.keys.ENTER)
+    page.click(".viewer button.person")
+    page.until(lambda: page.browser.switch_to.active_element.get_attribute("id") == "person-name")
+    page.press("Grandma <b>", page.keys.ENTER)
+    page.until(lambda: page.said() == "Named person 1 Grandma <b>.")
+    page.until(lambda: page.all(".viewer button.person")[0].text == "Grandma <b>")
+    assert page.all(".viewer[open]")
+    page.press(page.keys.ESCAPE)
+    page.go("#/")
+    page.until(lambda: page.all(".card"))
+    page.press("/")
+    page.press("grandma", page.keys.ENTER)
+    page.until(lambda: page.all(".tile") and "grandma" in page.all("h2")[0].text)
 
 
 def test_two_tabs_see_each_other(page):

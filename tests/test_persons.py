@@ -301,7 +301,7 @@ def test_people_on_the_page(library, tmp_path, model):
     known = facts.read(review.clusters, run)
     paths = review.clusters.items.column("path").to_pylist()
     both = review.described_picture(paths.index("both.png"), known)
-    assert (both["faces"], both["people"]) == (2, ["person 1", "person 2"])
+    assert (both["faces"], both["people"]) == (2, [{"person": n, "name": f"person {n}"} for n in (1, 2)])
     nobody = review.described_picture(paths.index("nobody.png"), known)
     assert (nobody["faces"], nobody["people"]) == (0, [])
     found = {paths[row] for row in review.search("Person 2", paths)}
@@ -309,10 +309,58 @@ def test_people_on_the_page(library, tmp_path, model):
     called = [path.replace("nobody", "person 2") for path in paths]
     assert {paths[row] for row in review.search("Person 2", called)} == {"nobody.png", *found}
     assert review.search("person 9", paths) == []
+    review.name_person(2, "Åsa Berg")
+    for words in ("åsa", "berg åsa", "person 2"):
+        assert {paths[row] for row in review.search(words, paths)} == found
+    assert review.described_picture(paths.index("both.png"), known)["people"][1]["name"] == "Åsa Berg"
     forget_persons(run)
+    assert review.search("åsa", paths) == []
     assert review.described_picture(paths.index("both.png"), known)["people"] == []
     assert review.search("person 2", paths) == []
     review.close()
+
+
+@needs_networks
+def test_names_of_persons(library, tmp_path, model):
+    run = tmp_path / "run"
+
+    def say(*arguments):
+        return CliRunner().invoke(main, ["people", str(run), *arguments])
+
+    assert "There is no person 1 in this run" in say("--name", "1", "Ann").stderr
+    find_persons(run, model)
+    done = say("--name", "1", " Ann ", "--name", "3", "Ann", "--name", "2", "Bo")
+    assert done.exit_code == 0
+    assert [line.split()[:5] for line in done.stdout.splitlines()[1:]] == [
+        ["person", "1", "Ann", "7", "7"],
+        ["person", "2", "Bo", "5", "5"],
+        ["person", "3", "Ann", "3", "3"],
+    ]
+    export(run, tmp_path / "csv", mode="csv")
+    with open(tmp_path / "csv/groups.csv", encoding="utf-8", newline="") as file:
+        rows = {row["path"]: row["people"] for row in csv.DictReader(file)}
+    assert (rows["both.png"], rows["blue 1.png"], rows["red 1.png"]) == ("Ann; Bo", "Ann", "Ann")
+    for number in range(10, 18):
+        tinted("blue", number).save(library / f"blue {number}.png")
+    organize(library, run)
+    find_persons(run, model)  # names go with the faces
+    assert [(of["person"], of["name"]) for of in persons_of_run(run)] == [(3, "Ann"), (1, "Ann"), (2, "Bo")]
+    assert say("--name", "3", "").exit_code == 0
+    assert [of["name"] for of in persons_of_run(run)] == [None, "Ann", "Bo"]
+    for wrong, message in {
+        ("--name", "9", "X"): "There is no person 9 in this run",
+        ("--name", "0", "X"): "There is no person 0",
+        ("--name", "1", "two\nlines"): "A name is one line of up to 200 letters",
+        ("--name", "1", "x" * 201): "A name is one line of up to 200 letters",
+        ("--name", "1", "X", "--forget"): "--name names and does nothing else: leave out --forget.",
+    }.items():
+        refused = say(*wrong)
+        assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+        assert message in refused.stderr
+    assert say("--forget").exit_code == 0
+    with Catalog(catalog_path(run)) as catalog:
+        assert catalog.person_names() == {}
+    assert not any(b"Bo" in path.read_bytes() for path in tmp_path.glob("run.catalog*"))
 
 
 @needs_networks

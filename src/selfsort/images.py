@@ -94,9 +94,7 @@ class Picture:
     format: str
 
 
-def decode(
-    data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS, least: float = 1.0
-) -> Picture:
+def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS, least: float = 1.0) -> Picture:
     """Decode the bytes of one picture file.
 
     Of an animation the first frame is taken. Color profiles are not applied.

@@ -31,6 +31,13 @@ class Correction(_OfRun):
     name: Annotated[str, Field(max_length=1000)] | None = None
 
 
+class Person(_Body):
+    """See `selfsort.photos.persons.name_person`."""
+
+    person: int
+    name: Annotated[str, Field(max_length=1000)]
+
+
 class Split(_OfRun):
     """See `Review.split`."""
 

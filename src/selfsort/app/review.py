@@ -23,7 +23,7 @@ from selfsort.photos.corrected import Corrected
 from selfsort.photos.corrections import NOWHERE, Entry
 from selfsort.photos.naming import name_groups
 from selfsort.photos.objects import LEAST_SIDE, hints
-from selfsort.photos.persons import PERSONS, named, persons
+from selfsort.photos.persons import PERSONS, name_person_in, named, persons
 from selfsort.photos.terms import Terms
 from selfsort.photos.text import amounts
 from selfsort.photos.trash import trash_log, trashed
@@ -325,10 +325,21 @@ class Review:
             "amounts": amounts(text)[:_N_AMOUNTS],
             "objects": self._hints(row),
             "faces": len((facts.faces.get(content) or {}).get("faces", ())),
-            "people": named(self.corrected.catalog.fact(PERSONS, content)),  # they may be forgotten at any time
+            "people": self._people(content),
             "flaws": [flaw for bit, flaw in enumerate(FLAWS) if facts.flaws[row] >> bit & 1],
             "copies": self._n_copies[content] - 1 if content else 0,
         }
+
+    def _people(self, content: str) -> list[dict[str, Any]]:
+        """Return number and name of the persons in a picture; read each time, as they may be forgotten at any time."""
+        catalog = self.corrected.catalog
+        numbers = sorted(set(catalog.fact(PERSONS, content) or ()) - {0})
+        names = catalog.person_names() if numbers else {}
+        return [{"person": number, "name": named([number], names)[0]} for number in numbers]
+
+    def name_person(self, person: int, name: str) -> None:
+        """See `selfsort.photos.persons.name_person`."""
+        name_person_in(self.corrected.catalog, person, name)
 
     def _hints(self, row: int) -> str:
         """Return what a picture may show, where the features are of the built-in encoder and it is no icon."""
@@ -340,19 +351,25 @@ class Review:
         return ", ".join(f"{term} ({share:.0%})" for term, share in found)
 
     def search(self, words: str, paths: Sequence[str]) -> list[int]:
-        """Return the rows of pictures whose text, or whose path, holds all the words, or that show a ``person 3``."""
+        """Return the rows of pictures all words are in the text of, or the path, or a person's name (``person 3``)."""
         wanted = words.casefold().split()
         if not wanted:
             return []
         found = set(self.corrected.catalog.search(words))
-        if wanted[0] == "person":
-            known = persons(self.corrected.catalog)
-            found |= {content for content, numbers in known.items() if " ".join(wanted) in named(numbers)}
+        found |= self._contents_of_persons(wanted)
         return [
             row
             for row, (content, path) in enumerate(zip(self.ids, paths, strict=True))
             if content and (content in found or all(word in path.casefold() for word in wanted))
         ]
+
+    def _contents_of_persons(self, wanted: list[str]) -> set[str]:
+        catalog = self.corrected.catalog
+        names = {number: name.casefold() for number, name in catalog.person_names().items()}
+        called = {number for number, name in names.items() if all(word in name for word in wanted)}
+        if wanted[0] == "person" and len(wanted) == 2 and wanted[1].isascii() and wanted[1].isdigit():
+            called.add(int(wanted[1]))
+        return {content for content, of in persons(catalog).items() if called.intersection(of)} if called else set()
 
     def contents(self, rows: Sequence[int]) -> list[str]:
         """Return the contents of pictures by their rows."""

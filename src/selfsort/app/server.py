@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from selfsort.app import facts, similar, work
-from selfsort.app.bodies import Correction, Export, Regroup, Split, Step, Trash
+from selfsort.app.bodies import Correction, Export, Person, Regroup, Split, Step, Trash
 from selfsort.app.guard import PICTURE_SEARCH, Guard
 from selfsort.app.pack import pack
 from selfsort.app.page import READING_TEXT, OtherRunError, Page
@@ -193,6 +193,11 @@ def _serve_facts(app: FastAPI) -> None:
         found: facts.Facts = await page.once("facts", facts.read)
         wanted = [int(row) for row in rows.split(",") if row.isascii() and row.isdigit() and len(row) < 10][:500]
         return [review.described_picture(row, found) for row in wanted if row < len(review.ids)]
+
+    @app.post("/api/person")
+    async def person(request: Request, body: Person) -> dict[str, Any]:
+        _page(request).fresh().name_person(body.person, body.name)
+        return {}
 
     @app.get("/api/search")
     async def search(request: Request, q: Annotated[str, Field(max_length=1000)]) -> dict[str, Any]:

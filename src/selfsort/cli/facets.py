@@ -68,13 +68,22 @@ def search(run: Path, words: tuple[str, ...], as_json: bool) -> None:
     metavar="COSINE",
     help="From which similarity on faces are one person's.  [default: found from your faces]",
 )
-@click.option("--forget", is_flag=True, help="Delete what --face-model stored, and do nothing else.")
+@click.option(
+    "--name",
+    "called",
+    type=(int, str),
+    multiple=True,
+    metavar="N NAME",
+    help="Call person N so, or with an empty NAME nothing, and look at no picture.",
+)
+@click.option("--forget", is_flag=True, help="Delete what --face-model stored, and names, and do nothing else.")
 @json_option
 def people(
     run: Path,
     face_model: Path | None,
     face_colors: str | None,
     face_threshold: float | None,
+    called: tuple[tuple[int, str], ...],
     forget: bool,
     as_json: bool,
 ) -> None:
@@ -82,15 +91,17 @@ def people(
 
     They are kept in the catalog beside the run, and names of groups use them. Run the same command again to continue
     after an interruption: what was looked at is not looked at again. Whose faces they are is not told, unless you bring
-    a recognizer: then faces of the same person are grouped, as "person 1" and so on. Nothing is downloaded, and nothing
-    is sent anywhere. Needs: pip install 'selfsort[photos]'
+    a recognizer: then faces of the same person are grouped, as "person 1" and so on, until you name them. Nothing is
+    downloaded, and nothing is sent anywhere. Needs: pip install 'selfsort[photos]'
     """
     from selfsort.photos.people import read_people_of_run
-    from selfsort.photos.persons import find_persons, forget_persons, persons_of_run
+    from selfsort.photos.persons import find_persons, forget_persons, name_person, persons_of_run
     from selfsort.photos.recognizer import FaceModel
 
     given = {"--face-model": face_model, "--face-colors": face_colors, "--face-threshold": face_threshold}
     names = [name for name, value in given.items() if value is not None]
+    if called and (names or forget):
+        raise DataError(f"--name names and does nothing else: leave out {' and '.join(names or ['--forget'])}.")
     if forget and names:
         raise DataError(f"--forget deletes and does nothing else: leave out {' and '.join(names)}.")
     if names and face_model is None:
@@ -98,6 +109,12 @@ def people(
     if forget:
         n = forget_persons(run)
         emit({"n_forgotten": n}, f"Forgot whose faces are in {n:,} pictures.", as_json=as_json)
+        return
+    if called:
+        for person, name in called:
+            name_person(run, person, name)
+        known = persons_of_run(run)
+        emit({"persons": known}, "\n".join(_table(known)), as_json=as_json)
         return
     found: dict[str, Any] = {}
     with progress_bar() as progress:
@@ -148,13 +165,17 @@ def _persons(facts: Mapping[str, Any]) -> list[str]:
             )
         else:
             lines.append(f"From a similarity of {facts['least']:.2f} on they are one person's.")
-    known = facts["persons"]
-    if known:
-        lines += ["", f"{'':<12}{'faces':>7}{'pictures':>10}  largest in"]
+    return lines + (["", *_table(facts["persons"])] if facts["persons"] else [])
+
+
+def _table(known: list[dict[str, Any]]) -> list[str]:
+    width = max([0, *(len(shown(person["name"])) + 2 for person in known if person["name"])])
+    lines = [f"{'':<{12 + width}}{'faces':>7}{'pictures':>10}  largest in"]
     for person in known[:_N_PERSONS]:
         paths = dict.fromkeys(shown(face["path"]) for face in person["largest"])
         lines.append(
-            f"person {person['person']:<5}{person['n_faces']:>7,}{person['n_pictures']:>10,}  {', '.join(paths)}"
+            f"person {person['person']:<5}{shown(person['name'] or ''):<{width}}{person['n_faces']:>7,}"
+            f"{person['n_pictures']:>10,}  {', '.join(paths)}"
         )
     if len(known) > _N_PERSONS:
         lines.append(f"... and {len(known) - _N_PERSONS:,} more; --json has all.")

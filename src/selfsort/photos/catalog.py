@@ -8,44 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from selfsort.errors import DataError
+from selfsort.photos.catalog_file import PRIVATE, CatalogFile
 from selfsort.photos.changes import Changes, Scanned, compare
-from selfsort.runtime import write_ahead
 
-#: What makes each version of the file of the one before; a file of an older version gets what it lacks.
-_MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        "CREATE TABLE pictures (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE)",
-        "CREATE TABLE paths (path BLOB PRIMARY KEY, number INTEGER REFERENCES pictures, size INTEGER NOT NULL, "
-        "mtime_ns INTEGER, status TEXT NOT NULL, scan INTEGER NOT NULL) WITHOUT ROWID",
-        "CREATE INDEX paths_of_picture ON paths (number)",
-        "CREATE TABLE scans (number INTEGER PRIMARY KEY, at TEXT NOT NULL, root BLOB NOT NULL, changes TEXT NOT NULL)",
-        "CREATE TABLE facts (facet TEXT NOT NULL, number INTEGER NOT NULL REFERENCES pictures, version INTEGER NOT "
-        "NULL, value TEXT NOT NULL, PRIMARY KEY (facet, number)) WITHOUT ROWID",
-        "CREATE VIRTUAL TABLE texts USING fts5 (text, tokenize = 'trigram')",
-        "CREATE TABLE entries (number INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, body TEXT NOT NULL)",
-        "CREATE TRIGGER entries_stay_the_same BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'only added'); END",
-        "CREATE TRIGGER entries_stay BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'only added'); END",
-        "CREATE TABLE groupings (number INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, fingerprint TEXT NOT NULL "
-        "UNIQUE)",
-        "CREATE TABLE members (grouping INTEGER NOT NULL REFERENCES groupings ON DELETE CASCADE, number INTEGER NOT "
-        "NULL REFERENCES pictures, found INTEGER NOT NULL, taught INTEGER NOT NULL, PRIMARY KEY (grouping, number)) "
-        "WITHOUT ROWID",
-        "CREATE TABLE last_keys (number INTEGER PRIMARY KEY REFERENCES pictures, key INTEGER NOT NULL)",
-    ),
-)
-#: How a file says that it is a catalog of selfsort: "sels".
-_APPLICATION = 0x73656C73
-#: The facet whose facts nobody but the owner of the file may read.
-PRIVATE = "face vectors"
 #: So many runs are known by the groups they found.
 _N_GROUPINGS = 10
 
@@ -59,117 +31,11 @@ def catalog_path(run: Path) -> Path:
     return run.with_name(run.name + ".catalog")
 
 
-class Catalog:
+class Catalog(CatalogFile):
     """The catalog of one library; use it as a context manager, each from one thread.
 
-    Parameters
-    ----------
-    path : Path
-        Made if it does not exist; see `catalog_path`.
-    make : bool
-        Whether it may be made.
-    read_only : bool
-        Whether nothing is written, not even beside the file; also where nothing can be.
-
-    Raises
-    ------
-    DataError
-        If the file is none, is damaged, cannot be written, or is of a newer selfsort.
+    Parameters and errors are those of `CatalogFile`.
     """
-
-    def __init__(self, path: Path, *, make: bool = True, read_only: bool = False) -> None:
-        self.path = path
-        if (read_only or not make) and not path.exists():
-            raise DataError(f"There is no catalog at {path}. `selfsort organize` makes it beside the run.")
-        with self._explained():
-            name: str | bytes = os.fsencode(path)
-            if read_only:
-                log = path.with_name(path.name + "-wal")  # others write, or were killed: it belongs to the file
-                used = log.exists() and log.stat().st_size > 0
-                name = path.absolute().as_uri() + ("?mode=ro" if used else "?mode=ro&immutable=1")
-            self._db = sqlite3.connect(name, timeout=60, isolation_level=None, uri=read_only)
-            try:
-                self._open(read_only)
-            except BaseException:
-                self._db.close()
-                raise
-
-    def _open(self, read_only: bool) -> None:
-        self._db.execute("BEGIN")  # all three of one moment: another process may be making it just now
-        (n_tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (application,) = self._db.execute("PRAGMA application_id").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        self._db.execute("COMMIT")
-        if application != _APPLICATION and n_tables:
-            raise DataError(f"{self.path} is a database of something else. Move it away, or give another folder.")
-        if version > len(_MIGRATIONS):
-            raise DataError(
-                f"The catalog {self.path} has format {version}, this selfsort reads up to {len(_MIGRATIONS)}. "
-                "Update selfsort."
-            )
-        if read_only:
-            if version < len(_MIGRATIONS):
-                raise DataError(f"The catalog {self.path} is of an older selfsort. Run selfsort organize again.")
-            return
-        write_ahead(self._db)
-        self._db.execute("PRAGMA synchronous=FULL")  # what a person said is on the disk before the call returns
-        self._db.execute("PRAGMA foreign_keys=ON")
-        if version < len(_MIGRATIONS):
-            with self._transaction():
-                (version,) = self._db.execute("PRAGMA user_version").fetchone()  # another process may have been first
-                for script in _MIGRATIONS[version:]:
-                    for statement in script:
-                        self._db.execute(statement)
-                self._db.execute(f"PRAGMA application_id={_APPLICATION}")
-                self._db.execute(f"PRAGMA user_version={len(_MIGRATIONS)}")
-        self._db.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
-        if self._db.execute("SELECT 1 FROM facts WHERE facet = ? LIMIT 1", (PRIVATE,)).fetchone():
-            self._make_private()
-
-    def _make_private(self) -> None:
-        """Let only the owner read the file and what SQLite has beside it, where the file system knows of owners."""
-        for end in ("", "-wal", "-shm") if os.name == "posix" else ():
-            with suppress(OSError):
-                self.path.with_name(self.path.name + end).chmod(0o600)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what SQLite says into what to do."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:  # disk full, no permission, or locked for a minute
-            raise DataError(
-                f"The catalog {self.path} cannot be used: {error}. Nothing in it is lost. Check the disk's space and "
-                "permissions, and try again."
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise DataError(
-                f"The catalog {self.path} is damaged: {error}. Put a backup in its place (`selfsort catalog RUN "
-                "--backup FILE` makes them), or move it away to begin anew: the corrections in it are then not used."
-            ) from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All or nothing; other processes wait."""
-        with self._explained():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def __enter__(self) -> Catalog:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
 
     def scan(self, root: str, found: Iterable[Scanned]) -> Changes:
         """Note every file that is there now, and return what changed since the last scan.
@@ -287,6 +153,18 @@ class Catalog:
             )
         return rows.rowcount
 
+    def person_names(self) -> dict[int, str]:
+        """Return what people call the persons they named, by number."""
+        with self._explained():
+            return dict(self._db.execute("SELECT person, name FROM person_names"))
+
+    def name_person(self, person: int, name: str) -> None:
+        """Keep what a person is called; with no name, what it was called is deleted."""
+        with self._transaction():
+            self._db.execute("DELETE FROM person_names WHERE person = ?", (person,))
+            if name:
+                self._db.execute("INSERT INTO person_names VALUES (?, ?)", (person, name))
+
     def add_texts(self, texts: Mapping[str, str]) -> None:
         """Make texts of contents that a scan has seen findable; they take the place of earlier ones."""
         with self._transaction():
@@ -377,38 +255,6 @@ class Catalog:
         with self._explained():
             row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'groupings'").fetchone()
             return ((row[0] if row else 0) + 1) << 20
-
-    def check(self) -> list[str]:
-        """Return what is wrong with the file, one line each; an empty list means that it is sound."""
-        with self._explained():
-            problems = [row[0] for row in self._db.execute("PRAGMA integrity_check") if row[0] != "ok"]
-            for table, _, parent, _ in self._db.execute("PRAGMA foreign_key_check"):
-                problems.append(f"a row of {table} points to a row of {parent} that is not there")
-            try:
-                self._db.execute("INSERT INTO texts (texts) VALUES ('integrity-check')")
-            except sqlite3.DatabaseError as error:
-                problems.append(f"the index of texts: {error}")
-        return problems
-
-    def backup(self, path: Path) -> None:
-        """Copy the catalog to a file that does not exist yet, also while others write to it."""
-        if path.exists():
-            raise DataError(f"{path} exists, and a backup replaces nothing. Give another name.")
-        try:
-            path.touch(self.path.stat().st_mode & 0o666)  # as private as the catalog is
-            target = sqlite3.connect(os.fsencode(path))
-            try:
-                self._db.backup(target)
-                target.execute("PRAGMA journal_mode=DELETE")  # one file, that can be carried away
-            finally:
-                target.close()
-        except BaseException as error:
-            path.unlink(missing_ok=True)
-            if isinstance(error, sqlite3.Error | OSError):
-                raise DataError(
-                    f"The backup {path} cannot be written: {error}. Give another place; the catalog is as it was."
-                ) from error
-            raise
 
 
 def _plain(text: str) -> str:

@@ -1,12 +1,13 @@
-"""Groups of the same face in a run, by a recognizer that the user brings: "person 1" is all that is told of anybody.
+"""Groups of the same face in a run, by a recognizer that the user brings: "person 1", until somebody names it.
 
-Vectors of faces, and the persons that come of them, stay in the catalog beside the run until they are to be forgotten.
+Vectors of faces, the persons that come of them, and their names stay in the catalog beside the run until they are to be
+forgotten.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.images import Preprocessing, decode
 from selfsort.photos import people
-from selfsort.photos.catalog import PRIVATE, Catalog, catalog_path
+from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.catalog_file import PRIVATE
 from selfsort.photos.facets import Facet, OfRun, read_facet_of_run
 from selfsort.photos.looks import unpadded
 from selfsort.photos.recognizer import FaceModel, aligned
@@ -37,6 +39,7 @@ MIN_PIXELS = 36
 _FACE, _LARGEST = 112, 2048
 #: So many of the largest faces of a person are named.
 _N_SHOWN = 3
+_MAX_NAME = 200
 
 
 def find_persons(
@@ -105,13 +108,45 @@ def persons(catalog: Catalog) -> dict[str, list[int]]:
     return catalog.facts(PERSONS)
 
 
-def named(numbers: list[int] | None) -> list[str]:
-    """Return what the persons of one picture are called, each once.
+def named(numbers: Iterable[int] | None, names: Mapping[int, str]) -> list[str]:
+    """Return what the persons of one picture are called, each once; those with one name are one.
 
-    >>> named([3, 0, 1, 3]), named(None)
-    (['person 1', 'person 3'], [])
+    >>> named([3, 0, 1, 3], {3: "Ann"}), named(None, {})
+    (['person 1', 'Ann'], [])
     """
-    return [f"person {number}" for number in sorted(set(numbers or ()) - {0})]
+    return list(dict.fromkeys(names.get(number, f"person {number}") for number in sorted(set(numbers or ()) - {0})))
+
+
+def name_person(run: str | Path, person: int, name: str) -> str:
+    """Give a person of a run a name, which stays when faces are compared again, and return it as it is kept.
+
+    Parameters
+    ----------
+    run : path
+    person : int
+        Its number, see `persons_of_run`.
+    name : str
+        Two persons may have one. Empty: the person has none any more.
+
+    Raises
+    ------
+    DataError
+        If there is no run, no catalog or no such person, or the name is too long or holds more than one line.
+    """
+    Clusters.load(run)
+    with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog:
+        return name_person_in(catalog, person, name)
+
+
+def name_person_in(catalog: Catalog, person: int, name: str) -> str:
+    """See `name_person`."""
+    name = name.strip()
+    if len(name) > _MAX_NAME or not all(letter.isprintable() for letter in name):
+        raise DataError(f"A name is one line of up to {_MAX_NAME} letters: got {name[:_MAX_NAME]!r}.")
+    if person < 1 or not any(person in numbers for numbers in persons(catalog).values()):
+        raise DataError(f"There is no person {person} in this run. `selfsort people RUN` lists them.")
+    catalog.name_person(person, name)
+    return name
 
 
 def persons_of_run(run: str | Path) -> list[dict[str, Any]]:
@@ -120,8 +155,9 @@ def persons_of_run(run: str | Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``person`` (number), ``n_faces``, ``n_pictures``, and of the three largest faces ``largest``: ``path`` and
-        ``face`` as `selfsort.photos.people.read_people` has it. Copies of one file are one picture.
+        ``person`` (number), ``name`` (None if it has none), ``n_faces``, ``n_pictures``, and of the three largest
+        faces ``largest``: ``path`` and ``face`` as `selfsort.photos.people.read_people` has it. Copies of one file
+        are one picture.
 
     Raises
     ------
@@ -130,7 +166,7 @@ def persons_of_run(run: str | Path) -> list[dict[str, Any]]:
     """
     items = Clusters.load(run).items.select(["id", "path", "width", "height"]).to_pylist()
     with Catalog(catalog_path(Path(run).resolve()), make=False, read_only=True) as catalog:
-        known, places = persons(catalog), catalog.facts(people.FACET)
+        known, places, names = persons(catalog), catalog.facts(people.FACET), catalog.person_names()
     found: dict[int, list[tuple[float, dict[str, Any]]]] = {}
     pictures: dict[int, set[str]] = {}
     for item in {item["id"]: item for item in reversed(items) if item["id"] in known}.values():
@@ -143,6 +179,7 @@ def persons_of_run(run: str | Path) -> list[dict[str, Any]]:
     return [
         {
             "person": number,
+            "name": names.get(number),
             "n_faces": len(of),
             "n_pictures": len(pictures[number]),
             "largest": [face for _, face in sorted(of, key=lambda pair: -pair[0])[:_N_SHOWN]],
@@ -152,7 +189,7 @@ def persons_of_run(run: str | Path) -> list[dict[str, Any]]:
 
 
 def forget_persons(run: str | Path) -> int:
-    """Delete the vectors of faces, and the persons, from the catalog of a run; where faces are is kept.
+    """Delete the vectors of faces, the persons and their names from a run's catalog; where faces are is kept.
 
     Returns
     -------
@@ -165,6 +202,8 @@ def forget_persons(run: str | Path) -> int:
         If there is no catalog, or others are using it for a minute.
     """
     with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog:
+        for person in catalog.person_names():
+            catalog.name_person(person, "")
         return max(catalog.forget(VECTORS), catalog.forget(PERSONS))
 
 

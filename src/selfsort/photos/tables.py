@@ -81,8 +81,8 @@ def table(clusters: Clusters, outcome: Outcome, catalog: Catalog | None = None, 
         "kind": pa.array([kinds.get(row) for row in rows.tolist()], pa.string()),
     }
     columns |= _when_and_where(items, catalog)
-    known = persons(catalog) if catalog is not None else {}
-    people = [named(known[content]) if content in known else None for content in items.column("id").to_pylist()]
+    known, names = (persons(catalog), catalog.person_names()) if catalog is not None else ({}, {})
+    people = [named(known[content], names) if content in known else None for content in items.column("id").to_pylist()]
     return pa.table(columns | {"people": pa.array(people, pa.list_(pa.string()))})
 
 

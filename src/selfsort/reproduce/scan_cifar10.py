@@ -58,9 +58,9 @@ RECIPE = Recipe(
             "learning_rate": 1e-3,
         },
     ),
-    note="Published: 500 passes of SimCLR by SGD, 50 of SCAN, 200 of self-labeling. Ours are fewer, the first by "
-    "AdamW, on a CPU Muon, with smaller views first, and heads start from the graph's groups except in the last row. Self-labeling "
-    "listens to half of each cluster and keeps all in use. On a CPU the encoder is that of airbench, half as wide as "
-    "published.",
+    note="Published: 500 passes of SimCLR by SGD, 50 of SCAN, 200 of self-labeling. Ours are fewer, the first with "
+    "smaller views first by AdamW (on a CPU by Muon), and heads start from the graph's groups except in the last row. "
+    "Self-labeling listens to half of each cluster and keeps all in use. On a CPU the encoder is that of airbench, "
+    "half as wide as published.",
     shown=("acc", "nmi", "ari", "worst head", "mean head", "mined@1", "mined@5", "mined@20"),
 )

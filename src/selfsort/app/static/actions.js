@@ -93,6 +93,16 @@ export async function mergeSomewhere(key) {
 
 export const rename = (key, name) => ready() && attempt(() => data.correct({ do: "rename", keys: [key], name }), name ? `Named it ${name}.` : "Took the name away.");
 
+export async function namePerson(person, name) {
+  if (!free()) return;
+  const unnamed = `person ${person}`;
+  const input = el("input", { type: "text", maxlength: "200", id: "person-name", value: name === unnamed ? "" : name, autofocus: true });
+  const content = el("div", { class: "fields" }, el("p", {}, "The name stays beside the run, on this machine. Search finds pictures by it; exported tables have it."), el("label", { for: "person-name" }, "Name"), input);
+  if ((await dialog(`Name ${unnamed}`, content, [["", "Cancel"], ["name", "Name", "main"]])) !== "name") return;
+  const given = input.value.trim();
+  if (await attempt(() => data.namePerson(person, given))) say(given ? `Named ${unnamed} ${given}.` : `Took the name of ${unnamed} away.`);
+}
+
 export async function splitGroup(key) {
   if (!ready()) return;
   const input = el("input", { type: "number", min: "2", max: "1000", placeholder: "found", id: "n-parts" });

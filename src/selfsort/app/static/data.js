@@ -135,6 +135,7 @@ export const search = async (words) => (await getJson(`/api/search?q=${encodeURI
 export const like = async (row) => (await getJson(`/api/search/like/${row}?run=${run.stamp}`)).rows;
 export const byPicture = async (file) => (await (await post("/api/search/picture", file)).json()).rows;
 export const regroup = async (groups, find) => emit("job", (await (await post("/api/regroup", { groups, find })).json()).job);
+export const namePerson = (person, name) => post("/api/person", { person, name });
 export const readText = async () => emit("job", (await (await post("/api/text", {})).json()).job);
 export const stop = async () => emit("job", (await (await post("/api/stop", {})).json()).job);
 export const exportTo = async (body) => emit("job", (await (await post("/api/export", body)).json()).job);

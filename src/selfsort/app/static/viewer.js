@@ -26,6 +26,8 @@ export function view(rows, index, left = () => {}) {
     el("button", { type: "button", class: "step after", "aria-label": "Next picture", onclick: () => go(1) }, "›"));
 
   const act = (what) => what([rows[index]]);
+  const personButton = ({ person, name }) =>
+    el("button", { type: "button", class: "person", title: "Name this person", onclick: () => actions.namePerson(person, name).then(show) }, name);
 
   async function moveIt() {
     await actions.moveSomewhere([rows[index]]);
@@ -51,10 +53,10 @@ export function view(rows, index, left = () => {}) {
     const pairs = [
       ["Group", group ? title(group) : "belongs nowhere"], ["Taken", taken], ["Place", known.place && known.place + (known.guessed ? " (guessed from pictures of the same time)" : "")],
       ["Camera", known.camera], ["Size", known.width && `${known.width} × ${known.height}, ${bytes(known.size)}, ${known.format}`],
-      ["Text", known.text], ["Amounts", known.amounts?.join(", ")], ["Seems to show", known.objects], ["Faces", known.faces], ["People", known.people?.join(", ")], ["Flaws", known.flaws?.join(", ")],
+      ["Text", known.text], ["Amounts", known.amounts?.join(", ")], ["Seems to show", known.objects], ["Faces", known.faces], ["People", known.people?.length && el("span", {}, known.people.map(personButton))], ["Flaws", known.flaws?.join(", ")],
       ["Copies", known.copies || null], ["File", known.path],
     ];
-    facts.replaceChildren(...pairs.filter(([, value]) => value).flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, String(value))]));
+    facts.replaceChildren(...pairs.filter(([, value]) => value).flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value instanceof Node ? value : String(value))]));
   }
 
   box.addEventListener("keydown", (event) => {
