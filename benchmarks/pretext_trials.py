@@ -1,7 +1,7 @@
 """Short trials of SimCLR's settings on CIFAR-10, and what the features hold that a run of SCAN started from.
 
-    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu [optimizers | muon | nets] [SECONDS] | another | supervised |
-        small | nets [NAME] | optimizers | features RUN
+    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu [optimizers | muon | nets] [SECONDS] | another |
+        supervised | small | nets [NAME] | optimizers | features RUN
 
 gpu: a few passes over all training images, or as many as take so many seconds, with each setting of one part of
 `ON_A_GPU`; 10,000 training images are then classified by their neighbors among the others. The labels choose settings

@@ -1,9 +1,10 @@
 """Speed of the main job.
 
-    SELFSORT_DATA=... python benchmarks/speed.py [embed] [again] [large] [kmeans]
+    SELFSORT_DATA=... python benchmarks/speed.py [embed] [again] [phone] [large] [kmeans]
 
 embed: pictures per second end to end from files, against ONNX Runtime alone on the same pictures in memory, and eager
-torch.  again: a second run, and a run after adding ten files.  large: 100,000 × 1,280 features to groups and map.
+torch.  again: a second run, and a run after adding ten files.  phone: a first run of pictures as phones take them, for
+two numbers of pictures, so that what is done once is known.  large: 100,000 × 1,280 features to groups and map.
 kmeans: against scikit-learn.
 """
 
@@ -13,6 +14,7 @@ import gzip
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -22,6 +24,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from record import record
 from selfsort.features.cache import Cache
@@ -145,6 +148,47 @@ def again() -> None:
     )
 
 
+def phone(*sizes: int) -> None:
+    """Pictures of the photo library, enlarged to 12 megapixels with a sensor's noise; each is another file."""
+    sizes = sizes or (100, 400)
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder, open_source(DATA / SETS["photo library"]) as source:
+        root = Path(folder)
+        pictures = root / "pictures"
+        pictures.mkdir()
+        bytes_of = []
+        noise = rng.normal(0, 4, (3024, 4032, 1)).astype(np.int16)
+        for number in range(max(sizes)):
+            small = Image.fromarray(
+                decode(source.read(number % len(source.items)), load_encoder().preprocessing).pixels
+            )
+            pixels = np.asarray(small.resize((4032, 3024), Image.Resampling.BICUBIC), np.int16)
+            pixels = (pixels + np.roll(noise, number, 1)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(pictures / f"{number:04}.jpg", quality=85)
+            bytes_of.append((pictures / f"{number:04}.jpg").stat().st_size)
+        time.sleep(3)  # let the files' times settle
+        seconds, memory = [], 0.0
+        for n in sizes:
+            paths = root / f"{n}.txt"
+            paths.write_text("\n".join(str(path) for path in sorted(pictures.iterdir())[:n]))
+            environment = os.environ | {"SELFSORT_CACHE": str(root / f"cache {n}")}
+            command = [sys.executable, "-m", "selfsort.cli", "organize", str(paths), "-o", str(root / f"run {n}")]
+            start = time.perf_counter()
+            subprocess.run(command, env=environment, check=True, capture_output=True)
+            seconds.append(round(time.perf_counter() - start, 2))
+            memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    each = (seconds[-1] - seconds[0]) / (sizes[-1] - sizes[0])
+    record(
+        "speed",
+        what=f"first run of {' and of '.join(map(str, sizes))} pictures of 12 megapixels, with facets; seconds",
+        data=f"photo library, enlarged, JPEGs of {np.mean(bytes_of) / 1e6:.1f} MB",
+        seconds=seconds,
+        milliseconds_for_each_more=round(1000 * each, 1),
+        minutes_for_10_000_at_that_rate=round(each * 10_000 / 60, 2),
+        peak_memory_gb=round(memory, 2),
+    )
+
+
 def large(n: int = 100_000, n_classes: int = 1000) -> None:
     """Clustered random features, float16, never negative like the encoder's own."""
     rng = np.random.default_rng(0)
@@ -199,7 +243,7 @@ def clusters() -> None:
     )
 
 
-PARTS = {"embed": embed, "again": again, "large": large, "kmeans": clusters}
+PARTS = {"embed": embed, "again": again, "phone": phone, "large": large, "kmeans": clusters}
 
 if __name__ == "__main__":
     for part in sys.argv[1:] or PARTS:

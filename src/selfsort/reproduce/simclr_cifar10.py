@@ -24,11 +24,11 @@ RECIPE = Recipe(
         },
     ),
     cpu=Variant(
-        minutes=50,
+        minutes=25,
         params={
             "backbone": "airbench",
             "width": 32,
-            "n_epochs": 70,
+            "n_epochs": 35,
             "temperature": 0.1,
             "batch_size": 256,
             "optimizer": "muon",
