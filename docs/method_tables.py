@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from statistics import mean
 from typing import Any
 
 from tables import compared, mean_std, recorded, worded
@@ -213,20 +215,29 @@ def _another_network(lines: list[dict[str, Any]]) -> list[str]:
 
 
 def _features_hold(lines: list[dict[str, Any]]) -> list[str]:
-    """Return what the features hold that SCAN's newest runs start from, on a GPU and on a CPU."""
-    newest = {line["device"] == "cpu": line for line in lines if line["what"].startswith("kNN")}
+    """Return what the features hold that SCAN started from, on a GPU and on a CPU, by each optimizer."""
+    seeds: dict[str, dict[str, dict[str, Any]]] = {}
+    for line in lines:
+        if line["what"].startswith("kNN"):
+            seeds.setdefault(json.dumps([line["device"], line["params"]]), {})[line["protocol"]] = line
+    newest = {}
+    for of in seeds.values():
+        line = next(iter(of.values()))
+        newest[line["device"] == "cpu", line["params"]["pretext_optimizer"]] = list(of.values())
     found = []
-    for on_cpu, line in sorted(newest.items()):
+    for (on_cpu, optimizer), of in sorted(newest.items()):
+        line = of[0]
         params, sides = line["params"], line.get("view_sides", _GREW)
-        optimizer = _OPTIMIZERS[params["pretext_optimizer"]]
         where = "a core" if on_cpu else f"one {line['device']}"
         smaller = ", ".join(f"{side:g}" for side in sides[:-1])
+        seconds, right = mean(line["seconds"] for line in of), " and ".join(f"{line['knn']:.1%}" for line in of)
         found.append(
-            f"The first stage of `scan-cifar10`, {params['pretext_epochs']} passes of {_NETS[params['backbone']]}, "
-            f"width {params['width']}, with {optimizer}, of which {params['pretext_growth']:.0%} see smaller views "
-            f"(with {smaller} of the sides), takes {line['seconds']:,.0f} s on {where}. Then the 100 nearest training "
-            f"images of a test image vote for its class rightly in {line['knn']:.1%} of cases (kNN; one seed), and "
-            f"{line['found']:.0%} of the views in a batch find their own image."
+            f"For `scan-cifar10`, {params['pretext_epochs']} passes of {_NETS[params['backbone']]}, width "
+            f"{params['width']}, with {_OPTIMIZERS[optimizer]}, of which {params['pretext_growth']:.0%} see smaller "
+            f"views (with {smaller} of the sides), take {seconds:,.0f} s on {where}. Then the 100 nearest training "
+            f"images of a test image vote for its class rightly in {right} "
+            f"of cases (kNN; {'one seed' if len(of) == 1 else f'{len(of)} seeds'}), and {line['found']:.0%} of the "
+            "views in a batch find their own image."
         )
     return found
 
