@@ -345,6 +345,7 @@ def test_names_of_persons(library, tmp_path, model):
     organize(library, run)
     find_persons(run, model)  # names go with the faces
     assert [(of["person"], of["name"]) for of in persons_of_run(run)] == [(3, "Ann"), (1, "Ann"), (2, "Bo")]
+    assert "There is no person 9" in say("--name", "3", "Cy", "--name", "9", "X").stderr  # then none is named
     assert say("--name", "3", "").exit_code == 0
     assert [of["name"] for of in persons_of_run(run)] == [None, "Ann", "Bo"]
     for wrong, message in {

@@ -32,7 +32,7 @@ class Correction(_OfRun):
 
 
 class Person(_Body):
-    """See `selfsort.photos.persons.name_person`."""
+    """See `selfsort.photos.persons.name_persons`."""
 
     person: int
     name: Annotated[str, Field(max_length=1000)]

@@ -23,7 +23,7 @@ from selfsort.photos.corrected import Corrected
 from selfsort.photos.corrections import NOWHERE, Entry
 from selfsort.photos.naming import name_groups
 from selfsort.photos.objects import LEAST_SIDE, hints
-from selfsort.photos.persons import PERSONS, name_person_in, named, persons
+from selfsort.photos.persons import PERSONS, name_persons, named, persons
 from selfsort.photos.terms import Terms
 from selfsort.photos.text import amounts
 from selfsort.photos.trash import trash_log, trashed
@@ -338,8 +338,8 @@ class Review:
         return [{"person": number, "name": named([number], names)[0]} for number in numbers]
 
     def name_person(self, person: int, name: str) -> None:
-        """See `selfsort.photos.persons.name_person`."""
-        name_person_in(self.corrected.catalog, person, name)
+        """See `selfsort.photos.persons.name_persons`."""
+        name_persons(self.corrected.catalog, {person: name})
 
     def _hints(self, row: int) -> str:
         """Return what a picture may show, where the features are of the built-in encoder and it is no icon."""

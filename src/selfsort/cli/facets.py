@@ -94,8 +94,9 @@ def people(
     a recognizer: then faces of the same person are grouped, as "person 1" and so on, until you name them. Nothing is
     downloaded, and nothing is sent anywhere. Needs: pip install 'selfsort[photos]'
     """
+    from selfsort.photos.catalog import Catalog, catalog_path
     from selfsort.photos.people import read_people_of_run
-    from selfsort.photos.persons import find_persons, forget_persons, name_person, persons_of_run
+    from selfsort.photos.persons import find_persons, forget_persons, name_persons, persons_of_run
     from selfsort.photos.recognizer import FaceModel
 
     given = {"--face-model": face_model, "--face-colors": face_colors, "--face-threshold": face_threshold}
@@ -111,8 +112,8 @@ def people(
         emit({"n_forgotten": n}, f"Forgot whose faces are in {n:,} pictures.", as_json=as_json)
         return
     if called:
-        for person, name in called:
-            name_person(run, person, name)
+        with Catalog(catalog_path(run.resolve()), make=False) as catalog:
+            name_persons(catalog, dict(called))
         known = persons_of_run(run)
         emit({"persons": known}, "\n".join(_table(known)), as_json=as_json)
         return

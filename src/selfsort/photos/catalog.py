@@ -158,12 +158,12 @@ class Catalog(CatalogFile):
         with self._explained():
             return dict(self._db.execute("SELECT person, name FROM person_names"))
 
-    def name_person(self, person: int, name: str) -> None:
-        """Keep what a person is called; with no name, what it was called is deleted."""
+    def name_persons(self, names: Mapping[int, str]) -> None:
+        """Keep what persons are called, by number; where a name is empty, what the person was called is deleted."""
         with self._transaction():
-            self._db.execute("DELETE FROM person_names WHERE person = ?", (person,))
-            if name:
-                self._db.execute("INSERT INTO person_names VALUES (?, ?)", (person, name))
+            self._db.executemany("DELETE FROM person_names WHERE person = ?", ((person,) for person in names))
+            given = ((person, name) for person, name in names.items() if name)
+            self._db.executemany("INSERT INTO person_names VALUES (?, ?)", given)
 
     def add_texts(self, texts: Mapping[str, str]) -> None:
         """Make texts of contents that a scan has seen findable; they take the place of earlier ones."""

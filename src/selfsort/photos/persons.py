@@ -117,36 +117,28 @@ def named(numbers: Iterable[int] | None, names: Mapping[int, str]) -> list[str]:
     return list(dict.fromkeys(names.get(number, f"person {number}") for number in sorted(set(numbers or ()) - {0})))
 
 
-def name_person(run: str | Path, person: int, name: str) -> str:
-    """Give a person of a run a name, which stays when faces are compared again, and return it as it is kept.
+def name_persons(catalog: Catalog, names: Mapping[int, str]) -> None:
+    """Give persons names, which stay when faces are compared again: all of them, or none if one cannot be given.
 
     Parameters
     ----------
-    run : path
-    person : int
-        Its number, see `persons_of_run`.
-    name : str
-        Two persons may have one. Empty: the person has none any more.
+    catalog : Catalog
+    names : mapping of int to str
+        By the numbers of persons, see `persons_of_run`. Several may have one name; an empty one takes a name away.
 
     Raises
     ------
     DataError
-        If there is no run, no catalog or no such person, or the name is too long or holds more than one line.
+        If there is no such person, or a name is too long or has more than one line.
     """
-    Clusters.load(run)
-    with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog:
-        return name_person_in(catalog, person, name)
-
-
-def name_person_in(catalog: Catalog, person: int, name: str) -> str:
-    """See `name_person`."""
-    name = name.strip()
-    if len(name) > _MAX_NAME or not all(letter.isprintable() for letter in name):
-        raise DataError(f"A name is one line of up to {_MAX_NAME} letters: got {name[:_MAX_NAME]!r}.")
-    if person < 1 or not any(person in numbers for numbers in persons(catalog).values()):
-        raise DataError(f"There is no person {person} in this run. `selfsort people RUN` lists them.")
-    catalog.name_person(person, name)
-    return name
+    there = {number for numbers in persons(catalog).values() for number in numbers} - {0}
+    given = {person: name.strip() for person, name in names.items()}
+    for person, name in given.items():
+        if person not in there:
+            raise DataError(f"There is no person {person} in this run. `selfsort people RUN` lists them.")
+        if len(name) > _MAX_NAME or not name.isprintable():
+            raise DataError(f"A name is one line of up to {_MAX_NAME} letters: got {name[:_MAX_NAME]!r}.")
+    catalog.name_persons(given)
 
 
 def persons_of_run(run: str | Path) -> list[dict[str, Any]]:
@@ -202,8 +194,7 @@ def forget_persons(run: str | Path) -> int:
         If there is no catalog, or others are using it for a minute.
     """
     with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog:
-        for person in catalog.person_names():
-            catalog.name_person(person, "")
+        catalog.name_persons(dict.fromkeys(catalog.person_names(), ""))
         return max(catalog.forget(VECTORS), catalog.forget(PERSONS))
 
 
