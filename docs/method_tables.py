@@ -228,13 +228,16 @@ def _features_hold(lines: list[dict[str, Any]]) -> list[str]:
     for (on_cpu, optimizer), of in sorted(newest.items()):
         line = of[0]
         params, sides = line["params"], line.get("view_sides", _GREW)
-        where = "a core" if on_cpu else f"one {line['device']}"
+        # those on a core shared it with other programs
+        where = (
+            "ran on a core" if on_cpu else f"took {mean(each['seconds'] for each in of):,.0f} s on one {line['device']}"
+        )
         smaller = ", ".join(f"{side:g}" for side in sides[:-1])
-        seconds, right = mean(line["seconds"] for line in of), " and ".join(f"{line['knn']:.1%}" for line in of)
+        right = " and ".join(f"{each['knn']:.1%}" for each in of)
         found.append(
             f"For `scan-cifar10`, {params['pretext_epochs']} passes of {_NETS[params['backbone']]}, width "
             f"{params['width']}, with {_OPTIMIZERS[optimizer]}, of which {params['pretext_growth']:.0%} see smaller "
-            f"views (with {smaller} of the sides), take {seconds:,.0f} s on {where}. Then the 100 nearest training "
+            f"views (with {smaller} of the sides), {where}. Then the 100 nearest training "
             f"images of a test image vote for its class rightly in {right} "
             f"of cases (kNN; {'one seed' if len(of) == 1 else f'{len(of)} seeds'}), and {line['found']:.0%} of the "
             "views in a batch find their own image."

@@ -14,10 +14,11 @@ from selfsort.reproduce.recipe import PROTOCOLS, load_recipe
 
 def reproduced(method: str | None = None) -> str:
     """Return published figures beside ours, of one method or of all: the newest line of each way to run a recipe."""
-    newest = {(line["recipe"], line["variant"], line["row"], line["protocol"]): line for line in recorded("reproduce")}
+    current = filter(_is_current, recorded("reproduce"))
+    newest = {(line["recipe"], line["variant"], line["row"], line["protocol"]): line for line in current}
     wanted = METHODS if method is None else {method}
     names = [name for name in RECIPES if load_recipe(name).method in wanted]
-    lines = [line for line in newest.values() if line["recipe"] in names and _is_current(line)]
+    lines = [line for line in newest.values() if line["recipe"] in names]
     lines.sort(key=lambda line: (names.index(line["recipe"]), line["variant"]))
     if not lines:
         return "No figures yet."

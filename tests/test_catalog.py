@@ -268,6 +268,35 @@ def test_where_the_catalog_lies():
     assert catalog_path(Path("/a/run")) == Path("/a/run.catalog")
 
 
+def test_a_catalog_without_the_ending_of_its_run_is_used_on(tmp_path):
+    run = tmp_path / "photos.selfsort"
+    with Catalog(tmp_path / "photos.catalog"):
+        pass
+    assert catalog_path(run) == tmp_path / "photos.catalog"
+    (tmp_path / "photos").mkdir()  # it may be of this run
+    assert catalog_path(run) == tmp_path / "photos.selfsort.catalog"
+    assert catalog_path(tmp_path / "photos") == tmp_path / "photos.catalog"
+
+
+def test_a_catalog_of_the_first_format_is_read_as_it_is_and_gets_what_it_lacks(tmp_path):
+    path = tmp_path / "x.catalog"
+    with Catalog(path) as catalog:
+        number = catalog.append({"do": "rename"})
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE person_names")
+        db.execute("PRAGMA user_version=1")
+    db.close()
+    with Catalog(path, read_only=True) as catalog:
+        assert catalog.person_names() == {}
+        assert catalog.last_entry() == number
+    with Catalog(path) as catalog:
+        catalog.name_persons({1: "Ann"})
+        assert catalog.check() == []
+    with Catalog(path, read_only=True) as catalog:
+        assert catalog.person_names() == {1: "Ann"}
+        assert [entry for _, _, entry in catalog.entries()] == [{"do": "rename"}]
+
+
 @pytest.mark.parametrize("busy", [False, True])
 def test_reading_only_writes_nothing_at_all(tmp_path, busy):
     path = tmp_path / "a ?#%20.catalog"

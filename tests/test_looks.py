@@ -137,4 +137,5 @@ def test_twelve_megapixels_are_looked_at_from_an_eighth_of_their_sides():
         np.testing.assert_array_equal(upright(part, SIDE, _LEAST), fewest[(fewest != 128).any((1, 2))])
     quick, whole = look(data), describe(upright(data, SIDE))
     assert differing(quick.pop("hash"), whole.pop("hash")) <= 4
+    assert quick.pop("sharpness") == pytest.approx(whole.pop("sharpness"), rel=0.15)
     assert quick == pytest.approx(whole, abs=0.05)

@@ -35,6 +35,7 @@ def test_lars_takes_steps_of_one_share_of_the_weights_in_every_layer():
     assert torch.isfinite(weights[0]).all()
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="needs torch 2.9")
 @pytest.mark.parametrize("shape", [(6, 40), (40, 6), (8, 3, 3, 3)])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_muon_steps_as_that_of_torch_does_for_all_weights_of_a_shape(shape, layout):

@@ -173,7 +173,14 @@ def test_a_person_gets_a_name(page, own_run):
     page.press("Grandma <b>", page.keys.ENTER)
     page.until(lambda: page.said() == "Named person 1 Grandma <b>.")
     page.until(lambda: page.all(".viewer button.person")[0].text == "Grandma <b>")
-    assert page.all(".viewer[open]")
+    place = page.all(".viewer .place")[0].text
+    page.press(page.keys.ARROW_RIGHT)  # the keyboard stays in the picture
+    page.until(lambda: page.all(".viewer .place")[0].text != place)
+    page.click(".viewer button.person")
+    page.until(lambda: page.all("#person-name"))
+    page.press(page.keys.ESCAPE)
+    page.press(page.keys.ARROW_LEFT)
+    page.until(lambda: page.all(".viewer .place")[0].text == place)
     page.press(page.keys.ESCAPE)
     page.go("#/")
     page.until(lambda: page.all(".card"))

@@ -19,11 +19,12 @@ from selfsort.app.words import described, last_step
 from selfsort.errors import DataError
 from selfsort.features.encoders import DEFAULT, LAYERED
 from selfsort.features.graph import by_size, cut_at
+from selfsort.photos.catalog import plain
 from selfsort.photos.corrected import Corrected
 from selfsort.photos.corrections import NOWHERE, Entry
 from selfsort.photos.naming import name_groups
 from selfsort.photos.objects import LEAST_SIDE, hints
-from selfsort.photos.persons import PERSONS, name_persons, named, persons
+from selfsort.photos.persons import PERSONS, in_order, name_persons_in, named, persons
 from selfsort.photos.terms import Terms
 from selfsort.photos.text import amounts
 from selfsort.photos.trash import trash_log, trashed
@@ -333,13 +334,13 @@ class Review:
     def _people(self, content: str) -> list[dict[str, Any]]:
         """Return number and name of the persons in a picture; read each time, as they may be forgotten at any time."""
         catalog = self.corrected.catalog
-        numbers = sorted(set(catalog.fact(PERSONS, content) or ()) - {0})
+        numbers = in_order(catalog.fact(PERSONS, content))
         names = catalog.person_names() if numbers else {}
         return [{"person": number, "name": named([number], names)[0]} for number in numbers]
 
     def name_person(self, person: int, name: str) -> None:
         """See `selfsort.photos.persons.name_persons`."""
-        name_persons(self.corrected.catalog, {person: name})
+        name_persons_in(self.corrected.catalog, {person: name})
 
     def _hints(self, row: int) -> str:
         """Return what a picture may show, where the features are of the built-in encoder and it is no icon."""
@@ -365,8 +366,8 @@ class Review:
 
     def _contents_of_persons(self, wanted: list[str]) -> set[str]:
         catalog = self.corrected.catalog
-        names = {number: name.casefold() for number, name in catalog.person_names().items()}
-        called = {number for number, name in names.items() if all(word in name for word in wanted)}
+        names = {number: plain(name) for number, name in catalog.person_names().items()}
+        called = {number for number, name in names.items() if all(plain(word) in name for word in wanted)}
         if wanted[0] == "person" and len(wanted) == 2 and wanted[1].isascii() and wanted[1].isdigit():
             called.add(int(wanted[1]))
         return {content for content, of in persons(catalog).items() if called.intersection(of)} if called else set()

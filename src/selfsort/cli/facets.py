@@ -94,7 +94,6 @@ def people(
     a recognizer: then faces of the same person are grouped, as "person 1" and so on, until you name them. Nothing is
     downloaded, and nothing is sent anywhere. Needs: pip install 'selfsort[photos]'
     """
-    from selfsort.photos.catalog import Catalog, catalog_path
     from selfsort.photos.people import read_people_of_run
     from selfsort.photos.persons import find_persons, forget_persons, name_persons, persons_of_run
     from selfsort.photos.recognizer import FaceModel
@@ -112,8 +111,10 @@ def people(
         emit({"n_forgotten": n}, f"Forgot whose faces are in {n:,} pictures.", as_json=as_json)
         return
     if called:
-        with Catalog(catalog_path(run.resolve()), make=False) as catalog:
-            name_persons(catalog, dict(called))
+        numbers = [person for person, _ in called]
+        if len(set(numbers)) < len(numbers):
+            raise DataError(f"Each person takes one --name: got {', '.join(map(str, numbers))}.")
+        name_persons(run, dict(called))
         known = persons_of_run(run)
         emit({"persons": known}, "\n".join(_table(known)), as_json=as_json)
         return

@@ -23,7 +23,7 @@ from selfsort.methods.trained import Scaling, need_images, new_encoder, outputs
 from selfsort.nets.sobel import Sobel
 from selfsort.training.batches import mixed, on_device
 from selfsort.training.loop import train
-from selfsort.training.schedule import OPTIMIZERS, Optimizer, Plan
+from selfsort.training.schedule import ONE_CYCLE, OPTIMIZERS, Optimizer, Plan
 from selfsort.training.session import Session, random_state
 
 #: Pseudo-labels of k-means, or a tenth of the samples if that is fewer; and the most groups of a graph.
@@ -248,7 +248,7 @@ class DeepCluster(Coder):
         return labels if labels.max() < n_labels else graph_start(rows, n_labels, seed=seed).grouping.labels
 
     def _plan(self) -> Plan:
-        if self.optimizer in ("adam", "adamw", "muon"):
+        if self.optimizer in ONE_CYCLE:
             return Plan(self.n_epochs, self.learning_rate, self.optimizer, weight_decay=1e-5, schedule="one-cycle")
         return Plan(self.n_epochs, self.learning_rate, self.optimizer, nesterov=False, weight_decay=1e-5)
 

@@ -17,7 +17,7 @@ from selfsort.methods.trained import Scaling, new_encoder
 from selfsort.nets.backbones import Backbone
 from selfsort.training.batches import Batches, mixed
 from selfsort.training.loop import train
-from selfsort.training.schedule import Optimizer, Plan
+from selfsort.training.schedule import ONE_CYCLE, Optimizer, Plan
 from selfsort.training.session import Session, random_state
 
 #: Length of a projection for small images, by SimCLR and by SCAN.
@@ -110,7 +110,7 @@ def contrast_plan(optimizer: Optimizer, learning_rate: float, n_epochs: int, wei
         schedule="one-cycle",
         replay=True,
     )
-    if optimizer in ("adam", "adamw", "muon"):
+    if optimizer in ONE_CYCLE:
         return plan
     return replace(plan, schedule="cosine", warmup=0.1 if optimizer == "lars" else 0.0, final=1e-3)
 

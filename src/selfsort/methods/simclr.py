@@ -47,7 +47,7 @@ class SimCLR(PairCoder):
         Passes over the samples, of at least 50 steps each.
     batch_size : int
     optimizer : {"adam", "adamw", "lars", "muon", "sgd"}
-        Adam, AdamW and Muon (which needs about half the passes, with a rate of 0.01 to 0.02) have a one-cycle schedule,
+        Adam, AdamW and Muon (for few passes, with a rate of about 0.02) have a one-cycle schedule,
         SGD (published for small images, with a rate of 0.4) and LARS (for batches of thousands) a cosine.
     learning_rate : float
         The largest.

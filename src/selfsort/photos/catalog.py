@@ -28,7 +28,20 @@ def catalog_path(run: Path) -> Path:
     >>> catalog_path(Path("photos.selfsort")).name
     'photos.selfsort.catalog'
     """
-    return run.with_name(run.name + ".catalog")
+    return beside(run, ".catalog")
+
+
+def beside(run: Path, ending: str) -> Path:
+    """Return the file of a run that lies beside it, by the whole name of the run.
+
+    Earlier versions left ``.selfsort`` out of the name, so that two runs could share a file: where there is only such a
+    one, and no other run that it may be of, it is used on.
+    """
+    path = run.with_name(run.name + ending)
+    short = run.name.removesuffix(".selfsort")
+    earlier = run.with_name(short + ending)
+    is_ours = short != run.name and earlier.exists() and not path.exists() and not run.with_name(short).exists()
+    return earlier if is_ours else path
 
 
 class Catalog(CatalogFile):
@@ -155,6 +168,8 @@ class Catalog(CatalogFile):
 
     def person_names(self) -> dict[int, str]:
         """Return what people call the persons they named, by number."""
+        if self._version < 2:  # an older file, opened only to be read
+            return {}
         with self._explained():
             return dict(self._db.execute("SELECT person, name FROM person_names"))
 
@@ -175,12 +190,12 @@ class Catalog(CatalogFile):
                 if text:
                     self._db.execute(
                         "INSERT INTO texts (rowid, text) SELECT number, ? FROM pictures WHERE id = ?",
-                        (_plain(text), content),
+                        (plain(text), content),
                     )
 
     def search(self, words: str) -> list[str]:
         """Return the contents whose text holds every one of the words, in any place and any language."""
-        parts = [f"%{word.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%" for word in _plain(words).split()]
+        parts = [f"%{word.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%" for word in plain(words).split()]
         if not parts:
             return []
         where = " AND ".join("text LIKE ? ESCAPE '!'" for _ in parts)
@@ -257,7 +272,7 @@ class Catalog(CatalogFile):
             return ((row[0] if row else 0) + 1) << 20
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return a text as it is searched: letters in one form, whatever their case and width."""
     return unicodedata.normalize("NFKC", text).casefold()
 

@@ -35,6 +35,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     ("CREATE TABLE person_names (person INTEGER PRIMARY KEY, name TEXT NOT NULL)",),
 )
+#: From this version on a file holds all that is needed to read it.
+_READABLE = 1
 #: How a file says that it is a catalog of selfsort: "sels".
 _APPLICATION = 0x73656C73
 #: The facet whose facts nobody but the owner of the file may read.
@@ -89,8 +91,9 @@ class CatalogFile:
                 f"The catalog {self.path} has format {version}, this selfsort reads up to {len(_MIGRATIONS)}. "
                 "Update selfsort."
             )
+        self._version = version
         if read_only:
-            if version < len(_MIGRATIONS):
+            if version < _READABLE:
                 raise DataError(f"The catalog {self.path} is of an older selfsort. Run selfsort organize again.")
             return
         write_ahead(self._db)
@@ -104,6 +107,7 @@ class CatalogFile:
                         self._db.execute(statement)
                 self._db.execute(f"PRAGMA application_id={_APPLICATION}")
                 self._db.execute(f"PRAGMA user_version={len(_MIGRATIONS)}")
+            self._version = len(_MIGRATIONS)
         self._db.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
         if self._db.execute("SELECT 1 FROM facts WHERE facet = ? LIMIT 1", (PRIVATE,)).fetchone():
             self._make_private()

@@ -8,6 +8,7 @@ and the entries that are not undone.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -364,6 +365,20 @@ _RULES = {
 }
 
 
+def as_name(text: str) -> str:
+    """Return what somebody typed as a name: one line, without what cannot be seen, with accents in one form.
+
+    Raises
+    ------
+    DataError
+        If it is too long.
+    """
+    name = unicodedata.normalize("NFC", " ".join("".join(c if c.isprintable() else " " for c in text).split()))
+    if len(name) > _MAX_NAME:
+        raise DataError(f"A name has at most {_MAX_NAME} characters: got {len(name)}.")
+    return name
+
+
 def _checked(do: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of an entry in plain types; say what is wrong with it before anything is written."""
     if do not in _FIELDS:
@@ -375,7 +390,7 @@ def _checked(do: str, body: Mapping[str, Any]) -> dict[str, Any]:
         if name == "pictures":
             entry[name] = list(dict.fromkeys(str(content) for content in value))
         elif name == "name":
-            entry[name] = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+            entry[name] = as_name(str(value))
         else:
             entry[name] = sorted({int(key) for key in value}) if name == "groups" else int(value)
     n_least = 2 if do in ("must-link", "cannot-link", "not-the-same") else 1
@@ -383,8 +398,6 @@ def _checked(do: str, body: Mapping[str, Any]) -> dict[str, Any]:
         raise DataError(f"{do} needs {n_least} different pictures or more: got {len(entry['pictures'])}.")
     if do == "merge" and not set(entry["groups"]) - {entry["into"]}:
         raise DataError("merge needs two different groups or more.")
-    if len(entry.get("name", "")) > _MAX_NAME:
-        raise DataError(f"A name has at most {_MAX_NAME} characters: got {len(entry['name'])}.")
     if NOWHERE in {entry.get("group"), entry.get("into"), *entry.get("groups", ())}:
         raise DataError(f"{do} needs a group: what belongs nowhere is none.")
     return entry

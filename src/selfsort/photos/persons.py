@@ -7,6 +7,7 @@ forgotten.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from selfsort.images import Preprocessing, decode
 from selfsort.photos import people
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.catalog_file import PRIVATE
+from selfsort.photos.corrections import as_name
 from selfsort.photos.facets import Facet, OfRun, read_facet_of_run
 from selfsort.photos.looks import unpadded
 from selfsort.photos.recognizer import FaceModel, aligned
@@ -39,7 +41,6 @@ MIN_PIXELS = 36
 _FACE, _LARGEST = 112, 2048
 #: So many of the largest faces of a person are named.
 _N_SHOWN = 3
-_MAX_NAME = 200
 
 
 def find_persons(
@@ -89,12 +90,13 @@ def find_persons(
         if least is not None:
             labels = same_face(vectors, least)
             numbers = {content: [0] * len(known.facts[content]["faces"]) for content in rows}
-            before = {f"{content} {i}": n for content, of in persons(catalog).items() for i, n in enumerate(of) if n}
+            known_as = {content: list(map(abs, of)) for content, of in persons(catalog).items()}
+            before = {f"{content} {i}": n for content, of in known_as.items() for i, n in enumerate(of) if n}
             _, given = catalog.count_facts().get(PERSONS, (0, 0))
             given = max(given, *before.values(), 0)
             keys = hand_on(labels, [f"{content} {i}" for content, i in faces], before, given + 1)
             for (content, i), key in zip(faces, keys.tolist(), strict=True):
-                numbers[content][i] = max(key, 0)
+                numbers[content][i] = key if key > 0 else -before.get(f"{content} {i}", 0)
             catalog.add_facts(PERSONS, max(given, int(keys.max(initial=0))), numbers)
     return {
         "n_faces": sum(len(fact["faces"]) for fact in known.facts.values()),
@@ -104,7 +106,10 @@ def find_persons(
 
 
 def persons(catalog: Catalog) -> dict[str, list[int]]:
-    """Return content -> the person of each of its faces, by number from 1; 0 for those of nobody that is known."""
+    """Return content -> the person of each of its faces, by number from 1; 0 for those of nobody that is known.
+
+    Below 0: of nobody now, but the last time it was somebody, of the person of that number.
+    """
     return catalog.facts(PERSONS)
 
 
@@ -114,30 +119,43 @@ def named(numbers: Iterable[int] | None, names: Mapping[int, str]) -> list[str]:
     >>> named([3, 0, 1, 3], {3: "Ann"}), named(None, {})
     (['person 1', 'Ann'], [])
     """
-    return list(dict.fromkeys(names.get(number, f"person {number}") for number in sorted(set(numbers or ()) - {0})))
+    return list(dict.fromkeys(names.get(number, f"person {number}") for number in in_order(numbers)))
 
 
-def name_persons(catalog: Catalog, names: Mapping[int, str]) -> None:
+def in_order(numbers: Iterable[int] | None) -> list[int]:
+    """Return the persons of one picture, each once."""
+    return sorted({number for number in numbers or () if number > 0})
+
+
+def name_persons(run: str | Path, names: Mapping[int, str]) -> None:
     """Give persons names, which stay when faces are compared again: all of them, or none if one cannot be given.
 
     Parameters
     ----------
-    catalog : Catalog
+    run : path
     names : mapping of int to str
         By the numbers of persons, see `persons_of_run`. Several may have one name; an empty one takes a name away.
 
     Raises
     ------
     DataError
-        If there is no such person, or a name is too long or has more than one line.
+        If there is no run, no catalog or no such person, or a name is too long or that of another person's number.
     """
-    there = {number for numbers in persons(catalog).values() for number in numbers} - {0}
-    given = {person: name.strip() for person, name in names.items()}
+    Clusters.load(run)
+    with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog:
+        name_persons_in(catalog, names)
+
+
+def name_persons_in(catalog: Catalog, names: Mapping[int, str]) -> None:
+    """See `name_persons`."""
+    known = {number for numbers in persons(catalog).values() for number in numbers if number > 0}
+    known |= catalog.person_names().keys()
+    given = {person: as_name(name) for person, name in names.items()}
     for person, name in given.items():
-        if person not in there:
+        if person not in known:
             raise DataError(f"There is no person {person} in this run. `selfsort people RUN` lists them.")
-        if len(name) > _MAX_NAME or not name.isprintable():
-            raise DataError(f"A name is one line of up to {_MAX_NAME} letters: got {name[:_MAX_NAME]!r}.")
+        if re.fullmatch(r"person \d+", name, re.IGNORECASE):
+            raise DataError(f"{name!r} is what a person without a name is called. Give another name.")
     catalog.name_persons(given)
 
 
@@ -164,7 +182,7 @@ def persons_of_run(run: str | Path) -> list[dict[str, Any]]:
     for item in {item["id"]: item for item in reversed(items) if item["id"] in known}.values():
         faces = (places.get(item["id"]) or {}).get("faces", ())
         for number, face in zip(known[item["id"]], faces, strict=False):
-            if number:
+            if number > 0:
                 area = face[2] * item["width"] * face[3] * item["height"]
                 found.setdefault(number, []).append((area, {"path": item["path"], "face": face}))
                 pictures.setdefault(number, set()).add(item["id"])

@@ -21,6 +21,7 @@ from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.images import Unreadable
 from selfsort.photos.belonging import owners
+from selfsort.photos.catalog import beside
 from selfsort.photos.originals import Originals
 from selfsort.runtime import Progress, silent
 
@@ -88,7 +89,7 @@ class TrashResult:
 
 def trash_log(run: Path) -> Path:
     """Return where it is noted what of a run was moved to the trash: beside the run."""
-    return run.with_name(run.name.removesuffix(".selfsort") + ".trashed.jsonl")
+    return beside(run, ".trashed.jsonl")
 
 
 def trashed(run: Path) -> set[str]:

@@ -26,8 +26,8 @@ class Muon(torch.optim.Optimizer):
     w = (1 - lr decay) w - 0.2 sqrt(max(n_out, n_in)) lr u
 
     Kernels of convolutions are matrices of shape (n_out, n_in x height x width). Weights of one axis (biases,
-    normalization) take Adam's steps, whose averages are not corrected for their start: with these decays that makes
-    the first steps up to twice as large, while rates are low.
+    normalization) take Adam's steps, whose averages are not corrected for their start: with these decays the first
+    hundred steps are up to twice as large.
 
     Parameters
     ----------
@@ -57,10 +57,10 @@ class Muon(torch.optim.Optimizer):
             alike: dict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
             vectors = []
             for weight in group["params"]:
-                if weight.grad is None:
+                if weight.grad is None or not weight.numel():
                     continue
                 if weight.ndim > 1:
-                    alike[len(weight), weight[0].numel()].append(weight)
+                    alike[len(weight), weight.numel() // len(weight)].append(weight)
                 else:
                     vectors.append(weight)
             for (height, width), weights in alike.items():
@@ -98,10 +98,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Return matrices with the singular vectors of these, and singular values of 0.7 to 1.2; zeros stay.
+    """Return matrices with the singular vectors of these, and singular values of about 0.7 to 1.2; zeros stay.
 
     Values of less than a hundredth of a matrix's length end lower. By the iteration of Newton and Schulz, in bf16 where
-    the hardware multiplies it faster.
+    the hardware multiplies it faster, whatever precision the network has.
 
     Parameters
     ----------
@@ -121,4 +121,8 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 def _gradients(weights: list[nn.Parameter]) -> list[Tensor]:
-    return [weight.grad for weight in weights if weight.grad is not None]
+    gradients = []
+    for weight in weights:
+        assert weight.grad is not None
+        gradients.append(weight.grad)
+    return gradients

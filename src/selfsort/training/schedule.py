@@ -16,6 +16,8 @@ from selfsort.training.muon import Muon
 Optimizer = Literal["adam", "adamw", "sgd", "lars", "muon"]
 Schedule = Literal["constant", "cosine", "one-cycle", "step"]
 OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
+#: Those that are usually run in one cycle.
+ONE_CYCLE: tuple[str, ...] = ("adam", "adamw", "muon")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-// Everything that changes something, and what is said about it. Whatever is done here can be undone.
+// Everything that changes something, and what is said about it. Whatever is done to groups can be undone.
 
 import * as data from "./data.js";
 import { now, run } from "./data.js";
@@ -94,13 +94,15 @@ export async function mergeSomewhere(key) {
 export const rename = (key, name) => ready() && attempt(() => data.correct({ do: "rename", keys: [key], name }), name ? `Named it ${name}.` : "Took the name away.");
 
 export async function namePerson(person, name) {
-  if (!free()) return;
+  if (!free()) return false;
   const unnamed = `person ${person}`;
   const input = el("input", { type: "text", maxlength: "200", id: "person-name", value: name === unnamed ? "" : name, autofocus: true });
   const content = el("div", { class: "fields" }, el("p", {}, "The name stays beside the run, on this machine. Search finds pictures by it; exported tables have it."), el("label", { for: "person-name" }, "Name"), input);
-  if ((await dialog(`Name ${unnamed}`, content, [["", "Cancel"], ["name", "Name", "main"]])) !== "name") return;
+  if ((await dialog(`Name ${unnamed}`, content, [["", "Cancel"], ["name", "Name", "main"]])) !== "name") return false;
   const given = input.value.trim();
-  if (await attempt(() => data.namePerson(person, given))) say(given ? `Named ${unnamed} ${given}.` : `Took the name of ${unnamed} away.`);
+  if ((given || unnamed) === name || !(await attempt(() => data.namePerson(person, given)))) return false;
+  say(given ? `Named ${unnamed} ${given}.` : `Took the name of ${unnamed} away.`);
+  return true;
 }
 
 export async function splitGroup(key) {

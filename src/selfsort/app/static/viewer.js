@@ -2,7 +2,7 @@
 
 import * as actions from "./actions.js";
 import { HIDDEN, LOCKED, details, now, on, source, title } from "./data.js";
-import { bytes, count, el, leave } from "./dom.js";
+import { bytes, count, el, leave, redraw } from "./dom.js";
 
 // `left(index)` is called with the place of the picture that was seen last.
 export function view(rows, index, left = () => {}) {
@@ -27,7 +27,7 @@ export function view(rows, index, left = () => {}) {
 
   const act = (what) => what([rows[index]]);
   const personButton = ({ person, name }) =>
-    el("button", { type: "button", class: "person", title: "Name this person", onclick: () => actions.namePerson(person, name).then(show) }, name);
+    el("button", { type: "button", class: "person", title: "Name this person", "data-key": `person ${person}`, onclick: () => actions.namePerson(person, name).then((changed) => changed && show()) }, name);
 
   async function moveIt() {
     await actions.moveSomewhere([rows[index]]);
@@ -56,7 +56,7 @@ export function view(rows, index, left = () => {}) {
       ["Text", known.text], ["Amounts", known.amounts?.join(", ")], ["Seems to show", known.objects], ["Faces", known.faces], ["People", known.people?.length && el("span", {}, known.people.map(personButton))], ["Flaws", known.flaws?.join(", ")],
       ["Copies", known.copies || null], ["File", known.path],
     ];
-    facts.replaceChildren(...pairs.filter(([, value]) => value).flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value instanceof Node ? value : String(value))]));
+    redraw(facts, ...pairs.filter(([, value]) => value).flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value instanceof Node ? value : String(value))]));
   }
 
   box.addEventListener("keydown", (event) => {
