@@ -148,10 +148,9 @@ def again() -> None:
     )
 
 
-def phone(*sizes: int) -> None:
+def phone(sizes: tuple[int, ...] = (100, 400)) -> None:
     """Pictures of the photo library, enlarged to 12 megapixels with a sensor's noise; each is another file."""
-    sizes = sizes or (100, 400)
-    rng = np.random.default_rng(0)
+    rng, preprocessing = np.random.default_rng(0), load_encoder().preprocessing
     with tempfile.TemporaryDirectory() as folder, open_source(DATA / SETS["photo library"]) as source:
         root = Path(folder)
         pictures = root / "pictures"
@@ -159,9 +158,7 @@ def phone(*sizes: int) -> None:
         bytes_of = []
         noise = rng.normal(0, 4, (3024, 4032, 1)).astype(np.int16)
         for number in range(max(sizes)):
-            small = Image.fromarray(
-                decode(source.read(number % len(source.items)), load_encoder().preprocessing).pixels
-            )
+            small = Image.fromarray(decode(source.read(number % len(source.items)), preprocessing).pixels)
             pixels = np.asarray(small.resize((4032, 3024), Image.Resampling.BICUBIC), np.int16)
             pixels = (pixels + np.roll(noise, number, 1)).clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(pictures / f"{number:04}.jpg", quality=85)

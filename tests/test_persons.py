@@ -329,29 +329,29 @@ def test_names_of_persons(library, tmp_path, model):
 
     assert "There is no person 1 in this run" in say("--name", "1", "Ann").stderr
     find_persons(run, model)
-    done = say("--name", "1", " Ann ", "--name", "3", "Ann", "--name", "2", "Bo")
+    done = say("--name", "1", " Ann ", "--name", "3", "Ann", "--name", "2", "Bogumila")
     assert done.exit_code == 0
     assert [line.split()[:5] for line in done.stdout.splitlines()[1:]] == [
         ["person", "1", "Ann", "7", "7"],
-        ["person", "2", "Bo", "5", "5"],
+        ["person", "2", "Bogumila", "5", "5"],
         ["person", "3", "Ann", "3", "3"],
     ]
     export(run, tmp_path / "csv", mode="csv")
     with open(tmp_path / "csv/groups.csv", encoding="utf-8", newline="") as file:
         rows = {row["path"]: row["people"] for row in csv.DictReader(file)}
-    assert (rows["both.png"], rows["blue 1.png"], rows["red 1.png"]) == ("Ann; Bo", "Ann", "Ann")
+    assert (rows["both.png"], rows["blue 1.png"], rows["red 1.png"]) == ("Ann; Bogumila", "Ann", "Ann")
     for number in range(10, 18):
         tinted("blue", number).save(library / f"blue {number}.png")
     organize(library, run)
     find_persons(run, model)  # names go with the faces
-    assert [(of["person"], of["name"]) for of in persons_of_run(run)] == [(3, "Ann"), (1, "Ann"), (2, "Bo")]
+    assert [(of["person"], of["name"]) for of in persons_of_run(run)] == [(3, "Ann"), (1, "Ann"), (2, "Bogumila")]
     assert "There is no person 9" in say("--name", "3", "Cy", "--name", "9", "X").stderr  # then none is named
     find_persons(run, model, least=1)  # too strict, for once
     assert persons_of_run(run) == []
     find_persons(run, model)
-    assert [(of["person"], of["name"]) for of in persons_of_run(run)] == [(3, "Ann"), (1, "Ann"), (2, "Bo")]
+    assert [(of["person"], of["name"]) for of in persons_of_run(run)] == [(3, "Ann"), (1, "Ann"), (2, "Bogumila")]
     assert say("--name", "3", "").exit_code == 0
-    assert [of["name"] for of in persons_of_run(run)] == [None, "Ann", "Bo"]
+    assert [of["name"] for of in persons_of_run(run)] == [None, "Ann", "Bogumila"]
     for wrong, message in {
         ("--name", "9", "X"): "There is no person 9 in this run",
         ("--name", "0", "X"): "There is no person 0",
@@ -366,7 +366,7 @@ def test_names_of_persons(library, tmp_path, model):
     assert say("--forget").exit_code == 0
     with Catalog(catalog_path(run)) as catalog:
         assert catalog.person_names() == {}
-    assert not any(b"Bo" in path.read_bytes() for path in tmp_path.glob("run.catalog*"))
+    assert not any(b"Bogumila" in path.read_bytes() for path in tmp_path.glob("run.catalog*"))
 
 
 @needs_networks
