@@ -4,7 +4,6 @@ from scipy import sparse
 
 from selfsort.photos import teaching
 from selfsort.photos.corrections import NOWHERE, Entry, apply
-from selfsort.photos.kind import settle
 from selfsort.photos.teaching import hand_on, moved, teach
 
 
@@ -223,18 +222,3 @@ def test_what_moved_is_counted():
     before = apply({"a": 1, "b": 1, "c": 2}, [])
     after = apply({"a": 1, "b": 3, "d": 3}, [])
     assert moved(before, after) == {"moved": 1, "new_groups": 1, "gone_groups": 1}
-
-
-@pytest.mark.parametrize("k", [2, 6])
-def test_kinds_weaken_links_and_neighbors_settle_them(k):
-    graph, truth = blobs(10, 10)
-    probable = np.full((20, k), 0.05 / max(k - 1, 1), np.float32)
-    probable[np.arange(20), truth] = 0.95
-    probable[3, :2] = 0.4, 0.55  # one is mistaken, and not sure
-    weighed, kinds = settle(graph, probable)
-    assert kinds.tolist() == truth.tolist()
-    assert weighed.nnz == graph.nnz
-    inside, across = weighed[0, 1] / graph[0, 1], weighed[9, 10] / graph[9, 10]
-    assert inside > 0.9
-    assert across < 0.1
-    assert (abs(weighed - weighed.T) > 1e-6).nnz == 0

@@ -15,14 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
-from selfsort.features.graph import spread
 from selfsort.nets.lite0 import HEAD
 from selfsort.photos.looks import KIND_NUMBERS
 
 FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 #: Raise when the model changes.
 VERSION = 1
@@ -31,9 +28,6 @@ _FILE = "kind.safetensors"
 _CHUNK = 4096
 #: Features are scaled to this length, so that what one weighs does not depend on how many a picture excites.
 _LENGTH = 30.0
-#: How much neighbors say about a picture's kind, and how much its probabilities are sharpened before they are compared.
-_SHARE, _POWER = 0.3, 4
-_EDGES = 200_000
 
 
 class Model(NamedTuple):
@@ -79,35 +73,6 @@ def probabilities(features: npt.NDArray[Any], looks: Sequence[Mapping[str, Any]]
         scores = np.exp(scores - scores.max(1, keepdims=True))
         found[part] = scores / scores.sum(1, keepdims=True)
     return found
-
-
-def settle(graph: sparse.csr_matrix, probabilities: FloatArray) -> tuple[sparse.csr_matrix, IntArray]:
-    """Let neighbors settle what kind each picture is, and weaken the links between pictures of different kinds.
-
-    Parameters
-    ----------
-    graph : csr_matrix, shape (n, n)
-    probabilities : ndarray of float32, shape (n, k)
-
-    Returns
-    -------
-    graph : csr_matrix, shape (n, n)
-        Each weight times the squared Bhattacharyya coefficient of the two pictures' sharpened probabilities.
-    kinds : ndarray of int64, shape (n,)
-    """
-    settled = np.maximum(spread(graph, probabilities, _SHARE), 1e-9)
-    sharp = (settled / settled.sum(1, keepdims=True)) ** _POWER
-    root = np.sqrt(sharp / sharp.sum(1, keepdims=True))
-    edges = graph.tocoo()
-    agreement = np.concatenate(
-        [
-            (root[edges.row[i : i + _EDGES]] * root[edges.col[i : i + _EDGES]]).sum(1)
-            for i in range(0, edges.nnz, _EDGES)
-        ]
-        or [np.zeros(0, np.float32)]
-    )
-    weights = (edges.data * agreement**2).astype(np.float32)
-    return sparse.csr_matrix((weights, (edges.row, edges.col)), shape=graph.shape), settled.argmax(1)
 
 
 def inputs(features: npt.NDArray[Any], looks: Sequence[Mapping[str, Any]]) -> FloatArray:

@@ -13,19 +13,17 @@ import xxhash
 from scipy import sparse
 
 from selfsort.features.extract import Extracted
-from selfsort.features.project import unit_rows
 from selfsort.photos import kind, looks
 from selfsort.photos.catalog import Catalog
 from selfsort.photos.changes import Changes, Scanned
 from selfsort.photos.corrections import NOWHERE, Entry, Log, State, apply
 from selfsort.photos.facets import Facet, read_facets
+from selfsort.photos.meaning import Meaning, shown
 from selfsort.photos.teaching import hand_on, moved, teach
 from selfsort.runtime import Progress, silent
 from selfsort.sources import Source
 
 IntArray = npt.NDArray[np.int64]
-#: Weight of a picture's kind beside what it looks like, where people's corrections teach.
-_OF_KINDS = 0.5
 
 
 @dataclass
@@ -55,21 +53,29 @@ class Library:
         seen = xxhash.xxh3_64_hexdigest("".join(sorted(self.looks)).encode()) if self.looks else None
         return f"corrections {live}, looks {seen}, {looks.VERSION}, {kind.VERSION}"
 
-    def kinds(self, contents: Sequence[str], features: npt.NDArray[Any]) -> npt.NDArray[np.float32] | None:
-        """Return how probable each kind is, shape (n, n_kinds); None if the pictures were not looked at."""
+    def meaning(self, contents: Sequence[str], features: npt.NDArray[Any], longest: IntArray) -> Meaning | None:
+        """Return what pictures are and show; None if they were not looked at.
+
+        Parameters
+        ----------
+        contents : sequence of n str
+        features : ndarray, shape (n, 1280) or with more columns
+            Of the default encoder.
+        longest : ndarray of int64, shape (n,)
+            Longer side of each picture in pixels.
+        """
         rows = [row for row, content in enumerate(contents) if self.looks.get(content)]
         if not rows:
             return None
-        found = np.zeros((len(contents), len(kind.kinds())), np.float32)
-        found[:, kind.kinds().index(kind.PHOTO)] = 1
-        found[rows] = kind.probabilities(features[rows], [self.looks[contents[row]] for row in rows])
-        return found
+        kinds = np.zeros((len(contents), len(kind.kinds())), np.float32)
+        kinds[:, kind.kinds().index(kind.PHOTO)] = 1
+        kinds[rows] = kind.probabilities(features[rows], [self.looks[contents[row]] for row in rows])
+        return Meaning(kinds, shown(features, longest))
 
     def teach(
         self,
         graph: sparse.csr_matrix,
-        vectors: npt.NDArray[np.float32],
-        probable: npt.NDArray[np.float32] | None,
+        seen: npt.NDArray[np.float32],
         labels: IntArray,
         contents: Sequence[str],
     ) -> Taught:
@@ -78,16 +84,11 @@ class Library:
         Parameters
         ----------
         graph : csr_matrix, shape (n, n)
-        vectors : ndarray of float32, shape (n, d)
-            What the graph is of.
-        probable : ndarray of float32, shape (n, n_kinds), optional
-            From `kinds`.
+        seen : ndarray of float32, shape (n, d)
+            What corrections teach by.
         labels : ndarray of int64, shape (n,)
         contents : sequence of str
         """
-        seen = unit_rows(vectors)
-        if probable is not None:
-            seen = np.hstack([seen, _OF_KINDS * probable])
         found = hand_on(labels, contents, self.catalog.last_keys(), self.catalog.first_key())
         taught = teach(graph, seen, found, contents, self.entries)
         state = apply(dict(zip(contents, taught.tolist(), strict=True)), self.entries)

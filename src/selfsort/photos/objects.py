@@ -35,11 +35,14 @@ class _Broader(NamedTuple):
         Which classes each covers.
     below : ndarray of bool, shape (b, b)
         Whether the second lies below the first.
+    tops : ndarray of int64
+        Those that none is above.
     """
 
     names: tuple[str, ...]
     covers: npt.NDArray[np.bool_]
     below: npt.NDArray[np.bool_]
+    tops: npt.NDArray[np.int64]
 
 
 def names() -> tuple[str, ...]:
@@ -84,6 +87,19 @@ def terms(features: npt.NDArray[Any]) -> FloatArray:
     for start in range(0, len(features), _CHUNK):
         part = slice(start, start + _CHUNK)
         found[part] = _probabilities(features[part])
+    return found
+
+
+def broadest() -> tuple[str, ...]:
+    """Return the terms that none is above, in the order of `broad`."""
+    above = _broader()
+    return tuple(above.names[j] for j in above.tops)
+
+
+def broad(features: npt.NDArray[Any]) -> FloatArray:
+    """Return how probable each of the broadest terms is, float32, shape (n, b); rows sum to 1. See `terms`."""
+    above = _broader()
+    found: FloatArray = terms(features) @ above.covers[above.tops].T.astype(np.float32)
     return found
 
 
@@ -150,4 +166,5 @@ def _broader() -> _Broader:
             covers[number[name], i] = True
             below[number[name], [number[near] for near in above[:far]]] = True
     order = np.argsort(below.sum(1), kind="stable")  # all that lies below a term also lies below those above it
-    return _Broader(tuple(found[j] for j in order), covers[order], below[np.ix_(order, order)])
+    below = below[np.ix_(order, order)]
+    return _Broader(tuple(found[j] for j in order), covers[order], below, np.flatnonzero(~below.any(0)))

@@ -24,17 +24,18 @@ from selfsort.features.groups import Grouping, default_n_neighbors, describe_gro
 from selfsort.features.layers import WEIGHTS, margin, prepare_layers
 from selfsort.features.layout import layout
 from selfsort.features.neighbors import nearest_neighbors
-from selfsort.features.project import graph_features
+from selfsort.features.project import graph_features, unit_rows
 from selfsort.metrics import cluster_usage, is_collapsed
 from selfsort.nets.lite0 import LAYERS
 from selfsort.photos import kind
 from selfsort.photos.library import Library, Taught
+from selfsort.photos.meaning import Meaning
 from selfsort.photos.settings import Settings
 from selfsort.runtime import Clock, Progress, n_threads
 from selfsort.sources import Source
 
 #: Raise when the same features would give other groups, or other weights are tried: runs are then made anew.
-_STAGES_VERSION = 8
+_STAGES_VERSION = 9
 #: So many neighbors are kept for those who read the run; the graph uses the nearest of them.
 _N_STORED = 20
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "pillow", "scikit-network")
@@ -164,8 +165,8 @@ class Pipeline:
             known = float(kept("recall" + name, lambda: np.array(recall[0])))
             graph = shared_neighbor_graph(neighbors[:, :k])
             kinds = None
-            if probable is not None:
-                graph, kinds = kind.settle(graph, probable)
+            if meaning is not None:
+                graph, kinds = meaning.settle(graph)
             options: dict[str, Any] = {"granularity": s.granularity, "kinds": kinds, "seed": s.seed}
 
             def find() -> npt.NDArray[np.int64]:
@@ -174,12 +175,12 @@ class Pipeline:
             levels = stage("groups", name, find)
             return _Grouped(vectors, neighbors, known, graph, Grouping(levels, levels.shape[1] - 2), options)
 
-        default = self.encoder.name in (DEFAULT, LAYERED)
-        probable = self.library.kinds(self.contents, features) if default else None
+        meaning = self._meaning(features)
         found = self._learn(features, group) if s.learn else group(graph_features(features))
         vectors, neighbors, self.recall, graph, grouping, options = found
         self.kinds = options["kinds"]
-        self.taught = self.library.teach(graph, vectors, probable, grouping.labels, self.contents)
+        seen = unit_rows(vectors) if meaning is None else meaning.beside(vectors)
+        self.taught = self.library.teach(graph, seen, grouping.labels, self.contents)
         labels, _ = self.taught.labels()
         if not _same(labels, grouping.labels):
             grouping = nest(graph, labels, **options)
@@ -189,6 +190,14 @@ class Pipeline:
         groups, confidence = describe_groups(grouping, graph, vectors)
         merges = merge_order(graph, grouping.levels[:, -1], grouping.labels)
         return self._assemble(features, neighbors, grouping, groups, confidence, position, merges, clock)
+
+    def _meaning(self, features: npt.NDArray[np.float16]) -> Meaning | None:
+        """Return what the pictures are and show; None without facets, or with another encoder."""
+        if self.encoder.name not in (DEFAULT, LAYERED):
+            return None
+        found = [self.extracted.entries[content] for content in self.contents]
+        longest = np.array([max(entry.width, entry.height) for entry in found], np.int64)
+        return self.library.meaning(self.contents, features, longest)
 
     def _learn(
         self, features: npt.NDArray[np.float16], group: Callable[[npt.NDArray[np.float32], str], _Grouped]
