@@ -3,20 +3,23 @@
     SELFSORT_DATA=... python benchmarks/correcting.py [kinds] [corrections] [only=SET]
 
 kinds: AMI of the groups with and without facets, over seeds, on sets of photographs and of other pictures; of the photo
-library also over the half that the model of kinds was not trained on (see kind.py).
+library also over the half that the model of kinds was not trained on (see kind.py), and without its samples of
+ImageNet, by which the encoder learned what things are.
 corrections: forty pictures, drawn at random from those that are not where their label is at home, are put there, and
 the library is organized again; only the other pictures are scored. A label's home is the group where it is the most
 frequent, each group being home to one label; for labels without one a new group is made. With "and merges", two groups
 that have the same most frequent label are made one first, each merge counting as one of the forty.
 As a measure of how much there is to learn, the same pictures are scored as a linear classifier groups them, each tenth
 of all by one that knows the labels of the others; it sees what corrections are learned from.
-Beside the two libraries: 900 small pictures whose groups are poor, and pictures of 30 things under 14 labels, each of
-them for things that look alike, so that most groups are to become one with another.
+Beside the two libraries: the photo library without those samples; 900 small pictures whose groups are poor; and
+pictures of 30 things under 14 labels, each of them for things that look alike, so that most groups are to become one
+with another.
 Labels stand for the person who corrects; nothing else sees them.
 """
 
 from __future__ import annotations
 
+import csv
 import shutil
 import sys
 import tempfile
@@ -48,10 +51,10 @@ from selfsort.sources import open_source
 N_SEEDS, N_SIMULATIONS, N_CORRECTIONS = 5, 10, 40
 
 
-def kinds() -> None:
+def kinds(only: str) -> None:
     """Record the groups with and without kinds."""
     for name, pictures, labels in sets():
-        if not isinstance(pictures, Path):
+        if not isinstance(pictures, Path) or only not in ("", name):
             continue  # arrays have no files to look at
         parts = {name: labels != ""}
         if name == "photo library":
@@ -59,6 +62,9 @@ def kinds() -> None:
             unseen = np.zeros(len(labels), bool)
             unseen[rows[np.random.default_rng(0).permutation(len(rows))[len(rows) // 2 :]]] = True
             parts[f"{name}, the half not trained on"] = unseen
+            with open_source(pictures) as source:
+                paths = [item.path for item in source.items]
+            parts[f"{name}, no samples of ImageNet"] = parts[name] & ~np.isin(paths, samples_of_imagenet())
         for facets in (False, True):
             with tempfile.TemporaryDirectory() as folder:  # with a catalog, so that pictures are looked at once
                 run = Path(folder, "run")
@@ -97,6 +103,24 @@ def poor(folder: Path) -> tuple[str, Path, dict[str, str]]:
     return "CIFAR-10 test, 900 images", folder, rows
 
 
+def samples_of_imagenet() -> list[str]:
+    """Return the paths of those pictures of the photo library."""
+    _, archive, _ = next(libraries())
+    with open(archive.with_name("f1_library_labels.csv"), encoding="utf-8") as file:
+        return [row["file"] for row in csv.DictReader(file) if "imagenet" in row["source_repo"]]
+
+
+def unknown(folder: Path) -> tuple[str, Path, dict[str, str]]:
+    """Return name, pictures and labels of the photo library without the samples of what the encoder learned from."""
+    _, archive, labels = next(libraries())
+    known = samples_of_imagenet()
+    with open_source(archive) as source:
+        for row, item in enumerate(source.items):
+            if item.path not in known:
+                (folder / item.path).write_bytes(source.read(row))
+    return "photo library without ImageNet", folder, {path: of for path, of in labels.items() if path not in known}
+
+
 def coarse(folder: Path) -> tuple[str, Path, dict[str, str]]:
     """Return name, pictures and labels of a set with several groups to a label."""
     archive, labels = next((archive, rows) for name, archive, rows in libraries() if name == "Caltech-101")
@@ -119,7 +143,7 @@ def coarse(folder: Path) -> tuple[str, Path, dict[str, str]]:
 def corrected_sets(folder: Path) -> Iterator[tuple[str, Path, dict[str, str]]]:
     """Yield name, pictures and labels of what is corrected."""
     yield from libraries()
-    for make in (poor, coarse):
+    for make in (unknown, poor, coarse):
         place = folder / make.__name__
         place.mkdir()
         yield make(place)
@@ -231,7 +255,7 @@ def main() -> None:
     only = "".join(word.removeprefix("only=") for word in sys.argv[1:] if word.startswith("only="))
     wanted = [word for word in sys.argv[1:] if not word.startswith("only=")] or ["kinds", "corrections"]
     if "kinds" in wanted:
-        kinds()
+        kinds(only)
     if "corrections" in wanted:
         corrections(only)
 

@@ -176,13 +176,21 @@ def corrections() -> str:
     """Return what forty corrections teach."""
     lines = recorded("corrections")
     newest = {(line["data"], line["merges"]): line for line in lines if "classified" in line}
-    header = "| data | forty | AMI of the others before | corrected | taught | least gain | classifier | seconds |"
-    rows = [header, "|---" * 8 + "|"]
+    header = (
+        "| data | forty | AMI of the others before | corrected | taught | gain | least gain | classifier | seconds |"
+    )
+    rows = [header, "|---" * 9 + "|"]
     for (data, merges), line in newest.items():
         n_merges = sum(line["n_merges"]) / line["seeds"]
         what = f"corrections, {n_merges:.0f} of them merges" if merges else "moves"
         cells = [data, what, *(mean_std(line[key]) for key in ("before", "corrected", "taught"))]
-        cells += [f"{min(line['gain']):+.3f}", mean_std(line["classified"]), f"{line['seconds']:.1f}"]
+        gains = line["gain"]
+        cells += [
+            f"{sum(gains) / len(gains):+.3f}",
+            f"{min(gains):+.3f}",
+            mean_std(line["classified"]),
+            f"{line['seconds']:.1f}",
+        ]
         rows.append("| " + " | ".join(cells) + " |")
     if not newest:
         return "No figures yet."

@@ -294,9 +294,7 @@ def test_icons_show_no_objects(looked_at, monkeypatch):
         clusters.items = clusters.items.set_column(clusters.items.column_names.index(name), name, side)
     reads(
         monkeypatch,
-        terms=lambda features: np.ones((len(features), 1), np.float32),
-        names=lambda: ["lawn"],
-        broader=lambda: [("land",)],
+        probable=lambda features, least: [["lawn"]] * len(features),
     )
     terms = terms_of(clusters, catalog)
     lawn = terms.has[:, [terms.words.index("lawn")]].toarray().ravel()
@@ -318,8 +316,7 @@ def test_facets_become_terms(looked_at, monkeypatch):
     reads(
         monkeypatch,
         tokens=lambda text: text.casefold().split(),
-        terms=lambda features: np.tile(np.array([[0.2, 0.25, 0.55]], np.float32), (len(features), 1)),
-        names=lambda: ["poodle", "beagle", "lawn"],
+        probable=lambda features, least: [["lawn", "dog"]] * len(features),
         broader=lambda: [("dog",), ("dog", "animal"), ()],
     )
     terms = terms_of(clusters, catalog)

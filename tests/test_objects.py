@@ -9,7 +9,7 @@ from conftest import pixels
 from selfsort.errors import DataError
 from selfsort.features.encoders import default_onnx, load_encoder
 from selfsort.images import Preprocessing, decode
-from selfsort.photos.objects import broader, hints, names, terms
+from selfsort.photos.objects import broad, broader, broadest, hints, names, probable, terms
 
 
 def random_features(n, columns=1280, seed=0):
@@ -57,16 +57,34 @@ def test_terms_agree_with_the_encoder_graph():
     np.testing.assert_allclose(terms(features), wanted / wanted.sum(1, keepdims=True), atol=1e-5)
 
 
-def test_terms_sum_to_one_and_leave_out_more_columns(monkeypatch):
+def test_terms_sum_to_one_and_leave_out_more_columns():
     features = random_features(50, 1472)
     found = terms(features)
     assert (found.dtype, found.shape) == (np.float32, (50, 1000))
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-4)
     np.testing.assert_array_equal(terms(features[:, :1280]), found)
-    monkeypatch.setattr("selfsort.photos.objects._CHUNK", 7)
-    np.testing.assert_allclose(terms(features), found, rtol=1e-4, atol=1e-7)
     assert terms(features[:0]).shape == (0, 1000)
-    assert hints(features[:0]) == []
+    assert hints(features[:0]) == list(probable(features[:0], 0.3)) == []
+    assert broad(features[:0]).shape == (0, len(broadest()))
+
+
+def test_many_pictures_are_told_in_parts(monkeypatch):
+    features = random_features(50)
+    hinted, likely, broadly = hints(features, least=0.01), list(probable(features, 0.01)), broad(features)
+    monkeypatch.setattr("selfsort.photos.objects._CHUNK", 7)
+    for pairs, same in zip(hints(features, least=0.01), hinted, strict=True):
+        assert pairs == [(term, pytest.approx(value, rel=1e-4)) for term, value in same]
+    assert list(probable(features, 0.01)) == likely
+    np.testing.assert_allclose(broad(features), broadly, rtol=1e-4)
+
+
+def test_all_that_is_probable_enough(monkeypatch):
+    row = np.zeros((1, 1000), np.float32)
+    row[0, [names().index(name) for name in ("beagle", "tabby cat", "lakeside")]] = 0.3, 0.2, 0.5
+    monkeypatch.setattr("selfsort.photos.objects.terms", lambda features: row)
+    (found,) = probable(np.zeros((1, 1280)), 0.25)
+    assert found[:2] == ["beagle", "lakeside"]
+    assert set(found) == {"beagle", "dogs", "animals", "lakeside", *broader()[names().index("lakeside")]}
 
 
 @pytest.mark.parametrize("shape", [(3, 1279), (1280,)])
@@ -75,17 +93,17 @@ def test_other_features_are_refused(shape):
         terms(np.zeros(shape))
 
 
-def seen(monkeypatch, probable):
+def seen(monkeypatch, said):
     """Make the classifier say this of one picture: name -> probability."""
     row = np.zeros((1, 1000), np.float32)
-    for name, value in probable.items():
+    for name, value in said.items():
         row[0, names().index(name)] = value
     monkeypatch.setattr("selfsort.photos.objects.terms", lambda features: row)
     return [(name, pytest.approx(value)) for name, value in hints(np.zeros((1, 1280)))[0]]
 
 
 @pytest.mark.parametrize(
-    ("probable", "wanted"),
+    ("said", "wanted"),
     [
         ({"beagle": 0.6, "pug": 0.2}, [("beagle", 0.6)]),
         ({"beagle": 0.2, "pug": 0.2, "boxer dog": 0.2}, [("dogs", 0.6)]),
@@ -95,8 +113,8 @@ def seen(monkeypatch, probable):
         ({"beagle": 0.2, "teapot": 0.2}, []),
     ],
 )
-def test_hints_are_as_broad_as_they_must_be(monkeypatch, probable, wanted):
-    assert seen(monkeypatch, probable) == wanted
+def test_hints_are_as_broad_as_they_must_be(monkeypatch, said, wanted):
+    assert seen(monkeypatch, said) == wanted
 
 
 def test_hints_are_few(monkeypatch):

@@ -47,7 +47,7 @@ SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
     "--facets/--no-facets",
     default=True,
     show_default=True,
-    help="Read when, where and how pictures were taken, and weaken links between photographs, screens, documents ...",
+    help="Read when, where and how pictures were taken, and go by what they are and show, too.",
 )
 @click.option(
     "--text/--no-text",

@@ -8,6 +8,7 @@ order of ImageNet-1k: the name, a colon, and its broader terms from near to far.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from selfsort.features.default_encoder import read_legacy_torch, weights_path
 from selfsort.nets.lite0 import HEAD
 
 FloatArray = npt.NDArray[np.float32]
-_CHUNK = 4096
+_CHUNK = 4096  # pictures at a time, since each has a thousand terms
 #: A picture whose sides are all shorter shows the classifier too little: it takes a digit of 8 pixels for an animal.
 LEAST_SIDE = 32
 
@@ -83,11 +84,11 @@ def terms(features: npt.NDArray[Any]) -> FloatArray:
         raise DataError(
             f"Objects are told from the default encoder's {HEAD} features: got an array of shape {features.shape}."
         )
-    found = np.empty((len(features), len(_lines())), np.float32)
-    for start in range(0, len(features), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        found[part] = _probabilities(features[part])
-    return found
+    weight, bias = _classifier()
+    scores = np.asarray(features[:, :HEAD], np.float32) @ weight.T + bias
+    scores = np.exp(scores - scores.max(1, keepdims=True))
+    probable: FloatArray = scores / scores.sum(1, keepdims=True)
+    return probable
 
 
 def broadest() -> tuple[str, ...]:
@@ -99,8 +100,27 @@ def broadest() -> tuple[str, ...]:
 def broad(features: npt.NDArray[Any]) -> FloatArray:
     """Return how probable each of the broadest terms is, float32, shape (n, b); rows sum to 1. See `terms`."""
     above = _broader()
-    found: FloatArray = terms(features) @ above.covers[above.tops].T.astype(np.float32)
+    covers = above.covers[above.tops].T.astype(np.float32)
+    parts = [terms(features[start : start + _CHUNK]) @ covers for start in range(0, max(len(features), 1), _CHUNK)]
+    found: FloatArray = np.concatenate(parts)
     return found
+
+
+def probable(features: npt.NDArray[Any], least: float) -> Iterator[list[str]]:
+    """Yield for each picture the names of all classes and broader terms that are at least so probable.
+
+    Parameters
+    ----------
+    features : ndarray
+        See `terms`.
+    least : float
+    """
+    above = _broader()
+    known = (*names(), *above.names)
+    for start in range(0, len(features), _CHUNK):
+        fine = terms(features[start : start + _CHUNK])
+        likely = np.hstack([fine, fine @ above.covers.T.astype(np.float32)]) >= least
+        yield from ([known[j] for j in np.flatnonzero(row)] for row in likely)
 
 
 def hints(features: npt.NDArray[Any], *, least: float = 0.3, at_most: int = 3) -> list[list[tuple[str, float]]]:
@@ -132,14 +152,6 @@ def hints(features: npt.NDArray[Any], *, least: float = 0.3, at_most: int = 3) -
             of_row += [(above.names[j], float(broad[row, j])) for j in np.flatnonzero(stands[row])]
             found.append(sorted(of_row, key=lambda pair: -pair[1])[:at_most])
     return found
-
-
-def _probabilities(features: npt.NDArray[Any]) -> FloatArray:
-    weight, bias = _classifier()
-    scores = np.asarray(features[:, :HEAD], np.float32) @ weight.T + bias
-    scores = np.exp(scores - scores.max(1, keepdims=True))
-    probable: FloatArray = scores / scores.sum(1, keepdims=True)
-    return probable
 
 
 @functools.cache

@@ -165,20 +165,10 @@ def _add_objects(builder: _Builder, clusters: Clusters, photos: list[int]) -> No
     photos = [row for row in photos if max(widths[row], heights[row]) >= objects.LEAST_SIDE]
     if not photos or clusters.embedding is None:
         return
-    probable = objects.terms(np.asarray(clusters.embedding)[photos])
-    fine = list(objects.names())
-    broader = objects.broader()
-    above = sorted({name for of in broader for name in of if name})
-    numbers = {name: number for number, name in enumerate(above)}
-    pairs = [(i, numbers[name]) for i, of in enumerate(broader) for name in of if name]
-    covers = sparse.csr_matrix((np.ones(len(pairs)), tuple(zip(*pairs, strict=True))), shape=(len(fine), len(above)))
-    of_row: list[list[str]] = [[] for _ in photos]
-    for names, likely in ((fine, probable), (above, probable @ covers)):
-        for i, j in np.argwhere(likely >= _PROBABLE).tolist():
-            of_row[i].append(names[j])
-    for row, words in zip(photos, of_row, strict=True):
+    features = np.asarray(clusters.embedding)[photos]
+    for row, words in zip(photos, objects.probable(features, _PROBABLE), strict=True):
         builder.add(row, OBJECT, words)
-    builder.broad = frozenset(above)
+    builder.broad = frozenset(name for above in objects.broader() for name in above)
 
 
 def _add_people(
