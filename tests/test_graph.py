@@ -12,6 +12,7 @@ from selfsort.features.graph import (
     refine,
     shared_neighbor_graph,
     split,
+    spread,
     support,
     within,
 )
@@ -366,3 +367,17 @@ def test_merge_order_passes_through_the_groups_and_ends_with_one():
             if wanted == n_held:
                 assert len(np.unique(np.column_stack([labels, groups])[groups >= 0], axis=0)) == n_held
         assert (cut_at(finest, merges, n_held) == -1).sum() == (groups < 0).sum()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.9, 0.99])
+def test_what_is_spread_is_partly_ones_own_and_partly_the_neighbors(share):
+    links = sparse.random(60, 60, 0.1, random_state=0, dtype=np.float32).toarray()
+    links[7] = links[:, 7] = 0  # one stands alone
+    graph = sparse.csr_matrix(links + links.T)
+    own = np.random.default_rng(0).random((60, 3)).astype(np.float32)
+    held = spread(graph, own, share)
+    degrees = np.sqrt(np.maximum(graph.sum(1).A1, 1e-12))
+    scaled = graph.toarray() / np.outer(degrees, degrees)
+    assert held.dtype == np.float32
+    np.testing.assert_allclose(held, share * scaled @ held + (1 - share) * own, atol=1e-3)
+    np.testing.assert_allclose(held[7], (1 - share) * own[7], atol=1e-3)

@@ -90,6 +90,42 @@ def test_looks_tell_apart_what_neighbors_do_not():
     assert (now == truth).mean() < 0.9  # by their neighbors alone all stay or all go
 
 
+def test_only_what_changed_is_told_again(monkeypatch):
+    graph, truth = blobs(12, 12, 12, 12)
+    found = truth.copy()
+    found[[0, 1, 2, 3, 4, 5]], found[12] = 1, 2  # half of the first is in the second
+    log = entries(*({"do": "move", "pictures": [f"p{i}"], "group": 0} for i in (0, 1, 12)))
+    asked, tell = [], teaching._tell
+
+    def noting(told, linked, said, rows, keys):
+        asked.append(keys.tolist())
+        tell(told, linked, said, rows, keys)
+
+    def all_of_them(told, linked, said, rows, keys):
+        tell(told, linked, said, rows, np.arange(said.shape[1]))
+
+    monkeypatch.setattr(teaching, "_tell", noting)
+    now, taught = result(graph, found, log, looks(truth))
+    assert asked[0] == [0, 1, 2, 3]
+    assert all(len(keys) < 4 for keys in asked[1:])
+    assert now[:12].tolist() == [0] * 12
+    monkeypatch.setattr(teaching, "_tell", all_of_them)
+    np.testing.assert_array_equal(result(graph, found, log, looks(truth))[1], taught)
+
+
+def test_pictures_that_moved_say_so(monkeypatch):
+    chain = np.eye(14, k=1, dtype=np.float32)
+    graph, found = sparse.csr_matrix(chain + chain.T), np.array([8] + [9] * 13)
+    log = entries(*({"do": "move", "pictures": [f"p{i}"], "group": 8} for i in (1, 2)))
+    followed = []
+    for rounds in (1, 2, 3):
+        monkeypatch.setattr(teaching, "_ROUNDS", rounds)
+        now, _ = result(graph, found, log)
+        followed.append((now == 8).sum())
+        assert now[: followed[-1]].tolist() == [8] * followed[-1]
+    assert 3 < followed[0] < followed[1] < followed[2] < 14
+
+
 def test_groups_that_nobody_took_from_stay_as_they_are(monkeypatch):
     graph, truth = blobs(12, 12, 12, 12)
     wrong = truth.copy()

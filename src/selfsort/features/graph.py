@@ -7,6 +7,7 @@ connected by less than `merge_threshold` finds the number of groups.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ MERGE_THRESHOLD = 0.16
 #: With more images than this the links between parts of one class thin out, and the threshold falls with the cube root.
 THRESHOLD_UP_TO = 10_000
 _EDGE_CHUNK = 200_000
+_ERROR = 1e-3  # of what is spread
 
 
 def shared_neighbor_graph(neighbors: npt.NDArray[np.int32]) -> sparse.csr_matrix:
@@ -362,10 +364,8 @@ def support(graph: sparse.csr_matrix, labels: npt.NDArray[np.integer]) -> npt.ND
     return np.divide(inside, total, out=np.zeros_like(total), where=total > 0).astype(np.float32)
 
 
-def spread(
-    graph: sparse.csr_matrix, own: npt.NDArray[np.float32], share: float, n_steps: int = 40
-) -> npt.NDArray[np.float32]:
-    """Let each image take over, step by step, a share of what its neighbors hold, the rest being its own.
+def spread(graph: sparse.csr_matrix, own: npt.NDArray[np.float32], share: float) -> npt.NDArray[np.float32]:
+    """Let what each image holds be its own in part, and for this share what its neighbors hold in the end.
 
     Parameters
     ----------
@@ -373,21 +373,24 @@ def spread(
     own : ndarray of float32, shape (n, k)
         What each image holds by itself.
     share : float
-        In [0, 1).
-    n_steps : int
-        What is left of the first step after them is `share` to their power.
+        Above 0, and below 1.
 
     Returns
     -------
     ndarray of float32, shape (n, k)
+        What solves it to a thousandth, by Chebyshev's iteration, which takes a third of the plain one's steps.
 
     References
     ----------
-    Zhou et al., "Learning with local and global consistency", NIPS 2003.
+    Zhou et al., "Learning with local and global consistency", NIPS 2003. Golub and Varga, "Chebyshev semi-iterative
+    methods, successive overrelaxation iterative methods, and second order Richardson iterative methods", Numerische
+    Mathematik 3, 1961.
     """
     scale = 1 / np.sqrt(np.maximum(np.asarray(graph.sum(1)).ravel(), 1e-12))
     links = sparse.csr_matrix(sparse.diags(scale) @ graph @ sparse.diags(scale), dtype=np.float32)
-    held = own
-    for _ in range(n_steps):
-        held = share * (links @ held) + (1 - share) * own
+    rate = share / (1 + math.sqrt(1 - share**2))
+    before, held, pace = own, share * (links @ own) + (1 - share) * own, 2.0
+    for _ in range(math.ceil(math.log(_ERROR / 2, rate)) - 1):
+        pace = 1 / (1 - share**2 * pace / 4)
+        before, held = held, before + np.float32(pace) * (share * (links @ held) + (1 - share) * own - before)
     return held

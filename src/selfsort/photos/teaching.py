@@ -136,9 +136,12 @@ def teach(
         if row_of.get(content) in place:
             refused[place[row_of[content]]] = np.isin(keys, list(groups))
     stays = placed | ((found == NOWHERE) & (now == NOWHERE) & ~rejected)
-    best = now
+    best, said = now, sparse.csr_matrix((len(now), len(keys)), dtype=np.float32)
+    told = np.zeros((len(rows), len(keys)), np.float32)
     for _ in range(_ROUNDS):
-        heard = _heard(linked, vectors, _said(start, best, placed, leaving, keys), rows)
+        before, said = said, _said(start, best, placed, leaving, keys)
+        _tell(told, linked, said, rows, np.unique((said != before).nonzero()[1]))
+        heard = told * _fit(vectors, said, rows)
         heard[refused] = -1
         best, loud = now.copy(), asked[rows] & (heard.max(1) > 0)
         best[rows[loud]] = keys[heard[loud].argmax(1)]
@@ -147,15 +150,20 @@ def teach(
     return np.where(placed | (best == start), found, best)
 
 
-def _heard(linked: sparse.csr_matrix, vectors: FloatArray, said: sparse.csr_matrix, rows: IntArray) -> FloatArray:
-    """Return how much these rows hear of each group, shape (len(rows), n_keys), more of those that they look like."""
-    heard = np.zeros((len(rows), said.shape[1]), np.float32)
-    for columns in np.array_split(np.arange(said.shape[1]), -(-said.shape[1] // _AT_ONCE)):
-        heard[:, columns] = spread(linked, said[:, columns].toarray(), _SHARE)[rows]
-    looks = Looks(vectors, said)
-    for part in np.array_split(np.arange(len(rows)), -(-len(rows) // _ROWS)):
-        heard[part] *= np.exp(looks(rows[part]) / _WARMTH)
-    return heard
+def _tell(told: FloatArray, linked: sparse.csr_matrix, said: sparse.csr_matrix, rows: IntArray, keys: IntArray) -> None:
+    """Write how much neighbors tell these rows of some of the groups, shape (len(rows), n_keys)."""
+    for start in range(0, len(keys), _AT_ONCE):
+        columns = keys[start : start + _AT_ONCE]
+        told[:, columns] = spread(linked, said[:, columns].toarray(), _SHARE)[rows]
+
+
+def _fit(vectors: FloatArray, said: sparse.csr_matrix, rows: IntArray) -> FloatArray:
+    """Return by what factor these rows believe that they are of each group, shape (len(rows), n_keys)."""
+    looks, fit = Looks(vectors, said), np.empty((len(rows), said.shape[1]), np.float32)
+    for start in range(0, len(rows), _ROWS):
+        part = slice(start, start + _ROWS)
+        fit[part] = np.exp(looks(rows[part]) / _WARMTH)
+    return fit
 
 
 class Looks:
