@@ -1,6 +1,7 @@
 """The server of the review page: what it shows of a run."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from selfsort.app.server import create_app
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.kind import kinds
 from selfsort.photos.persons import PERSONS
 
 
@@ -119,6 +121,9 @@ def test_facts_details_and_duplicates(page, own_run):
     known = page.get("/api/pictures", params={"rows": "0,1,x,999999"}).json()
     assert [one["row"] for one in known] == [0, 1]
     assert known[0]["path"]
+    of_kind = re.fullmatch(r"(\w+) \((\d+)%\)", known[0]["kind"])
+    assert of_kind[1] in kinds()
+    assert 100 / len(kinds()) <= int(of_kind[2]) <= 100
     sets = page.get("/api/duplicates").json()
     assert {one["level"] for one in sets} <= {"identical", "same shot", "burst"}
     names = page.get("/api/names").json()

@@ -122,6 +122,40 @@ def test_of_two_that_are_apart_the_one_that_nobody_placed_leaves(log):
     assert state(log).groups == GROUPS | {"a": NOWHERE}
 
 
+def test_of_two_that_somebody_placed_the_earlier_one_leaves(log):
+    log.add("move", pictures=["a"], group=3)
+    log.add("move", pictures=["b"], group=3)
+    log.add("cannot-link", pictures=["a", "b"])
+    now = state(log)
+    assert now.groups == GROUPS | {"a": NOWHERE, "b": 3}
+    assert now.placed == {"b": 3}
+    log.add("lock", pictures=["c"], group=3)
+    log.add("cannot-link", pictures=["c", "b"])  # what is locked stays, though it is the first
+    assert state(log).groups == GROUPS | {"a": NOWHERE, "b": NOWHERE, "c": 3}
+
+
+def test_linked_pictures_leave_together(log):
+    log.add("must-link", pictures=["b", "d"])  # of groups 1 and 2
+    assert state(log).groups["d"] == 1
+    log.add("cannot-link", pictures=["a", "b"])
+    assert state(log).groups == GROUPS | {"b": 2}
+    log.add("cannot-link", pictures=["e", "d"])  # and nobody of 2 wants them either
+    now = state(log).groups
+    assert now["b"] == now["d"] == NOWHERE
+
+
+def test_of_links_that_say_the_opposite_the_newest_counts(log):
+    log.add("must-link", pictures=["a", "b", "d"])
+    log.add("cannot-link", pictures=["a", "b"])
+    now = state(log)
+    assert (now.together, now.apart) == ([("a", "d")], [("a", "b")])
+    assert now.groups == GROUPS | {"d": 1, "b": NOWHERE}
+    log.add("must-link", pictures=["b", "a"])
+    now = state(log)
+    assert now.apart == []
+    assert now.groups == GROUPS | {"d": 1}
+
+
 def test_not_the_same_tells_all_pairs_apart(log):
     log.add("not-the-same", pictures=["a", "b", "c"])
     assert state(log).different == {frozenset("ab"), frozenset("ac"), frozenset("bc")}
@@ -193,7 +227,11 @@ def test_any_corrections_and_their_undoing_lead_back(log, seed):
             log.redo()
             states.append(redoable.pop())
             assert state(log) == states[-1]
-        assert set(state(log).groups) == set(GROUPS)
+        now = state(log)
+        assert set(now.groups) == set(GROUPS)
+        for pair in now.apart:
+            groups = {now.groups.get(content, NOWHERE) for content in pair}
+            assert len(groups) == 2 or groups == {NOWHERE} or set(pair) <= now.locked
     while len(states) > 1:
         log.undo()
         states.pop()

@@ -375,9 +375,10 @@ def test_what_is_spread_is_partly_ones_own_and_partly_the_neighbors(share):
     links[7] = links[:, 7] = 0  # one stands alone
     graph = sparse.csr_matrix(links + links.T)
     own = np.random.default_rng(0).random((60, 3)).astype(np.float32)
+    own[5:, 0], own[:, 1] = 0, np.where(np.arange(60) < 3, 4, 0)  # some say it loudly, and others nothing
     held = spread(graph, own, share)
     degrees = np.sqrt(np.maximum(graph.sum(1).A1, 1e-12))
     scaled = graph.toarray() / np.outer(degrees, degrees)
     assert held.dtype == np.float32
-    np.testing.assert_allclose(held, share * scaled @ held + (1 - share) * own, atol=1e-3)
+    np.testing.assert_allclose(held, share * scaled @ held + (1 - share) * own, atol=4e-3)
     np.testing.assert_allclose(held[7], (1 - share) * own[7], atol=1e-3)

@@ -235,6 +235,14 @@ def test_what_cannot_be_corrected_is_said(library, organized, tmp_path):
             with pytest.raises(DataError, match=wanted):
                 corrected.correct(do.pop("do"), **do)
         assert corrected.log.entries() == []
+        one, other, third = of_kind(library, "disks")[:3]
+        corrected.correct("move", groups=[0], paths=[one, other, third])
+        corrected.correct("lock", paths=[one, other])
+        with pytest.raises(DataError, match=f"'{one}' and '{other}' are locked in one group"):
+            corrected.correct("cannot-link", paths=[one, third, other])
+        assert len(corrected.log.entries()) == 2
+        corrected.correct("cannot-link", paths=[one, third])  # one of them may go
+        corrected.log.undo()
     shutil.copytree(organized, tmp_path / "copy")
     with pytest.raises(DataError, match="no catalog"):
         Corrected(tmp_path / "copy")

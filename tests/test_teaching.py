@@ -106,6 +106,7 @@ def test_only_what_changed_is_told_again(monkeypatch):
 
     monkeypatch.setattr(teaching, "_tell", noting)
     now, taught = result(graph, found, log, looks(truth))
+    assert len(asked) == 3
     assert asked[0] == [0, 1, 2, 3]
     assert all(len(keys) < 4 for keys in asked[1:])
     assert now[:12].tolist() == [0] * 12

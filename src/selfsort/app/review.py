@@ -19,6 +19,7 @@ from selfsort.app.words import described, last_step
 from selfsort.errors import DataError
 from selfsort.features.encoders import DEFAULT, LAYERED
 from selfsort.features.graph import by_size, cut_at
+from selfsort.photos import kind
 from selfsort.photos.catalog import plain
 from selfsort.photos.corrected import Corrected
 from selfsort.photos.corrections import NOWHERE, Entry
@@ -324,6 +325,7 @@ class Review:
             "camera": " ".join(str(camera[name]) for name in ("make", "model") if camera.get(name)),
             "text": text,
             "amounts": amounts(text)[:_N_AMOUNTS],
+            "kind": self._kind(row, content),
             "objects": self._hints(row),
             "faces": len((facts.faces.get(content) or {}).get("faces", ())),
             "people": self._people(content),
@@ -342,14 +344,28 @@ class Review:
         """See `selfsort.photos.persons.name_persons`."""
         name_persons_in(self.corrected.catalog, {person: name})
 
+    def _features(self, row: int) -> npt.NDArray[Any] | None:
+        """Return the features of a picture, shape (1, d); None if they are not of the built-in encoder."""
+        encoder = (self.clusters.run.get("encoder") or {}).get("name")
+        if self.clusters.embedding is None or encoder not in (DEFAULT, LAYERED):
+            return None
+        return np.asarray(self.clusters.embedding[row : row + 1])
+
+    def _kind(self, row: int, content: str) -> str:
+        """Return of what kind a picture is by itself, whatever its neighbors are; empty if it was not looked at."""
+        features, look = self._features(row), self.corrected.catalog.fact("looks", content) if content else None
+        if features is None or not look:
+            return ""
+        found = kind.probabilities(features, [look])[0]
+        return f"{kind.kinds()[found.argmax()]} ({found.max():.0%})"
+
     def _hints(self, row: int) -> str:
         """Return what a picture may show, where the features are of the built-in encoder and it is no icon."""
-        encoder = (self.clusters.run.get("encoder") or {}).get("name")
         sides = [self.clusters.items.column(name)[row].as_py() or 0 for name in ("width", "height")]
-        if self.clusters.embedding is None or encoder not in (DEFAULT, LAYERED) or max(sides) < LEAST_SIDE:
+        features = self._features(row)
+        if features is None or max(sides) < LEAST_SIDE:
             return ""
-        found = hints(np.asarray(self.clusters.embedding[row : row + 1]))[0]
-        return ", ".join(f"{term} ({share:.0%})" for term, share in found)
+        return ", ".join(f"{term} ({share:.0%})" for term, share in hints(features)[0])
 
     def search(self, words: str, paths: Sequence[str]) -> list[int]:
         """Return the rows of pictures all words are in the text of, or the path, or a person's name (``person 3``)."""

@@ -19,6 +19,8 @@ _ACTIONS: Mapping[str, tuple[int | None, str]] = {
     "split": (0, "paths"),
     "lock": (0, "paths"),
     "unlock": (0, "paths"),
+    "hide": (0, "paths"),
+    "show": (0, "paths"),
     "not-this": (0, "paths"),
     "must-link": (0, "paths"),
     "cannot-link": (0, "paths"),
@@ -38,6 +40,7 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
     rename GROUP NAME          merge GROUP GROUP...
     move GROUP PATH...         split PATH...          (into a new group)
     lock PATH...               unlock PATH...         (it stays where it is)
+    hide PATH...               show PATH...           (no export has it)
     not-this PATH...           (it does not belong to its group)
     must-link PATH PATH...     cannot-link PATH PATH...
     not-the-same PATH PATH...  undo [N]   redo [N]   log

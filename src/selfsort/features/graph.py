@@ -378,7 +378,8 @@ def spread(graph: sparse.csr_matrix, own: npt.NDArray[np.float32], share: float)
     Returns
     -------
     ndarray of float32, shape (n, k)
-        What solves it to a thousandth, by Chebyshev's iteration, which takes a third of the plain one's steps.
+        What solves it, but for a thousandth of what the start was wrong by. Chebyshev's iteration takes a quarter of
+        the plain one's steps where the share is 0.9.
 
     References
     ----------

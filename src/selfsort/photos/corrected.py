@@ -141,6 +141,13 @@ class Corrected:
                 path = self._path(by_group[NOWHERE][0])
                 raise DataError(f"{do} needs pictures that are in a group: {path!r} belongs nowhere.")
             return self.log.add_together([{"do": do, "pictures": of, "group": key} for key, of in by_group.items()])
+        if do == "cannot-link" and contents:
+            state = self.state()
+            beside = [content for content in contents[1:] if state.groups.get(content) == state.groups.get(contents[0])]
+            fast = [content for content in beside if {content, contents[0]} <= state.locked]
+            if fast:
+                first, other = self._path(contents[0]), self._path(fast[0])
+                raise DataError(f"{first!r} and {other!r} are locked in one group: unlock one before they can part.")
         body: dict[str, object] = {"pictures": contents} if contents else {}
         if keys:
             body["group"] = keys[0]

@@ -300,12 +300,16 @@ def _reject(state: State, entry: Entry) -> None:
 
 
 def _link(state: State, entry: Entry) -> None:
-    state.together.append(tuple(entry.body["pictures"]))
+    linked = entry.body["pictures"]
+    state.together.append(tuple(linked))
+    state.apart = [pair for pair in state.apart if not set(pair) <= set(linked)]  # the newest word counts
 
 
 def _part(state: State, entry: Entry) -> None:
     first, *others = entry.body["pictures"]
     state.apart += [(first, other) for other in others]
+    left = [tuple(c for c in link if first not in link or c not in others) for link in state.together]
+    state.together = [link for link in left if len(link) > 1]
 
 
 def _tell_apart(state: State, entry: Entry) -> None:
@@ -317,10 +321,14 @@ def _settle_links(state: State) -> None:
 
     Linked pictures go where a person placed one of them last, else where the first of them is that is in a group; but
     none that is locked, and none to a group that it was said not to belong to. Of two that do not belong together one
-    that nobody placed leaves, the second rather than the first.
+    leaves with those that it is linked to: one that nobody placed, the second rather than the first, else the one that
+    was placed earlier; never one that is locked. It goes where one of those linked to it was, else nowhere.
     """
+    before = dict(state.groups)
+    linked_to: dict[str, tuple[str, ...]] = {content: (content,) for pair in state.apart for content in pair}
     last = {content: number for number, content in enumerate(state.placed)}
     for linked in _connected(state.together):
+        linked_to.update(dict.fromkeys(linked, tuple(linked)))
         grouped = [content for content in linked if state.groups.get(content, NOWHERE) != NOWHERE]
         placed = [content for content in grouped if content in last]
         if not grouped:
@@ -333,10 +341,17 @@ def _settle_links(state: State) -> None:
                     state.placed[content] = key
     for first, other in state.apart:
         key = state.groups.get(first, NOWHERE)
-        if key != NOWHERE and key == state.groups.get(other):
-            leaving = [content for content in (other, first) if content not in state.placed]
-            if leaving:
-                state.groups[leaving[0]] = NOWHERE
+        free = [content for content in (other, first) if content not in state.locked]
+        if key != NOWHERE and key == state.groups.get(other) and free:
+            leaving = min(free, key=lambda content: last.get(content, -1))
+            together = [c for c in linked_to[leaving] if c not in state.locked and state.groups.get(c) == key]
+            if {first, other} <= set(together):
+                together = [leaving]
+            taken = {state.groups.get(b) for pair in state.apart for a, b in (pair, pair[::-1]) if a in together}
+            into = next((before[c] for c in together if before.get(c, key) not in (key, *taken)), NOWHERE)
+            for content in together:
+                state.groups[content] = into if into not in state.rejected.get(content, ()) else NOWHERE
+                state.placed.pop(content, None)
 
 
 def _connected(links: Iterable[tuple[str, ...]]) -> list[list[str]]:

@@ -141,7 +141,8 @@ def teach(
     for _ in range(_ROUNDS):
         before, said = said, _said(start, best, placed, leaving, keys)
         _tell(told, linked, said, rows, np.unique((said != before).nonzero()[1]))
-        heard = told * _fit(vectors, said, rows)
+        heard = _fit(vectors, said, rows)
+        heard *= told
         heard[refused] = -1
         best, loud = now.copy(), asked[rows] & (heard.max(1) > 0)
         best[rows[loud]] = keys[heard[loud].argmax(1)]

@@ -53,7 +53,7 @@ export function view(rows, index, left = () => {}) {
     const pairs = [
       ["Group", group ? title(group) : "belongs nowhere"], ["Taken", taken], ["Place", known.place && known.place + (known.guessed ? " (guessed from pictures of the same time)" : "")],
       ["Camera", known.camera], ["Size", known.width && `${known.width} × ${known.height}, ${bytes(known.size)}, ${known.format}`],
-      ["Text", known.text], ["Amounts", known.amounts?.join(", ")], ["Seems to show", known.objects], ["Faces", known.faces], ["People", known.people?.length && el("span", {}, known.people.map(personButton))], ["Flaws", known.flaws?.join(", ")],
+      ["Text", known.text], ["Amounts", known.amounts?.join(", ")], ["Kind", known.kind], ["Seems to show", known.objects], ["Faces", known.faces], ["People", known.people?.length && el("span", {}, known.people.map(personButton))], ["Flaws", known.flaws?.join(", ")],
       ["Copies", known.copies || null], ["File", known.path],
     ];
     redraw(facts, ...pairs.filter(([, value]) => value).flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value instanceof Node ? value : String(value))]));
