@@ -155,10 +155,10 @@ def test_export_of_sidecars(own_library, tmp_path):
     assert not (tmp_path / "out").exists()
     ok("export", tmp_path / "run", tmp_path / "out", "--mode", "symlink")
     assert (tmp_path / "out/Round ones").is_dir()
-    ok("correct", tmp_path / "run", "hide", "stripes/00.png")
+    ok("correct", tmp_path / "run", "hide", "stripes/01.png")
     for name, action, n_less in (("hidden", None, 1), ("shown", "show", 0)):
         if action:
-            ok("correct", tmp_path / "run", action, "stripes/00.png")
+            ok("correct", tmp_path / "run", action, "stripes/01.png")
         ok("export", tmp_path / "run", tmp_path / name, "--mode", "symlink")
         assert len(list((tmp_path / name).rglob("*.*"))) == len(list((tmp_path / "out").rglob("*.*"))) - n_less
 

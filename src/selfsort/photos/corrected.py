@@ -144,7 +144,7 @@ class Corrected:
         if do == "cannot-link" and contents:
             state = self.state()
             beside = [content for content in contents[1:] if state.groups.get(content) == state.groups.get(contents[0])]
-            fast = [content for content in beside if {content, contents[0]} <= state.locked]
+            fast = [c for c in beside if c != contents[0] and {c, contents[0]} <= state.locked]
             if fast:
                 first, other = self._path(contents[0]), self._path(fast[0])
                 raise DataError(f"{first!r} and {other!r} are locked in one group: unlock one before they can part.")
