@@ -45,7 +45,7 @@ from selfsort.methods.base import encode_pictures
 from selfsort.photos import library
 from selfsort.photos.catalog import catalog_path
 from selfsort.photos.corrected import Corrected
-from selfsort.photos.corrections import NOWHERE
+from selfsort.photos.state import NOWHERE
 from selfsort.sources import open_source
 
 N_SEEDS, N_SIMULATIONS, N_CORRECTIONS = 5, 10, 40

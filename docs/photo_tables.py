@@ -149,7 +149,7 @@ def text_found() -> str:
         if line["what"] == "memory":
             used = line["megabytes"]
             notes += f" Memory over {line['n_pictures']:,} pictures: {used[0]} MB after the first pass over them, "
-            notes += f"{used[-1]} MB after the last."
+            notes += f"{used[-1]} MB after the last ({line['machine'].replace('1 CPU cores', 'one CPU core')})."
     return "\n".join([*rows, "", notes])
 
 
@@ -176,10 +176,8 @@ def corrections() -> str:
     """Return what forty corrections teach."""
     lines = recorded("corrections")
     newest = {(line["data"], line["merges"]): line for line in lines if "classified" in line}
-    header = (
-        "| data | forty | AMI of the others before | corrected | taught | gain | least gain | classifier | seconds |"
-    )
-    rows = [header, "|---" * 9 + "|"]
+    head = ["data", "forty", "AMI of the others before", "corrected", "taught", "gain", "least gain", "classifier"]
+    rows = ["| " + " | ".join([*head, "seconds"]) + " |", "|---" * (len(head) + 1) + "|"]
     for (data, merges), line in newest.items():
         n_merges = sum(line["n_merges"]) / line["seeds"]
         what = f"corrections, {n_merges:.0f} of them merges" if merges else "moves"

@@ -5,7 +5,8 @@ import pytest
 
 from selfsort import DataError
 from selfsort.photos.catalog import Catalog
-from selfsort.photos.corrections import _FIELDS, NOWHERE, Log, apply, own_key
+from selfsort.photos.corrections import _FIELDS, Log
+from selfsort.photos.state import NOWHERE, apply, own_key
 
 GROUPS = {"a": 1, "b": 1, "c": 1, "d": 2, "e": 2, "f": 3, "g": NOWHERE}
 

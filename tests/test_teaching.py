@@ -3,7 +3,7 @@ import pytest
 from scipy import sparse
 
 from selfsort.photos import teaching
-from selfsort.photos.corrections import NOWHERE, Entry, apply
+from selfsort.photos.state import NOWHERE, Entry, apply
 from selfsort.photos.teaching import hand_on, moved, teach
 
 

@@ -5,6 +5,7 @@ All of it is read once per run, in a thread of its own, because it can take seco
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.clusters import Clusters
+from selfsort.features.encoders import DEFAULT, LAYERED
+from selfsort.photos import kind
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.duplicates import find_same
 from selfsort.photos.looks import FLAWS
+from selfsort.photos.objects import LEAST_SIDE, hints
 from selfsort.photos.quality import flawed
 from selfsort.photos.terms import Terms, terms_of
 from selfsort.photos.timeline import Event, timeline
@@ -110,3 +114,29 @@ def _event(event: Event) -> dict[str, Any]:
         "size": len(event.moments),
         "places": [", ".join(filter(None, (place.town, place.country))) for place, _ in event.places()[:3]],
     }
+
+
+def kind_told(clusters: Clusters, row: int, look: Mapping[str, Any] | None) -> str:
+    """Return of what kind a picture is by itself, whatever its neighbors are; empty if it was not looked at."""
+    features = _features(clusters, row)
+    if features is None or not look:
+        return ""
+    found = kind.probabilities(features, [look])[0]
+    return f"{kind.kinds()[found.argmax()]} ({found.max():.0%})"
+
+
+def shown_in(clusters: Clusters, row: int) -> str:
+    """Return what a picture may show, unless it is an icon."""
+    sides = [clusters.items.column(name)[row].as_py() or 0 for name in ("width", "height")]
+    features = _features(clusters, row)
+    if features is None or max(sides) < LEAST_SIDE:
+        return ""
+    return ", ".join(f"{term} ({share:.0%})" for term, share in hints(features)[0])
+
+
+def _features(clusters: Clusters, row: int) -> npt.NDArray[Any] | None:
+    """Return the features of a picture, shape (1, d); None if they are not of the built-in encoder."""
+    encoder = (clusters.run.get("encoder") or {}).get("name")
+    if clusters.embedding is None or encoder not in (DEFAULT, LAYERED):
+        return None
+    return np.asarray(clusters.embedding[row : row + 1])

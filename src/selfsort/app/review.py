@@ -13,19 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.app.covers import covers
-from selfsort.app.facts import FLAWS, Facts
+from selfsort.app.facts import FLAWS, Facts, kind_told, shown_in
 from selfsort.app.pack import pack
 from selfsort.app.words import described, last_step
 from selfsort.errors import DataError
-from selfsort.features.encoders import DEFAULT, LAYERED
 from selfsort.features.graph import by_size, cut_at
-from selfsort.photos import kind
 from selfsort.photos.catalog import plain
 from selfsort.photos.corrected import Corrected
-from selfsort.photos.corrections import NOWHERE, Entry
 from selfsort.photos.naming import name_groups
-from selfsort.photos.objects import LEAST_SIDE, hints
 from selfsort.photos.persons import PERSONS, in_order, name_persons_in, named, persons
+from selfsort.photos.state import NOWHERE, Entry
 from selfsort.photos.terms import Terms
 from selfsort.photos.text import amounts
 from selfsort.photos.trash import trash_log, trashed
@@ -325,8 +322,8 @@ class Review:
             "camera": " ".join(str(camera[name]) for name in ("make", "model") if camera.get(name)),
             "text": text,
             "amounts": amounts(text)[:_N_AMOUNTS],
-            "kind": self._kind(row, content),
-            "objects": self._hints(row),
+            "kind": kind_told(self.clusters, row, self.corrected.catalog.fact("looks", content) if content else None),
+            "objects": shown_in(self.clusters, row),
             "faces": len((facts.faces.get(content) or {}).get("faces", ())),
             "people": self._people(content),
             "flaws": [flaw for bit, flaw in enumerate(FLAWS) if facts.flaws[row] >> bit & 1],
@@ -343,29 +340,6 @@ class Review:
     def name_person(self, person: int, name: str) -> None:
         """See `selfsort.photos.persons.name_persons`."""
         name_persons_in(self.corrected.catalog, {person: name})
-
-    def _features(self, row: int) -> npt.NDArray[Any] | None:
-        """Return the features of a picture, shape (1, d); None if they are not of the built-in encoder."""
-        encoder = (self.clusters.run.get("encoder") or {}).get("name")
-        if self.clusters.embedding is None or encoder not in (DEFAULT, LAYERED):
-            return None
-        return np.asarray(self.clusters.embedding[row : row + 1])
-
-    def _kind(self, row: int, content: str) -> str:
-        """Return of what kind a picture is by itself, whatever its neighbors are; empty if it was not looked at."""
-        features, look = self._features(row), self.corrected.catalog.fact("looks", content) if content else None
-        if features is None or not look:
-            return ""
-        found = kind.probabilities(features, [look])[0]
-        return f"{kind.kinds()[found.argmax()]} ({found.max():.0%})"
-
-    def _hints(self, row: int) -> str:
-        """Return what a picture may show, where the features are of the built-in encoder and it is no icon."""
-        sides = [self.clusters.items.column(name)[row].as_py() or 0 for name in ("width", "height")]
-        features = self._features(row)
-        if features is None or max(sides) < LEAST_SIDE:
-            return ""
-        return ", ".join(f"{term} ({share:.0%})" for term, share in hints(features)[0])
 
     def search(self, words: str, paths: Sequence[str]) -> list[int]:
         """Return the rows of pictures all words are in the text of, or the path, or a person's name (``person 3``)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from selfsort.photos.corrections import Entry
+from selfsort.photos.state import Entry
 
 
 def last_step(entries: Sequence[Entry]) -> Entry | None:

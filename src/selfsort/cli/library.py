@@ -49,7 +49,7 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
     lie in the catalog beside the run and are only added to; undo and redo reach back to any of them.
     """  # noqa: D301  (click takes a backspace as: leave these lines as they are)
     from selfsort.photos.corrected import Corrected
-    from selfsort.photos.corrections import own_key
+    from selfsort.photos.state import own_key
 
     with Corrected(run) as corrected:
         if action == "log":

@@ -12,7 +12,8 @@ import numpy as np
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.photos.catalog import Catalog, catalog_path
-from selfsort.photos.corrections import NOWHERE, Log, State, apply
+from selfsort.photos.corrections import Log
+from selfsort.photos.state import NOWHERE, State, apply
 
 
 class Corrected:

@@ -21,8 +21,9 @@ from scipy import sparse
 
 from selfsort.clusters import Clusters
 from selfsort.photos.catalog import Catalog
-from selfsort.photos.corrections import Log, apply
+from selfsort.photos.corrections import Log
 from selfsort.photos.metadata import BURST_SECONDS
+from selfsort.photos.state import apply
 
 LEVELS = ("identical", "same shot", "burst")
 #: Bits of 128 by which two pictures of one shot may differ, and the least correlation of their thumbnails.

@@ -16,9 +16,10 @@ from selfsort.features.extract import Extracted
 from selfsort.photos import kind, looks
 from selfsort.photos.catalog import Catalog
 from selfsort.photos.changes import Changes, Scanned
-from selfsort.photos.corrections import NOWHERE, Entry, Log, State, apply
+from selfsort.photos.corrections import Log
 from selfsort.photos.facets import Facet, read_facets
 from selfsort.photos.meaning import Meaning, shown
+from selfsort.photos.state import NOWHERE, Entry, State, apply
 from selfsort.photos.teaching import hand_on, moved, teach
 from selfsort.runtime import Progress, silent
 from selfsort.sources import Source

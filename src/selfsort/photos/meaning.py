@@ -61,7 +61,7 @@ class Meaning(NamedTuple):
         n_kinds = self.kinds.shape[1]
         settled = np.maximum(spread(graph, np.hstack(self), _SHARE), 1e-9)
         kinds, shown = settled[:, :n_kinds], settled[:, n_kinds:]
-        graph = _weakened(graph, _rows_of_one(kinds) ** _POWER, _KINDS_WEAKEN)
+        graph = _weakened(graph, kinds**_POWER, _KINDS_WEAKEN)
         return _weakened(graph, shown, 1), kinds.argmax(1)
 
     def beside(self, vectors: npt.NDArray[Any]) -> FloatArray:
@@ -84,14 +84,9 @@ def shown(features: npt.NDArray[Any], longest: npt.NDArray[np.int64]) -> FloatAr
     return found
 
 
-def _rows_of_one(values: FloatArray) -> FloatArray:
-    scaled: FloatArray = values / values.sum(1, keepdims=True)
-    return scaled
-
-
 def _weakened(graph: sparse.csr_matrix, values: FloatArray, power: float) -> sparse.csr_matrix:
     """Return the graph, each weight times a power of the Bhattacharyya coefficient of two rows of positive values."""
-    root = np.sqrt(_rows_of_one(values))
+    root = np.sqrt(values / values.sum(1, keepdims=True))
     edges = graph.tocoo()
     agreement = np.ones(edges.nnz, np.float32)
     for start in range(0, edges.nnz, _EDGES):

@@ -14,7 +14,7 @@ import xxhash
 from selfsort.clusters import Clusters, name_of
 from selfsort.errors import DataError
 from selfsort.photos.corrected import Corrected
-from selfsort.photos.corrections import NOWHERE, State
+from selfsort.photos.state import NOWHERE, State
 
 IntArray = npt.NDArray[np.int64]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from selfsort.features.graph import spread
-from selfsort.photos.corrections import NOWHERE, Entry, State, apply
+from selfsort.photos.state import NOWHERE, Entry, State, apply
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
