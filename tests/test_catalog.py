@@ -51,13 +51,20 @@ def test_names_of_any_bytes(tmp_path):
 def test_facts_are_kept_until_their_version_changes(catalog):
     catalog.scan("/a", files(a="1", b="2"))
     assert catalog.lacking("looks", 1, ["1", "2"]) == ["1", "2"]
-    catalog.add_facts("looks", 1, {"1": {"light": 0.5}, "unknown": {}})
+    catalog.add_facts("looks", 1, {"1": {"light": 0.5}})
     assert catalog.lacking("looks", 1, ["1", "2"]) == ["2"]
     assert catalog.lacking("looks", 2, ["1", "2"]) == ["1", "2"]
     assert catalog.facts("looks") == {"1": {"light": 0.5}}
     catalog.add_facts("looks", 2, {"1": None})
     assert catalog.facts("looks") == {"1": None}
     assert catalog.lacking("looks", 2, ["1"]) == []
+
+
+def test_facts_may_come_before_the_scan(catalog):
+    catalog.add_facts("looks", 1, {"2": {"light": 0.5}})
+    assert catalog.scan("/a", files(a="1", b="2")).counts()["new"] == 2
+    assert catalog.facts("looks") == {"2": {"light": 0.5}}
+    assert catalog.paths("2") == ["b"]
 
 
 def test_texts_are_found_in_any_language_and_place(catalog):

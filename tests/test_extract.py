@@ -69,6 +69,42 @@ def test_every_item_is_settled(library, cache):
     assert found.n_encoded == len(set(found.ids)) - len(library.broken)  # a copy is encoded once
 
 
+class Sizes:
+    """Reads the size of each picture alongside, and fails to keep it when told to."""
+
+    def __init__(self, fails=False):
+        self.sizes, self.n_kept, self.fails = {}, 0, fails
+
+    def read(self, content, file):
+        return file.open().size
+
+    def keep(self, found):
+        if self.fails:
+            raise DataError("no room")
+        self.n_kept += 1
+        self.sizes |= found
+
+
+def test_what_is_read_alongside_is_read_of_each_new_picture_once(library, cache, monkeypatch):
+    monkeypatch.setattr("selfsort.features.extract._COMMIT_SECONDS", 0)
+    sizes = Sizes()
+    _, found = run(library.root, cache, alongside=sizes)
+    whole = {content: entry for content, entry in found.entries.items() if entry.status == "ok"}
+    assert sizes.sizes == {content: (entry.width, entry.height) for content, entry in whole.items()}
+    assert sizes.n_kept > 1
+    again = Sizes()
+    run(library.root, cache, alongside=again)
+    assert again.n_kept == 0
+
+
+def test_pictures_of_which_nothing_could_be_kept_are_encoded_again(library, cache):
+    with pytest.raises(DataError, match="no room"):
+        run(library.root, cache, alongside=Sizes(fails=True))
+    assert embed_threads() == []
+    _, found = run(library.root, cache, alongside=(sizes := Sizes()))
+    assert found.n_encoded == len(sizes.sizes) == len(set(found.ids)) - len(library.broken)
+
+
 def test_features_are_those_of_the_encoder(library, cache):
     from selfsort.images import decode
 

@@ -12,19 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, JpegImagePlugin
 
 from selfsort.errors import DataError
+from selfsort.formats import sniff
 from selfsort.images import (
     BACKDROP,
     PADDING,
     Picture,
+    PictureFile,
     Preprocessing,
     Unreadable,
     array_from_image,
     decode,
     from_array,
-    sniff,
     thumbnail,
 )
 
@@ -105,6 +106,35 @@ def test_scaling_while_decoding_changes_little(size):
     data = encoded(image, "JPEG", quality=95)
     full = Image.open(io.BytesIO(data)).resize((224, 224), Image.Resampling.BICUBIC)
     assert_close(decode(data, Preprocessing()).pixels, full, 1.5)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP"])
+@pytest.mark.parametrize("size", [(1, 1), (96, 64), (640, 480), (2000, 1500)])
+def test_pictures_of_one_file_are_those_of_its_bytes_whatever_else_was_decoded(kind, size):
+    image = quadrants().resize(size)
+    exif = image.getexif()
+    exif[0x0112] = 6
+    data = encoded(image, kind, exif=exif)
+    file = PictureFile(data)
+    for wanted, least in [(SMALL, 1.0), (Preprocessing(512, "pad"), 0.97), (Preprocessing(224), 1.0), (SMALL, 1.0)]:
+        picture, alone = decode(file, wanted, least=least), decode(data, wanted, least=least)
+        np.testing.assert_array_equal(picture.pixels, alone.pixels)
+        assert (picture.width, picture.height, picture.format) == (alone.width, alone.height, alone.format)
+
+
+def test_sizes_that_need_the_same_scale_share_a_decoding(monkeypatch):
+    decoded = {}
+    whole = JpegImagePlugin.JpegImageFile.load
+
+    def load(image):
+        decoded[id(image)] = image  # kept, so that no other gets its id
+        return whole(image)
+
+    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "load", load)
+    file = PictureFile(encoded(quadrants(4000, 3000), "JPEG"))
+    for wanted, least in [(Preprocessing(224), 1.0), (Preprocessing(512, "pad"), 0.97), (Preprocessing(600), 1.0)]:
+        decode(file, wanted, least=least)
+    assert [image.size for image in decoded.values()] == [(500, 375), (1000, 750)]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])

@@ -104,12 +104,12 @@ WAIT = """
 import sys, time
 import selfsort.photos.organize as module
 whole = module.extract
-def slow(source, encoder, cache, *, progress):
+def slow(source, encoder, cache, *, progress, **options):
     def report(stage, done, total):
         progress(stage, done, total)
         print("at work", flush=True)
         time.sleep(0.05)
-    return whole(source, encoder, cache, progress=report)
+    return whole(source, encoder, cache, progress=report, **options)
 module.extract = slow
 from selfsort.cli import main
 main()

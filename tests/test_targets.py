@@ -141,7 +141,7 @@ def test_a_kill_just_after_the_run_is_in_place_leaves_nothing_for_ever(library, 
 
 
 def test_more_groups_than_pictures(library, tmp_path):
-    with pytest.raises(DataError, match="60 groups need at least as many different pictures: 55"):
+    with pytest.raises(DataError, match="60 groups need at least as many different pictures, and there are 55"):
         organize(library.root, tmp_path / "run", settings=Settings(groups=60))
     assert list(tmp_path.iterdir()) == []
 

@@ -236,8 +236,8 @@ def test_what_is_gone_or_changed_is_left_out(run, pictures):
 
 @needs_networks
 def test_what_cannot_be_decoded_is_known_and_does_not_stop_the_others(run, monkeypatch):
-    def broken(data):
-        if data == CHINESE:
+    def broken(file):
+        if file.data == CHINESE:
             raise Unreadable("damaged")
         return {"text": "words", "share": 0.1, "n_lines": 1, "size": 0.1}
 

@@ -7,7 +7,6 @@ than `PIL.Image.open`, needs no registration, and leaves Pillow's own settings a
 
 from __future__ import annotations
 
-import codecs
 import io
 import re
 import warnings
@@ -31,10 +30,9 @@ from PIL import (
 )
 
 from selfsort.errors import DataError
+from selfsort.formats import sniff, why_not_an_image
 
 MAX_PIXELS = 250_000_000
-#: How the status of a file begins that is something else.
-NOT_AN_IMAGE = "not an image"
 # Transparent pictures lie on light gray: a white logo and black line art both stay visible on it.
 BACKDROP = (208, 208, 208)
 PADDING = (128, 128, 128)
@@ -94,14 +92,56 @@ class Picture:
     format: str
 
 
-def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS, least: float = 1.0) -> Picture:
+class PictureFile:
+    """The bytes of one picture file, from which pictures of several sizes may be wanted; for one thread at a time.
+
+    Those that need the same scale of the file share its decoding.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._loaded: dict[object, Image.Image] = {}
+
+    def open(self) -> Image.Image:
+        """Read the header; raises `Unreadable` if the bytes announce no picture, and nearly anything if damaged."""
+        _hush_pillow()
+        return _opener(self.format)(io.BytesIO(self.data))
+
+    @property
+    def format(self) -> str:
+        """What the bytes announce; raises `Unreadable` if that is no picture."""
+        name = sniff(self.data)
+        if name is None:
+            raise Unreadable(why_not_an_image(self.data))
+        return name
+
+    def load(self, image: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, tuple[float, float, float, float]]:
+        """Decode what `open` gave, at no less than a size where the format can; return it, and where the picture is."""
+        # JPEG decodes at 1/2, 1/4 or 1/8 for much less work; HEIF may hold a smaller copy. Others ignore it.
+        drafted = image.draft(None, size)
+        scale = (image.size, drafted)
+        if scale not in self._loaded:
+            image.load()
+            self._loaded[scale] = image
+        image = self._loaded[scale]
+        return image, drafted[1] if drafted else (0.0, 0.0, *image.size)
+
+
+def decode(
+    data: bytes | PictureFile, preprocessing: Preprocessing, *, max_pixels: int = MAX_PIXELS, least: float = 1.0
+) -> Picture:
     """Decode the bytes of one picture file.
 
     Of an animation the first frame is taken. Color profiles are not applied.
 
     Parameters
     ----------
-    data : bytes
+    data : bytes or PictureFile
         The whole file.
     preprocessing : Preprocessing
         The square wanted.
@@ -119,19 +159,17 @@ def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_P
     Unreadable
         Whatever is wrong with the bytes; no other exception leaves this function.
     """
-    name = _format(data)
+    file = data if isinstance(data, PictureFile) else PictureFile(data)
+    name = file.format
     claimed = ""
     try:
-        image = _opener(name)(io.BytesIO(data))
+        image = file.open()
         width, height = image.size
         claimed = f"{width}×{height}"
         if width * height > max_pixels:
             raise Unreadable(f"too large: {claimed} pixels, more than {max_pixels:,}")
-        # JPEG decodes at 1/2, 1/4 or 1/8 for much less work; HEIF may hold a smaller copy. Others ignore it.
         wide, high = _target(width, height, preprocessing)
-        drafted = image.draft(None, (max(1, int(wide * least)), max(1, int(high * least))))
-        image.load()
-        box = drafted[1] if drafted else (0.0, 0.0, *image.size)
+        image, box = file.load(image, (max(1, int(wide * least)), max(1, int(high * least))))
         orientation = _orientation(image)
         pixels = _render(image, box, orientation, preprocessing)
     except Unreadable:
@@ -147,19 +185,12 @@ def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int = MAX_P
     return Picture(pixels, width, height, name)
 
 
-def _format(data: bytes) -> str:
-    name = sniff(data)
-    if name is None:
-        raise Unreadable(_why_not_an_image(data))
-    _hush_pillow()
-    return name
-
-
-def read_exif(data: bytes) -> Image.Exif:
+def read_exif(data: bytes | PictureFile) -> Image.Exif:
     """Return what a camera or a program wrote into a file; empty where there is nothing that can be read."""
+    file = data if isinstance(data, PictureFile) else PictureFile(data)
     try:
-        image = _opener(_format(data))(io.BytesIO(data))
-        if image.format == "PNG" and b"eXIf" in data and "exif" not in image.info:
+        image = file.open()
+        if image.format == "PNG" and b"eXIf" in file.data and "exif" not in image.info:
             image.load()  # it may stand behind the pixels
         return image.getexif()
     except Exception:  # the plugins raise nearly every kind for damaged bytes
@@ -206,68 +237,6 @@ def thumbnail(pixels: NDArray[np.uint8], size: int = 112, quality: int = 75) -> 
     small = Image.fromarray(pixels).resize((size, size), Image.Resampling.HAMMING, reducing_gap=1.0)
     small.save(out, "JPEG", quality=quality, subsampling="4:2:0")
     return out.getvalue()
-
-
-_MAGIC = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"GIF8", "GIF"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"II+\0", "TIFF"),
-    (b"MM\0+", "TIFF"),
-    (b"\0\0\1\0", "ICO"),
-)
-_FOREIGN = (
-    (b"%PDF", "PDF"),
-    (b"PK\3\4", "zip archive"),
-    (b"\x1f\x8b", "gzip archive"),
-    (b"8BPS", "Photoshop"),
-    (b"%!PS", "PostScript"),
-    (b"\x1aE\xdf\xa3", "video"),
-    (b"ID3", "sound"),
-    (b"SQLite format 3", "database"),
-)
-_AVIF_BRANDS = {b"avif", b"avis"}
-_HEIF_BRANDS = set(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
-
-
-def sniff(data: bytes) -> str | None:
-    """Return the name of the picture format that the first bytes of a file announce, or None.
-
-    >>> sniff(b"GIF89a..."), sniff(b"hello")
-    ('GIF', None)
-    """
-    for magic, name in _MAGIC:
-        if data.startswith(magic):
-            return name
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
-    if data[4:8] == b"ftyp":
-        end = min(int.from_bytes(data[:4], "big"), len(data), 256)
-        brands = {data[8:12]} | {data[i : i + 4] for i in range(16, end - 3, 4)}
-        if brands & _AVIF_BRANDS:
-            return "AVIF"
-        return "HEIF" if brands & _HEIF_BRANDS else None
-    if data[:2] == b"BM" and data[15:18] == b"\0\0\0":  # two letters alone would take in any text that starts with BM
-        return "BMP"
-    return "PPM" if re.match(rb"P[1-6]\s", data) else None
-
-
-def _why_not_an_image(data: bytes) -> str:
-    if not data:
-        return "empty file"
-    for magic, name in _FOREIGN:
-        if data.startswith(magic):
-            return f"{NOT_AN_IMAGE} ({name})"
-    if data[4:8] == b"ftyp":
-        return f"{NOT_AN_IMAGE} (video)"
-    head = data[:512]
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)  # incremental: the cut may go through a character
-    except UnicodeDecodeError:
-        return NOT_AN_IMAGE
-    return NOT_AN_IMAGE if any(byte < 9 or 13 < byte < 27 for byte in head) else f"{NOT_AN_IMAGE} (text)"
 
 
 def _opener(name: str) -> Callable[[io.BytesIO], Image.Image]:

@@ -10,10 +10,10 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from selfsort.errors import DataError
 from selfsort.features.cache import Cache, Entry
 from selfsort.features.encoders import Encoder
-from selfsort.images import Picture, Unreadable, decode, from_array, thumbnail
+from selfsort.images import Picture, PictureFile, Unreadable, decode, from_array, thumbnail
 from selfsort.runtime import Progress, n_threads, silent
 from selfsort.sources import Item, Source, display_path
 
@@ -71,7 +71,19 @@ class Extracted:
             }
 
 
-def extract(source: Source, encoder: Encoder, cache: Cache, *, progress: Progress = silent) -> Extracted:
+class Alongside(Protocol):
+    """What else is read from pictures while their files are at hand."""
+
+    def read(self, content: str, file: PictureFile) -> Any:
+        """Return what is read from one file; called from several threads."""
+
+    def keep(self, found: Mapping[str, Any]) -> None:
+        """Store what was read, by content hash; called from the thread that called `extract`."""
+
+
+def extract(
+    source: Source, encoder: Encoder, cache: Cache, *, alongside: Alongside | None = None, progress: Progress = silent
+) -> Extracted:
     """Encode what is new and collect the features of all.
 
     Parameters
@@ -80,6 +92,8 @@ def extract(source: Source, encoder: Encoder, cache: Cache, *, progress: Progres
     encoder : Encoder
     cache : Cache
         Results are stored in it as they come, at least every second: an interrupted call continues.
+    alongside : Alongside, optional
+        Reads the files of the pictures that are encoded now, too, and stores what it read as often.
     progress : callable
         Stage "embed"; counts items.
 
@@ -102,10 +116,17 @@ def extract(source: Source, encoder: Encoder, cache: Cache, *, progress: Progres
     todo = [i for i, content in enumerate(result.ids) if i not in result.problems and content not in claimed]
     done = len(source.items) - len(todo)
     progress("embed", done, len(source.items))
-    workers = _Workers(source, encoder, todo, claimed)
+    workers = _Workers(source, encoder, todo, claimed, alongside)
     entries: list[Entry] = []
+    found: dict[str, Any] = {}
     files: list[tuple[bytes, str, str]] = []
     last_commit = time.monotonic()
+
+    def store() -> None:
+        if alongside is not None and found:  # first: what is encoded is not read again
+            alongside.keep(found)
+        cache.add(encoder.key, entries, files)
+
     try:
         for batch in workers:
             for index, content, problem in batch.items:
@@ -116,15 +137,16 @@ def extract(source: Source, encoder: Encoder, cache: Cache, *, progress: Progres
                 if stamps[index]:
                     files.append((paths[index], stamps[index], content))
             entries += batch.entries
+            found |= batch.found
             result.n_encoded += sum(entry.status == "ok" for entry in batch.entries)
             done += len(batch.items)
             progress("embed", done, len(source.items))
             if time.monotonic() - last_commit > _COMMIT_SECONDS:
-                cache.add(encoder.key, entries, files)
-                entries, files, last_commit = [], [], time.monotonic()
+                store()
+                entries, files, found, last_commit = [], [], {}, time.monotonic()
     finally:
         workers.stop()
-        cache.add(encoder.key, entries, files)
+        store()
     wanted = sorted({content for content in result.ids if content})
     result.entries = {entry.id: entry for entry in cache.entries(encoder.key, wanted)}
     for index, content in enumerate(result.ids):
@@ -157,17 +179,23 @@ def _stamps(source: Source) -> tuple[list[bytes], list[str]]:
 
 @dataclass
 class _Batch:
-    """What one worker hands over: the items it settled, as (index, content hash, problem), and the new contents."""
+    """What one worker hands over: the items it settled, as (index, content hash, problem), and the new contents.
+
+    With what was read alongside, by content hash.
+    """
 
     items: list[tuple[int, str, str]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
+    found: dict[str, Any] = field(default_factory=dict)
 
 
 class _Workers:
     """Threads that read, decode and encode; iterate to receive their batches."""
 
-    def __init__(self, source: Source, encoder: Encoder, todo: Sequence[int], claimed: set[str]) -> None:
-        self._source, self._encoder = source, encoder
+    def __init__(
+        self, source: Source, encoder: Encoder, todo: Sequence[int], claimed: set[str], alongside: Alongside | None
+    ) -> None:
+        self._source, self._encoder, self._alongside = source, encoder, alongside
         self._todo = iter(todo)
         self._claimed = claimed
         self._lock = threading.Lock()
@@ -248,9 +276,13 @@ class _Workers:
                 return content, None
             self._claimed.add(content)
         try:
-            if isinstance(data, bytes):
-                return content, decode(data, self._encoder.preprocessing)
-            return content, from_array(data, self._encoder.preprocessing)
+            if not isinstance(data, bytes):
+                return content, from_array(data, self._encoder.preprocessing)
+            file = PictureFile(data)
+            picture = decode(file, self._encoder.preprocessing)
+            if self._alongside is not None:
+                batch.found[content] = self._alongside.read(content, file)
+            return content, picture
         except Unreadable as error:
             if str(error).startswith("not enough memory"):  # may go better next time: not to be remembered
                 batch.items[-1] = (index, "", str(error))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from selfsort.clusters import Clusters
-from selfsort.images import NOT_AN_IMAGE
+from selfsort.formats import NOT_AN_IMAGE
 from selfsort.runtime import folded
 
 SidecarNames = Literal["full", "stem"]

@@ -62,10 +62,8 @@ class Catalog(CatalogFile):
                     "SELECT path, id FROM paths LEFT JOIN pictures USING (number) WHERE scan = ?", (scan - 1,)
                 )
             )
-            seen = {row[0] for row in self._db.execute("SELECT id FROM pictures")}
             now = {os.fsencode(item.path): item for item in found}
-            fresh = dict.fromkeys(item.id for item in now.values() if item.id and item.id not in seen)
-            self._db.executemany("INSERT INTO pictures (id) VALUES (?)", ((content,) for content in fresh))
+            self._note(item.id for item in now.values() if item.id)
             self._db.executemany(
                 "INSERT OR REPLACE INTO paths VALUES (?, (SELECT number FROM pictures WHERE id = ?), ?, ?, ?, ?)",
                 ((path, item.id, item.size, item.mtime_ns, item.status, scan) for path, item in now.items()),
@@ -75,6 +73,10 @@ class Catalog(CatalogFile):
                 "INSERT INTO scans VALUES (?, ?, ?, ?)", (scan, _now(), os.fsencode(root), _json(changes.counts()))
             )
         return changes
+
+    def _note(self, contents: Iterable[str]) -> None:
+        """Give a number to each content that has none."""
+        self._db.executemany("INSERT OR IGNORE INTO pictures (id) VALUES (?)", ((content,) for content in contents))
 
     def numbers(self) -> dict[str, int]:
         """Return content -> the number it has in this catalog."""
@@ -103,12 +105,16 @@ class Catalog(CatalogFile):
 
     def lacking(self, facet: str, version: int, contents: Iterable[str]) -> list[str]:
         """Return those of the contents that have no fact of this facet and version."""
+        known = self.known(facet, version)
+        return [content for content in contents if content not in known]
+
+    def known(self, facet: str, version: int) -> set[str]:
+        """Return the contents that have a fact of this facet and version."""
         with self._explained():
             rows = self._db.execute(
                 "SELECT id FROM facts JOIN pictures USING (number) WHERE facet = ? AND version = ?", (facet, version)
             )
-            known = {content for (content,) in rows}
-        return [content for content in contents if content not in known]
+            return {content for (content,) in rows}
 
     def facts(self, facet: str, version: int | None = None) -> dict[str, Any]:
         """Return content -> what is known of it, of any version unless one is given."""
@@ -136,11 +142,12 @@ class Catalog(CatalogFile):
             return {facet: (n, version) for facet, n, version in rows}
 
     def add_facts(self, facet: str, version: int, values: Mapping[str, Any]) -> None:
-        """Keep facts of contents that a scan has seen; they take the place of earlier ones."""
+        """Keep facts of contents; they take the place of earlier ones."""
         rows = ((facet, version, _json(value), content) for content, value in values.items())
         if facet == PRIVATE:
             self._make_private()
         with self._transaction():
+            self._note(values)
             self._db.executemany(
                 "INSERT OR REPLACE INTO facts (facet, version, value, number) "
                 "SELECT ?, ?, ?, number FROM pictures WHERE id = ?",

@@ -17,7 +17,7 @@ import xxhash
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
-from selfsort.images import Unreadable
+from selfsort.images import PictureFile, Unreadable
 from selfsort.photos import looks, metadata
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.runtime import Progress, n_threads, silent
@@ -30,20 +30,20 @@ _AHEAD = 4
 
 @dataclass(frozen=True)
 class Facet:
-    """Something that is read from the bytes of a picture.
+    """Something that is read from the file of a picture.
 
     Attributes
     ----------
     version : int
         Facts of another version are read anew.
     read : callable
-        From bytes to JSON's types; raises `Unreadable`.
+        From `PictureFile` to JSON's types; raises `Unreadable`.
     searched : str, optional
         Of the facts, which one is a text that can be searched for, see `Catalog.search`.
     """
 
     version: int
-    read: Callable[[bytes], Any]
+    read: Callable[[PictureFile], Any]
     searched: str | None = None
 
 
@@ -76,6 +76,29 @@ FACETS: Mapping[str, Facet] = {
     "metadata": Facet(metadata.VERSION, metadata.read_metadata),
     "looks": Facet(looks.VERSION, looks.look),
 }
+
+
+class Alongside:
+    """What facets say of pictures that are read for another reason, kept in a catalog; see `extract`.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    facets : mapping of str to Facet
+        By the names they have in the catalog; those that a picture has already are not read again.
+    """
+
+    def __init__(self, catalog: Catalog, facets: Mapping[str, Facet] = FACETS) -> None:
+        self._catalog, self._facets = catalog, facets
+        self._known = {name: catalog.known(name, facet.version) for name, facet in facets.items()}
+
+    def read(self, content: str, file: PictureFile) -> dict[str, Any]:
+        """Return the facts that the catalog lacks; may be called from any thread."""
+        return _facts(file, {n: facet for n, facet in self._facets.items() if content not in self._known[n]})
+
+    def keep(self, found: Mapping[str, dict[str, Any]]) -> None:
+        """Put facts of contents, as `read` gave them, into the catalog."""
+        _keep(self._catalog, found, self._facets)
 
 
 def read_facets(
@@ -114,17 +137,16 @@ def read_facets(
             lacking.setdefault(content, []).append(name)
     done = len(rows) - len(lacking)
     progress(stage, done, len(rows))
-    found: dict[str, dict[str, Any]] = {name: {} for name in facets}
+    found: dict[str, dict[str, Any]] = {}
     kept = time.monotonic()
     try:
         for content, values in _in_threads(source, rows, lacking, facets):
-            for name, value in values.items():
-                found[name][content] = value
+            found[content] = values
             done += 1
             progress(stage, done, len(rows))
             if time.monotonic() - kept > _KEEP_SECONDS:
                 _keep(catalog, found, facets)
-                kept = time.monotonic()
+                found, kept = {}, time.monotonic()
     finally:
         _keep(catalog, found, facets)
     return len(lacking)
@@ -179,15 +201,14 @@ def read_facet_of_run(
 
 
 def _keep(catalog: Catalog, found: Mapping[str, dict[str, Any]], facets: Mapping[str, Facet]) -> None:
-    for name, values in found.items():
-        facet = facets[name]
+    for name, facet in facets.items():
+        values = {content: facts[name] for content, facts in found.items() if name in facts}
         if values:
             if facet.searched:  # first, so that what is known can always be found
                 catalog.add_texts(
                     {content: value[facet.searched] if value else "" for content, value in values.items()}
                 )
             catalog.add_facts(name, facet.version, values)
-            values.clear()
 
 
 def _in_threads(
@@ -218,14 +239,18 @@ def _read(source: Source, row: int, content: str, facets: Mapping[str, Facet]) -
         return content, {}
     if xxhash.xxh3_128_hexdigest(data) != content:  # it was changed since it was found
         return content, {}
+    return content, _facts(PictureFile(data), facets)
+
+
+def _facts(file: PictureFile, facets: Mapping[str, Facet]) -> dict[str, Any]:
     values = {}
     for name, facet in facets.items():
         try:
-            values[name] = facet.read(data)
+            values[name] = facet.read(file)
         except Unreadable as error:
             if not str(error).startswith("not enough memory"):  # that may go better next time
                 values[name] = None
-    return content, values
+    return values
 
 
 def _source_of(clusters: Clusters) -> Source:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from selfsort.images import Picture, Preprocessing, decode
+from selfsort.images import Picture, PictureFile, Preprocessing, decode
 
 #: Raise when the same picture would give other numbers.
 VERSION = 2
@@ -40,12 +40,12 @@ KIND_NUMBERS = (
 )
 
 
-def look(data: bytes) -> dict[str, Any]:
+def look(data: bytes | PictureFile) -> dict[str, Any]:
     """Return the numbers of one picture file, see `describe`. Raises `selfsort.images.Unreadable`."""
     return describe(upright(data, SIDE, _LEAST))
 
 
-def upright(data: bytes, side: int, least: float = 1.0) -> npt.NDArray[np.uint8]:
+def upright(data: bytes | PictureFile, side: int, least: float = 1.0) -> npt.NDArray[np.uint8]:
     """Return the pixels of a picture file, upright RGB, its longer side `side`, shape (h, w, 3); see `decode`."""
     picture = decode(data, Preprocessing(side, "pad"), least=least)
     return unpadded(picture, side)
@@ -79,14 +79,15 @@ def describe(pixels: npt.NDArray[np.uint8]) -> dict[str, Any]:
     """
     height, width, _ = pixels.shape
     gray = np.asarray(Image.fromarray(pixels).convert("L"))
-    histogram = np.bincount(gray.ravel(), minlength=256)
+    histogram = _histogram(gray)
     low, high = _percentile(histogram, 0.05), _percentile(histogram, 0.95)
     used = histogram[histogram > 0] / gray.size
     signed = gray.astype(np.int16)
     across, down = (np.abs(np.diff(signed, axis=axis)).astype(np.uint8) for axis in (1, 0))
-    few = pixels[::2, ::2]  # colors change little from one pixel to the next
-    top, bottom = few.max(2), few.min(2)
-    colors = np.bincount(((few >> 4) @ np.array([256, 16, 1], np.int32)).ravel(), minlength=4096)
+    red, green, blue = np.ascontiguousarray(pixels[::2, ::2].transpose(2, 0, 1))  # colors change little between pixels
+    top, bottom = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    steps = (red.astype(np.int64) >> 4 << 8) + (green & 240) + (blue >> 4)
+    colors = np.bincount(steps.ravel(), minlength=4096)
     numbers = {
         "aspect": float(np.log2(width / height)),
         "light": float(histogram @ np.arange(256) / gray.size / 255),
@@ -139,13 +140,17 @@ def flaws(numbers: dict[str, Any], longest: int = SIDE) -> list[str]:
     return [*found, "blurred"] if numbers["sharpness"] < BLURRED * min(1, longest / SIDE) else found
 
 
+def _histogram(values: Bytes) -> npt.NDArray[np.int64]:
+    return np.array(Image.fromarray(values).histogram())
+
+
 def _percentile(histogram: npt.NDArray[np.int64], share: float) -> int:
     """Return the least value that `share` of all are not above."""
     return int(np.searchsorted(np.cumsum(histogram), share * histogram.sum()))
 
 
 def _sharpness(across: Bytes, down: Bytes, contrast: int) -> float:
-    steps = [_percentile(np.bincount(part.ravel(), minlength=256), 0.99) for part in (across, down) if part.size]
+    steps = [_percentile(_histogram(part), 0.99) for part in (across, down) if part.size]
     return min(1.0, max(steps, default=0) / max(contrast, 8))
 
 

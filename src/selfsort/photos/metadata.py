@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from selfsort.images import read_exif
+from selfsort.images import PictureFile, read_exif
 
 #: Raise when the same file would give other facts.
 VERSION = 1
@@ -60,7 +60,7 @@ class Taken:
     precision: str
 
 
-def read_metadata(data: bytes) -> dict[str, Any]:
+def read_metadata(data: bytes | PictureFile) -> dict[str, Any]:
     """Return what a file says of how its picture was taken, as JSON's types.
 
     ``date`` (ISO 8601, local), ``offset`` (minutes from UTC), ``changed`` (when a program wrote it, where there is no

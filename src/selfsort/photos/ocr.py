@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.errors import DataError
-from selfsort.images import Preprocessing, decode
+from selfsort.images import PictureFile, Preprocessing, decode
 from selfsort.photos.looks import flatness, unpadded
 
 #: The longer side in pixels at which it is seen whether there may be text.
@@ -93,7 +93,7 @@ def check_installed() -> None:
     _models()
 
 
-def read_lines(data: bytes) -> list[Line]:
+def read_lines(data: bytes | PictureFile) -> list[Line]:
     """Return the lines of text in a picture file, the topmost first; may be called from several threads.
 
     A small copy is searched first, and only where there may be text, the picture is read at a size at which small
@@ -101,7 +101,7 @@ def read_lines(data: bytes) -> list[Line]:
 
     Parameters
     ----------
-    data : bytes
+    data : bytes or PictureFile
 
     Returns
     -------

@@ -2,7 +2,8 @@
 
 find → embed → look, text, people → neighbors → groups → map → name → report. What `embed` makes is kept in the user's
 cache; what `look`, `text` and `people` read, in the catalog beside the run, where corrections are too; the arrays of
-the later stages, in a folder beside the run until it is whole. Then the run folder appears at once.
+the later stages, in a folder beside the run until it is whole. Then the run folder appears at once. A picture that is
+embedded is looked at in passing: its file is read once, and where one decoding serves both, decoded once.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from selfsort.errors import DataError
 from selfsort.evaluation import check_labels
 from selfsort.features.cache import Cache
 from selfsort.features.encoders import LAYERED, load_encoder
-from selfsort.features.extract import Extracted, extract
+from selfsort.features.extract import extract
 from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.facets import Alongside
 from selfsort.photos.library import open_library
 from selfsort.photos.naming import digest, suggest
 from selfsort.photos.people import people_facet
@@ -90,13 +92,15 @@ def organize(
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_source(data))
         clock("find")
+        _check_groups(settings, sum(not item.problem for item in source.items))
         encoder = load_encoder(LAYERED if settings.learn else settings.encoder)
-        with Cache() as cache:
-            extracted = extract(source, encoder, cache, progress=progress)
-        clock("embed")
-        _check_groups(settings, extracted)
         work = stack.enter_context(workplace(target))
         catalog = stack.enter_context(Catalog(catalog_path(target) if target is not None else Path(":memory:")))
+        alongside = Alongside(catalog) if settings.facets else None
+        with Cache() as cache:
+            extracted = extract(source, encoder, cache, alongside=alongside, progress=progress)
+        clock("embed")
+        _check_groups(settings, sum(entry.status == "ok" for entry in extracted.entries.values()))
         library = open_library(catalog, source, extracted, look=settings.facets, more=more, progress=progress)
         clock("look")
         salt = digest_of_labels(labels) + digest(catalog)
@@ -117,10 +121,9 @@ def organize(
     return clusters
 
 
-def _check_groups(settings: Settings, extracted: Extracted) -> None:
-    n = sum(entry.status == "ok" for entry in extracted.entries.values())
+def _check_groups(settings: Settings, n: int) -> None:
     if settings.groups is not None and settings.groups > n:
         raise DataError(
-            f"{settings.groups} groups need at least as many different pictures: {n} could be read. "
+            f"{settings.groups} groups need at least as many different pictures, and there are {n}. "
             f"Ask for {max(1, n)} groups or fewer."
         )

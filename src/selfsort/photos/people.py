@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from selfsort.images import PictureFile
 from selfsort.photos.faces import check_installed, find_faces
 from selfsort.photos.facets import Facet, read_facet_of_run
 from selfsort.photos.looks import upright
@@ -27,12 +28,12 @@ def people_facet() -> Facet:
     return Facet(VERSION, read_people)
 
 
-def read_people(data: bytes) -> dict[str, Any]:
+def read_people(data: bytes | PictureFile) -> dict[str, Any]:
     """Return the faces in a picture file, as JSON's types; may be called from several threads.
 
     Parameters
     ----------
-    data : bytes
+    data : bytes or PictureFile
 
     Returns
     -------

@@ -18,7 +18,7 @@ import xxhash
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
-from selfsort.images import Preprocessing, decode
+from selfsort.images import PictureFile, Preprocessing, decode
 from selfsort.photos import people
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.catalog_file import PRIVATE
@@ -77,7 +77,7 @@ def find_persons(
         raise DataError(f"The similarity of faces is a cosine, above -1 and up to 1: got {least}.")
     known = read_facet_of_run(run, people.FACET, people.people_facet(), progress=progress)
     large = _large_faces(known)
-    facet = Facet(_version(model), lambda data: _read_vectors(data, large, model))
+    facet = Facet(_version(model), lambda file: _read_vectors(file, large, model))
     path = catalog_path(Path(run).resolve())
     found = read_facet_of_run(run, VECTORS, facet, among=large, stage="same face", progress=progress)
     rows = {content: _vectors(fact) for content, fact in found.facts.items()}
@@ -229,14 +229,14 @@ def _large_faces(known: OfRun) -> dict[str, dict[int, npt.NDArray[np.float64]]]:
 
 
 def _read_vectors(
-    data: bytes, large: Mapping[str, Mapping[int, npt.NDArray[np.float64]]], model: FaceModel
+    file: PictureFile, large: Mapping[str, Mapping[int, npt.NDArray[np.float64]]], model: FaceModel
 ) -> dict[str, Any]:
     """Return ``vectors`` of the large faces of a picture file: float16 in base64, and ``n`` of them."""
-    points = large[xxhash.xxh3_128_hexdigest(data)]
+    points = large[xxhash.xxh3_128_hexdigest(file.data)]
     # from eyes to mouth it is a third of the square that the recognizer sees
     heights = [float(np.ptp(of[:, 1])) for of in points.values()]
     side = int(np.clip(_FACE / 3 / max(min(heights), 1e-3), people.SIDE, _LARGEST))
-    pixels = unpadded(decode(data, Preprocessing(side, "pad")), side)
+    pixels = unpadded(decode(file, Preprocessing(side, "pad")), side)
     size = np.array(pixels.shape[1::-1])
     vectors = [model.vector(aligned(pixels, of * size, model.side)) for of in points.values()]
     packed = np.stack(vectors).astype("<f2").tobytes()

@@ -13,6 +13,7 @@ import numpy as np
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
+from selfsort.images import PictureFile
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.facets import Facet, read_facet_of_run
 from selfsort.photos.ocr import check_installed, read_lines
@@ -64,12 +65,12 @@ def text_facet() -> Facet:
     return Facet(VERSION, read_text, searched="text")
 
 
-def read_text(data: bytes) -> dict[str, Any]:
+def read_text(data: bytes | PictureFile) -> dict[str, Any]:
     """Return the text of a picture file, as JSON's types.
 
     Parameters
     ----------
-    data : bytes
+    data : bytes or PictureFile
 
     Returns
     -------

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from selfsort.errors import DataError
-from selfsort.images import sniff
+from selfsort.formats import sniff
 from selfsort.sources.archives import COMPRESSED, TarSource, ZipSource
 from selfsort.sources.arrays import ArraySource
 from selfsort.sources.base import Item, Limits, Source, display_path, reason
