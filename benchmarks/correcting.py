@@ -1,6 +1,6 @@
 """What kinds and corrections do for the groups of `organize`.
 
-    SELFSORT_DATA=... python benchmarks/correcting.py [kinds] [corrections] [only=SET]
+    SELFSORT_DATA=... python benchmarks/correcting.py [kinds] [corrections] [locks] [only=SET]
 
 kinds: AMI of the groups with and without facets, over seeds, on sets of photographs and of other pictures; of the photo
 library also over the half that the model of kinds was not trained on (see kind.py), and without its samples of
@@ -11,9 +11,13 @@ frequent, each group being home to one label; for labels without one a new group
 that have the same most frequent label are made one first, each merge counting as one of the forty.
 As a measure of how much there is to learn, the same pictures are scored as a linear classifier groups them, each tenth
 of all by one that knows the labels of the others; it sees what corrections are learned from.
-Beside the two libraries: the photo library without those samples; 900 small pictures whose groups are poor; and
-pictures of 30 things under 14 labels, each of them for things that look alike, so that most groups are to become one
-with another.
+locks: forty other corrections, drawn at random: ten pictures locked where they are; ten pairs of one label in different
+groups linked; ten pairs of different labels in one group parted; ten pictures away from home said not to belong there.
+Then the library is organized again, as before and with finer and coarser groups. Counted is which of the forty do not
+hold, and how many of the locked are in another group of a run of those settings without corrections.
+Of corrections, beside the two libraries: the photo library without those samples; 900 small pictures whose groups are
+poor; and pictures of 30 things under 14 labels, each of them for things that look alike, so that most groups are to
+become one with another.
 Labels stand for the person who corrects; nothing else sees them.
 """
 
@@ -24,7 +28,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -235,6 +239,82 @@ def _simulate(
         }
 
 
+def locks(only: str) -> None:
+    """Record whether forty corrections of other kinds hold."""
+    for name, archive, rows in libraries():
+        if only not in ("", name):
+            continue
+        with open_source(archive) as source:
+            truth = np.array([rows.get(item.path, "") for item in source.items])
+        for granularity in (1.0, 3.0, 0.5):
+            with tempfile.TemporaryDirectory() as folder:
+                run = Path(folder, "run")
+                organize(archive, run)
+                settings = Settings(granularity=granularity, seed=1)
+                found = [_simulate_locks(archive, run, truth, settings, seed) for seed in range(N_SIMULATIONS)]
+            record(
+                "locks",
+                data=name,
+                granularity=granularity,
+                seeds=N_SIMULATIONS,
+                **{key: sum(of[key] for of in found) for key in found[0]},
+            )
+
+
+def _simulate_locks(archive: Path, original: Path, truth: np.ndarray, settings: Settings, seed: int) -> dict[str, int]:
+    rng = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        run, other = Path(folder, "run"), Path(folder, "other")
+        for copy in (run, other):
+            shutil.copytree(original, copy)
+            shutil.copy(catalog_path(original), catalog_path(copy))
+        clusters = Clusters.load(run)
+        ids, labels = np.array(clusters.items.column("id").to_pylist()), clusters.labels
+        homes, _ = _homes(truth, labels)
+        known = rng.permutation(np.flatnonzero((truth != "") & (labels >= 0)))
+        known = known[np.sort(np.unique(ids[known], return_index=True)[1])]  # of copies one
+        locked = known[: N_CORRECTIONS // 4].tolist()
+        used = set(locked)
+
+        def pairs(fits: Callable[[int], np.ndarray]) -> list[list[int]]:
+            found: list[list[int]] = []
+            for row in known.tolist():
+                beside = [] if row in used else [b for b in known[fits(row)[known]].tolist() if b not in used]
+                if beside and len(found) < N_CORRECTIONS // 4:
+                    found.append([row, beside[0]])
+                    used.update(found[-1])
+            return found
+
+        linked = pairs(lambda row: (truth == truth[row]) & (labels != labels[row]))
+        parted = pairs(lambda row: (truth != truth[row]) & (labels == labels[row]))
+        away = [row for row in known.tolist() if homes.get(truth[row], -1) != labels[row] and row not in used]
+        refused = away[: N_CORRECTIONS // 4]
+        with Corrected(run) as corrected:
+            for row in locked:
+                corrected.add("lock", contents=[ids[row]])
+            for do, pairs in (("must-link", linked), ("cannot-link", parted)):
+                for pair in pairs:
+                    corrected.add(do, contents=ids[pair].tolist())
+            for row in refused:
+                corrected.add("not-this", contents=[ids[row]])
+            before = corrected.state()
+        organize(archive, run, settings=settings)
+        organize(archive, other, settings=settings)
+        with Corrected(run) as corrected, Corrected(other) as without:
+            after, free = corrected.state().groups, without.state().groups
+        return {
+            "n_locked": len(locked),
+            "n_locked_that_would_move": sum(free[ids[row]] != before.groups[ids[row]] for row in locked),
+            "locked_moved": sum(after[ids[row]] != before.groups[ids[row]] for row in locked),
+            "n_linked": len(linked),
+            "links_broken": sum(after[ids[a]] != after[ids[b]] for a, b in linked),
+            "n_parted": len(parted),
+            "parted_together": sum(after[ids[a]] == after[ids[b]] != NOWHERE for a, b in parted),
+            "n_refused": len(refused),
+            "refused_again": sum(after[ids[row]] in before.rejected[ids[row]] for row in refused),
+        }
+
+
 def _homes(truth: np.ndarray, labels: np.ndarray) -> tuple[dict[str, int], dict[int, int]]:
     """Return the group that is each label's home, and for other groups of the same label that home."""
     names = [name for name in np.unique(truth) if name]
@@ -253,11 +333,9 @@ def _homes(truth: np.ndarray, labels: np.ndarray) -> tuple[dict[str, int], dict[
 
 def main() -> None:
     only = "".join(word.removeprefix("only=") for word in sys.argv[1:] if word.startswith("only="))
-    wanted = [word for word in sys.argv[1:] if not word.startswith("only=")] or ["kinds", "corrections"]
-    if "kinds" in wanted:
-        kinds(only)
-    if "corrections" in wanted:
-        corrections(only)
+    parts = {"kinds": kinds, "corrections": corrections, "locks": locks}
+    for part in [word for word in sys.argv[1:] if not word.startswith("only=")] or parts:
+        parts[part](only)
 
 
 if __name__ == "__main__":

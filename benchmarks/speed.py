@@ -199,7 +199,7 @@ def phone(sizes: tuple[int, ...] = (100, 400, 10_000)) -> None:
     record(
         "speed",
         what=f"first run of {', '.join(map('{:,}'.format, sizes))} pictures of 12 megapixels, with facets; seconds",
-        data=f"photo library and Caltech-101, enlarged and turned, with EXIF, JPEGs of {np.mean(bytes_of) / 1e6:.1f} MB",
+        data=f"photo library and Caltech-101, enlarged, turned, with EXIF, JPEGs of {np.mean(bytes_of) / 1e6:.1f} MB",
         seconds=seconds,
         minutes=round(seconds[-1] / 60, 2),
         milliseconds_for_each_more=round(1000 * (seconds[-1] - seconds[0]) / (sizes[-1] - sizes[0]), 1),

@@ -5,6 +5,7 @@ python docs/screens.py
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
 
@@ -31,17 +33,14 @@ def main() -> None:
             assert address is not None
             try:
                 look(address[0])
+                look_at_phone(address[0])
             finally:
                 server.terminate()
 
 
 def look(address: str) -> None:
     """Write the pictures."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or "chromium"
-    for argument in ("headless=new", "no-sandbox", "disable-gpu", "window-size=1160,860", "hide-scrollbars"):
-        options.add_argument(f"--{argument}")
-    page = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    page = _browser()
     try:
         page.get(address)
         time.sleep(3)
@@ -62,6 +61,39 @@ def look(address: str) -> None:
         page.save_screenshot(str(GUIDE / "review-map.png"))
     finally:
         page.quit()
+
+
+def look_at_phone(address: str) -> None:
+    """Write the pictures of the width of a phone: the wall, and a group in the dark, side by side."""
+    page = _browser({"width": 390, "height": 780, "pixelRatio": 1})
+    try:
+        page.get(address)
+        time.sleep(3)
+        wall = _screenshot(page)
+        page.execute_script("document.documentElement.dataset.theme = 'dark'")
+        page.find_elements("css selector", ".card a")[1].click()
+        time.sleep(2)
+        group = _screenshot(page)
+    finally:
+        page.quit()
+    both = Image.new("RGB", (wall.width + 20 + group.width, wall.height), "white")
+    both.paste(wall, (0, 0))
+    both.paste(group, (wall.width + 20, 0))
+    both.save(GUIDE / "review-phone.png")
+
+
+def _browser(phone: dict[str, int] | None = None) -> webdriver.Chrome:
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or "chromium"
+    for argument in ("headless=new", "no-sandbox", "disable-gpu", "window-size=1160,860", "hide-scrollbars"):
+        options.add_argument(f"--{argument}")
+    if phone:
+        options.add_experimental_option("mobileEmulation", {"deviceMetrics": phone})
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+
+
+def _screenshot(page: webdriver.Chrome) -> Image.Image:
+    return Image.open(io.BytesIO(page.get_screenshot_as_png())).convert("RGB")
 
 
 if __name__ == "__main__":

@@ -152,6 +152,17 @@ def library(tmp_path_factory):
     return write_library(tmp_path_factory.mktemp("library") / "pictures")
 
 
+@pytest.fixture(autouse=True)
+def originals_stay(request):
+    """See that no test changes the pictures that tests share, not even their times."""
+    names = request.fixturenames
+    roots = [request.getfixturevalue("library").root] if "library" in names else []
+    roots += [request.getfixturevalue("reviewed") / "pictures"] if "reviewed" in names else []
+    before = [snapshot(root) for root in roots]
+    yield
+    assert [snapshot(root) for root in roots] == before
+
+
 @pytest.fixture
 def own_library(library, tmp_path):
     """A copy of `library` that the test may change."""

@@ -9,8 +9,11 @@ import pytest
 from exports import KEYS, catalogued, correct, folder_of_run, hide  # noqa: F401
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
+from selfsort.photos import kind
+from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.corrected import Corrected
 from selfsort.photos.export import export, undo
+from selfsort.photos.objects import hints
 from selfsort.photos.places import are_known
 from test_export import FILES, make_run, posix, tree, write_files
 
@@ -31,7 +34,8 @@ def test_csv_and_parquet_say_the_same(tmp_path, folder):
     assert "b/one.jpg" not in table.column("path").to_pylist()
     first = table.to_pylist()[0]
     assert (first["group"], first["key"], first["name"], first["locked"]) == (0, KEYS[0], 'Snow, "ice"', True)
-    assert (first["level_0"], first["level_1"], first["kind"], first["prototype_rank"]) == (0, 0, "photo", 0)
+    assert (first["level_0"], first["level_1"], first["prototype_rank"]) == (0, 0, 0)
+    assert [first[name] for name in ("kind", "objects", "flaws", "text", "faces", "people")] == [None] * 6
     assert (first["taken"].isoformat(), first["taken_offset"]) == ("2019-06-01T12:33:10", 120)
     assert (first["taken_source"], first["taken_precision"]) == ("exif", "second")
     assert (first["latitude"], first["longitude"]) == (48.8584, 2.2945)
@@ -49,6 +53,37 @@ def test_csv_and_parquet_say_the_same(tmp_path, folder):
     )
     export(folder, tmp_path / "all", mode="csv", hidden=True)
     assert [row["path"] for row in rows_of(tmp_path / "all/groups.csv") if row["hidden"] == "true"] == ["b/one.jpg"]
+
+
+def test_what_was_read_of_pictures(tmp_path, own_run):
+    with Catalog(catalog_path(own_run)) as catalog:
+        looks = catalog.facts("looks")
+        paths = {path: content for content in looks for path in catalog.paths(content)}
+        read = {"text": {"text": "one\ntwo"}, "people": {"faces": [[0, 0, 1, 1, 1]] * 2}, "persons": [1, 1]}
+        for name, fact in read.items():
+            catalog.add_facts(name, 1, {paths["noise/00.png"]: fact})
+        dark = {**looks[paths["disks/02.png"]], "light": 0.0, "contrast": 0.1}
+        catalog.add_facts("looks", 2, {paths["disks/02.png"]: dark})
+    export(own_run, tmp_path / "json", mode="json")
+    document = json.loads((tmp_path / "json/groups.json").read_text())
+    found = {
+        p["path"]: p for part in [*document["groups"], {"pictures": document["nowhere"]}] for p in part["pictures"]
+    }
+    clusters = Clusters.load(own_run)
+    rows = {path: row for row, path in enumerate(clusters.items.column("path").to_pylist())}
+    for path, content in paths.items():
+        probable = kind.probabilities(clusters.embedding[[rows[path]]], [looks[content]])[0]
+        if path != "disks/02.png":  # which was made dark
+            assert found[path]["kind"] == kind.kinds()[probable.argmax()]
+            assert found[path]["kind_probability"] == pytest.approx(probable.max(), abs=1e-4)
+        hinted = hints(clusters.embedding[[rows[path]]])[0]
+        assert found[path]["objects"] == [term for term, _ in hinted]
+        assert found[path]["objects_probability"] == pytest.approx([share for _, share in hinted])
+    noise, disks, page = found["noise/00.png"], found["disks/02.png"], found["pages/02.png"]
+    assert (noise["text"], noise["faces"], noise["people"]) == ("one\ntwo", 2, ["person 1"])
+    assert "dark" in disks["flaws"]
+    assert "flaws" in page
+    assert not {"text", "faces", "people"} & page.keys()
 
 
 def test_the_json_document(tmp_path, folder):
@@ -85,7 +120,7 @@ def test_fiftyone_files(tmp_path, folder):
     by_path = {files[key]: label for key, label in labels["labels"].items()}
     assert set(by_path) == {str(tmp_path / "pictures" / name) for name, content in FILES.items() if content}
     snow = by_path[str(tmp_path / "pictures/a/one.jpg")]
-    assert (snow["label"], snow["confidence"], snow["attributes"]["kind"]) == ("Snow", 0.75, "photo")
+    assert (snow["label"], snow["confidence"], snow["attributes"]["width"]) == ("Snow", 0.75, 1)
     assert not {"id", "_id", "tags", "label", "confidence", "logits"} & set(snow["attributes"])  # are the label's own
     assert by_path[str(tmp_path / "pictures/nowhere.jpg")] is None
 

@@ -96,7 +96,7 @@ def test_the_command(trip):
     text = CliRunner().invoke(main, ["events", str(trip)])
     assert text.exit_code == 0
     assert "2019-06-01 10:00 – 10:05  6 pictures" in text.output
-    assert "2 events; of 1 pictures" in text.output
+    assert "2 events; of 1 picture " in text.output
     facts = json.loads(CliRunner().invoke(main, ["events", str(trip), "--json"]).output)
     assert facts["undated"] == ["unknown.png"]
     assert facts["events"][1]["pictures"][0]["source"] == "name"

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from selfsort.choosing import KChoice
 from selfsort.errors import DataError
 from selfsort.figures import DPI, INK, LETTER, LINE, MUTED, PAGE, RULE, TITLE, as_png
+from selfsort.runtime import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +60,7 @@ def learning_curves_png(
     n_rows = -(-len(terms) // n_columns)
     width, height = PAGE / n_columns - 0.62, 1.3 if n_columns > 1 else 2.0
     named = all(len(s.name) * 7 * LETTER < width * (s.end - s.start) / stages[-1].end for s in stages)
-    key = [f"{'' if named else f'{i} '}{s.name}, {_counted(s.end - s.start, unit)}" for i, s in enumerate(stages, 1)]
+    key = [f"{'' if named else f'{i} '}{s.name}, {counted(s.end - s.start, unit)}" for i, s in enumerate(stages, 1)]
     # only between two stages may a line end
     lines = textwrap.wrap(" · ".join(entry.replace(" ", "\xa0") for entry in key), 120, break_on_hyphens=False)
     top, pitch, bottom = 0.12 + 0.16 * len(lines), height + 0.68, 0.12
@@ -80,10 +81,6 @@ def learning_curves_png(
         if i + n_columns >= len(terms):
             axes.set_xlabel(unit, fontsize=7.5, color=MUTED, labelpad=2)
     return as_png(figure)
-
-
-def _counted(n: int, unit: str) -> str:
-    return f"1 {unit}" if n == 1 else f"{n} {unit}s"
 
 
 @dataclass(frozen=True)

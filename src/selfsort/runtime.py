@@ -1,4 +1,4 @@
-"""What every part shares with the machine: atomic files, the cache folder, threads, progress and names of files."""
+"""What every part shares: atomic files, the cache folder, threads, progress, names of files, numbers of things."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # of a full disk it is not known which file did not fit
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -103,3 +106,12 @@ def folded(name: str) -> str:
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def counted(n: int, thing: str) -> str:
+    """Return how many there are of something in words.
+
+    >>> counted(1, "group"), counted(1_200, "group")
+    ('1 group', '1,200 groups')
+    """
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"

@@ -5,7 +5,7 @@ All of it is read once per run, in a thread of its own, because it can take seco
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,13 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.clusters import Clusters
-from selfsort.features.encoders import DEFAULT, LAYERED
-from selfsort.photos import kind
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.duplicates import find_same
 from selfsort.photos.looks import FLAWS
-from selfsort.photos.objects import LEAST_SIDE, hints
 from selfsort.photos.quality import flawed
+from selfsort.photos.seen import kinds_of, objects_of
 from selfsort.photos.terms import Terms, terms_of
 from selfsort.photos.timeline import Event, timeline
 
@@ -118,25 +116,15 @@ def _event(event: Event) -> dict[str, Any]:
 
 def kind_told(clusters: Clusters, row: int, look: Mapping[str, Any] | None) -> str:
     """Return of what kind a picture is by itself, whatever its neighbors are; empty if it was not looked at."""
-    features = _features(clusters, row)
-    if features is None or not look:
-        return ""
-    found = kind.probabilities(features, [look])[0]
-    return f"{kind.kinds()[found.argmax()]} ({found.max():.0%})"
+    content = clusters.items.column("id")[row].as_py()
+    found = kinds_of(clusters, {content: look}, [row])
+    return _shares([found[row]]) if found else ""
 
 
 def shown_in(clusters: Clusters, row: int) -> str:
     """Return what a picture may show, unless it is an icon."""
-    sides = [clusters.items.column(name)[row].as_py() or 0 for name in ("width", "height")]
-    features = _features(clusters, row)
-    if features is None or max(sides) < LEAST_SIDE:
-        return ""
-    return ", ".join(f"{term} ({share:.0%})" for term, share in hints(features)[0])
+    return _shares(objects_of(clusters, [row]).get(row, []))
 
 
-def _features(clusters: Clusters, row: int) -> npt.NDArray[Any] | None:
-    """Return the features of a picture, shape (1, d); None if they are not of the built-in encoder."""
-    encoder = (clusters.run.get("encoder") or {}).get("name")
-    if clusters.embedding is None or encoder not in (DEFAULT, LAYERED):
-        return None
-    return np.asarray(clusters.embedding[row : row + 1])
+def _shares(found: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{term} ({share:.0%})" for term, share in found)

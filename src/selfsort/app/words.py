@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from selfsort.photos.state import Entry
+from selfsort.runtime import counted
 
 
 def last_step(entries: Sequence[Entry]) -> Entry | None:
@@ -25,7 +26,7 @@ def described(step: Sequence[Entry], called: Callable[[int], str]) -> str:
     """
     entry = step[0]
     n = sum(len(part.body.get("pictures", ())) for part in step)
-    pictures = f"{n:,} picture{'s' if n != 1 else ''}"
+    pictures = counted(n, "picture")
     group = called(entry.body["group"]) if "group" in entry.body else ""
     name = entry.body.get("name")
     new = "a new group" if len(step) == 1 else f"{len(step)} new groups"

@@ -5,14 +5,16 @@ Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 130 int
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from typing import Any
 
 import click
 
 from selfsort import __version__
-from selfsort.cli.output import fail, interrupted
+from selfsort.cli.output import fail, interrupted, shown
 from selfsort.errors import SelfsortError
 
 _COMMANDS = {
@@ -44,6 +46,10 @@ _COMMANDS = {
 }
 
 
+#: What is wrong with a disk or a folder and not with us.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+
+
 class Group(click.Group):
     """Load commands when they are called, and print our errors as one line; bugs keep their traceback."""
 
@@ -65,7 +71,7 @@ class Group(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; turn our errors and Ctrl-C into one line and an exit code."""
+        """Run the command; turn our errors, a full disk and Ctrl-C into one line and an exit code."""
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
@@ -73,8 +79,20 @@ class Group(click.Group):
             return super().invoke(ctx)
         except SelfsortError as error:
             fail(str(error), as_json=ctx.meta["as_json"])
+        except OSError as error:
+            if error.errno not in _DISK:
+                raise
+            fail(_of_disk(error), as_json=ctx.meta["as_json"])
         except KeyboardInterrupt:
             interrupted()
+
+
+def _of_disk(error: OSError) -> str:
+    where = f" ({shown(os.fsdecode(error.filename))})" if error.filename else ""
+    return (
+        f"What was made could not be written{where}: {os.strerror(error.errno or 0)}. Nothing that was there is lost. "
+        "Make room or give another folder, and run the same command again: what is done is kept."
+    )
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

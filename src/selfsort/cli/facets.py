@@ -10,6 +10,7 @@ import click
 
 from selfsort.cli.output import emit, json_option, progress_bar, run_argument, shown
 from selfsort.errors import DataError
+from selfsort.runtime import counted
 
 #: So many persons are listed, those with most faces.
 _N_PERSONS = 20
@@ -28,7 +29,7 @@ def text(run: Path, as_json: bool) -> None:
 
     with progress_bar() as progress:
         facts = read_texts_of_run(run, progress=progress)
-    lines = [f"{facts['n_with_text']:,} of {facts['n_pictures']:,} pictures have text."]
+    lines = [f"{facts['n_with_text']:,} of {counted(facts['n_pictures'], 'picture')} have text."]
     lines += _lacking(facts)
     if facts["n_with_text"]:
         lines.append(f"Search it with: selfsort search {shown(str(run))} WORDS")
@@ -108,7 +109,7 @@ def people(
         raise DataError(f"Without a recognizer there is no use for {' and '.join(names)}: give --face-model too.")
     if forget:
         n = forget_persons(run)
-        emit({"n_forgotten": n}, f"Forgot whose faces are in {n:,} pictures.", as_json=as_json)
+        emit({"n_forgotten": n}, f"Forgot whose faces are in {counted(n, 'picture')}.", as_json=as_json)
         return
     if called:
         numbers = [person for person, _ in called]
@@ -127,7 +128,7 @@ def people(
     facts |= found | {"persons": persons_of_run(run)}
     words = {"0": "no faces", "1": "one face", "2": "two faces", "3+": "three faces or more"}
     lines = [f"{number:>9,} with {words[faces]}" for faces, number in facts["n_by_faces"].items()]
-    lines[0] += f", of {facts['n_pictures']:,} pictures"
+    lines[0] += f", of {counted(facts['n_pictures'], 'picture')}"
     lines += _lacking(facts) + _persons(facts)
     emit(facts, "\n".join(lines), as_json=as_json)
 
@@ -145,7 +146,7 @@ def flaws(run: Path, as_json: bool) -> None:
     facts = flaws_of_run(run)
     lines = []
     for name, paths in facts["flaws"].items():
-        lines.append(f"{name}: {len(paths):,} of {facts['n_pictures']:,} pictures")
+        lines.append(f"{name}: {len(paths):,} of {counted(facts['n_pictures'], 'picture')}")
         lines += [f"  {shown(path)}" for path in paths]
     emit(facts, "\n".join(lines), as_json=as_json)
 

@@ -19,7 +19,7 @@ import click
 from selfsort.cli.organize import SCORES, stem
 from selfsort.cli.output import emit, interrupted, json_option, progress_bar, shown
 from selfsort.errors import DataError
-from selfsort.runtime import Progress
+from selfsort.runtime import Progress, counted
 
 if TYPE_CHECKING:
     from selfsort.clusters import Clusters
@@ -238,5 +238,7 @@ def predict(run: Path, images: str, split: str | None, output: Path | None, as_j
     else:
         largest = ", ".join(f"{group} ({count:,})" for group, count in groups.most_common(5))
         unread = f", {len(rows) - groups.total()} could not be read" if len(rows) > groups.total() else ""
-        click.echo(f"{groups.total():,} pictures in {len(groups)} groups{unread}; the largest: {largest}.")
+        click.echo(
+            f"{counted(groups.total(), 'picture')} in {counted(len(groups), 'group')}{unread}; the largest: {largest}."
+        )
         click.echo(f"Table: {shown(str(output))}")

@@ -10,6 +10,7 @@ import click
 
 from selfsort.cli.output import emit, json_option, run_argument, shown
 from selfsort.errors import DataError
+from selfsort.runtime import counted
 
 #: What follows each action: so many groups (None: all the words are groups), then a name, or pictures.
 _ACTIONS: Mapping[str, tuple[int | None, str]] = {
@@ -69,17 +70,17 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
         groups, keys = corrected.labels()
         n_now = len(keys)
         facts_now = {"numbers": numbers, "n_groups": n_now, "n_nowhere": int((groups[corrected.clusters.ok] < 0).sum())}
-        said = ", ".join(map(str, numbers))
+        one = f"Correction {numbers[0]} is kept"
+        several = f"Corrections {', '.join(map(str, numbers))} are kept, one for each group, as one step"
+        said = [f"{one if len(numbers) == 1 else several}; {'there is' if n_now == 1 else 'there are'} "]
+        said.append(f"{counted(n_now, 'group')} now")
         if action == "split":
             facts_now["group"] = own_key(numbers[0])
-        emit(
-            facts_now,
-            f"Correction {said} is kept; there are {n_now} groups now"
-            + (f", the new one is {facts_now['group']}" if "group" in facts_now else "")
-            + f". Take it back with: selfsort correct "
-            f"{shown(str(run))} undo\nGroup anew with what it teaches: give the same selfsort organize again.",
-            as_json=as_json,
-        )
+            said.append(f", the new one is {facts_now['group']}")
+        it = "it" if len(numbers) == 1 else "all of them"
+        said.append(f". Take {it} back with: selfsort correct {shown(str(run))} undo\n")
+        said.append("Group anew with what is taught by it: give the same selfsort organize again.")
+        emit(facts_now, "".join(said), as_json=as_json)
 
 
 @click.command()
@@ -98,7 +99,7 @@ def catalog(run: Path, backup: Path | None, as_json: bool) -> None:
     with Catalog(path, make=False) as opened:
         problems = opened.check()
         entries = Log(opened).entries()
-        facts = {
+        facts: dict[str, Any] = {
             "catalog": str(path),
             "problems": problems,
             "n_pictures": len(opened.numbers()),
@@ -114,7 +115,8 @@ def catalog(run: Path, backup: Path | None, as_json: bool) -> None:
             opened.backup(backup)
             facts["backup"] = str(backup)
     lines = [
-        f"{shown(str(path))} is sound: {facts['n_pictures']:,} pictures, {facts['n_corrections']:,} corrections"
+        f"{shown(str(path))} is sound: {counted(facts['n_pictures'], 'picture')}, "
+        + counted(facts["n_corrections"], "correction")
         + (f" and {facts['n_undone']:,} undone." if facts["n_undone"] else ".")
     ]
     if backup is not None:
@@ -143,7 +145,7 @@ def duplicates(run: Path, as_json: bool) -> None:
     for level in LEVELS:
         of_level = [pictures for of, pictures in sets if of == level]
         spare = sum(picture["size"] for pictures in of_level for picture in pictures[1:])
-        lines.append(f"{level}: {len(of_level):,} sets, {spare / 1e6:.1f} MB beside the first of each")
+        lines.append(f"{level}: {counted(len(of_level), 'set')}, {spare / 1e6:.1f} MB beside the first of each")
         for pictures in of_level:
             shown_ = [f"{shown(p['path'])} ({p['width']}×{p['height']}, {p['size']:,} bytes)" for p in pictures]
             lines.append("  " + "\n    ".join(shown_))
@@ -197,9 +199,10 @@ def events(run: Path, as_json: bool) -> None:
     for event in found:
         until = event.end.strftime("%H:%M") if event.end.date() == event.start.date() else f"{event.end:%Y-%m-%d %H:%M}"
         towns = "; ".join(", ".join(filter(None, (place.town, place.country))) for place, _ in event.places()[:3])
-        count = f"{len(event.moments):,} picture{'s' if len(event.moments) > 1 else ''}"
+        count = counted(len(event.moments), "picture")
         lines.append(f"{event.start:%Y-%m-%d %H:%M} – {until}  {count}{'  ' + towns if towns else ''}")
-    lines.append(f"{len(found):,} events; of {len(undated):,} pictures only the time of the file is known.")
+    undated_ = counted(len(undated), "picture")
+    lines.append(f"{counted(len(found), 'event')}; of {undated_} only the time of the file is known.")
     if not are_known():
         lines.append("Names of places are not installed: pip install 'selfsort[photos]'")
     emit({"events": facts, "undated": [paths[row] for row in undated]}, "\n".join(lines), as_json=as_json)
@@ -230,7 +233,7 @@ def _number(word: str) -> int:
 def _said(body: Mapping[str, Any]) -> str:
     parts = [str(body["do"])]
     if "pictures" in body:
-        parts.append(f"{len(body['pictures']):,} pictures")
+        parts.append(counted(len(body["pictures"]), "picture"))
     if "name" in body:
         parts.append(f"to {shown(body['name'])!r}" if body["name"] else "no name")
     return " ".join(parts)

@@ -12,6 +12,7 @@ import click
 
 from selfsort.cli.output import emit, json_option, progress_bar, shown
 from selfsort.errors import DataError
+from selfsort.runtime import counted
 
 if TYPE_CHECKING:
     from selfsort.clusters import Clusters
@@ -191,7 +192,7 @@ def _result(clusters: Clusters) -> dict[str, Any]:
 def _summary(clusters: Clusters) -> str:
     facts, path = clusters.run, clusters.path
     unread = facts["n_items"] - facts["n_ok"]
-    parts = [f"{facts['n_ok']:,} pictures in {facts['n_groups']} groups"]
+    parts = [f"{counted(facts['n_ok'], 'picture')} in {counted(facts['n_groups'], 'group')}"]
     if facts["n_nowhere"]:
         parts.append(f"{facts['n_nowhere']} belong nowhere")
     if unread:
@@ -217,12 +218,12 @@ def _news(facts: dict[str, Any]) -> list[str]:
         known = {"new": "new", "changed": "changed", "moved": "in another place", "gone": "gone"}
         parts = [f"{changes[name]:,} {word}" for name, word in known.items() if changes.get(name)]
         parts.append(f"{moved['moved']:,} in another group")
-        parts += [f"{moved[name]} {word} groups" for name, word in _GROUPS.items() if moved[name]]
+        parts += [counted(moved[name], f"{word} group") for name, word in _GROUPS.items() if moved[name]]
         lines.append(f"Since the last run: {', '.join(parts)}.")
     if facts.get("n_corrections"):
-        lines.append(f"{facts['n_corrections']:,} corrections taken into account.")
-    kinds = {name: n for name, n in facts.get("kinds", {}).items() if n}
-    if facts["level"] == 1 and len(kinds) > 1:  # groups are of several kinds
+        lines.append(f"{counted(facts['n_corrections'], 'correction')} taken into account.")
+    kinds = facts.get("kinds", {})
+    if len(kinds) > 1:
         named = sorted(kinds.items(), key=lambda pair: -pair[1])
         lines.append("By kind: " + ", ".join(f"{n:,} {name}" for name, n in named) + ".")
     return lines

@@ -11,6 +11,7 @@ import click
 
 from selfsort.cli.output import emit, json_option, run_argument, shown
 from selfsort.errors import DataError
+from selfsort.runtime import counted
 
 _LEVEL = click.option("--level", type=int, help="Level of the groups, 0 is the coarsest.  [default: the run's own]")
 
@@ -74,7 +75,7 @@ def groups(run: Path, level: int | None, as_json: bool) -> None:
             for group, name in zip(found, names, strict=True)
         ]
         n_nowhere = int((clusters.levels[clusters.ok, level] < 0).sum())
-        return "\n".join([*lines, f"{len(found):,} groups; {n_nowhere:,} pictures belong nowhere."])
+        return "\n".join([*lines, f"{counted(len(found), 'group')}; {counted(n_nowhere, 'picture')} in none."])
 
     emit({"level": level, "groups": facts}, text, as_json=as_json)
 

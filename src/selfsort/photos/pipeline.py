@@ -17,7 +17,7 @@ from scipy import sparse
 from selfsort import __version__
 from selfsort.choosing import modularity
 from selfsort.clusters import SCHEMA_VERSION, Clusters, items_table, save_array
-from selfsort.features.encoders import DEFAULT, LAYERED, Encoder
+from selfsort.features.encoders import Encoder
 from selfsort.features.extract import Extracted
 from selfsort.features.graph import by_size, merge_order, shared_neighbor_graph
 from selfsort.features.groups import Grouping, default_n_neighbors, describe_groups, find_groups, nest
@@ -30,6 +30,7 @@ from selfsort.nets.lite0 import LAYERS
 from selfsort.photos import kind
 from selfsort.photos.library import Library, Taught
 from selfsort.photos.meaning import Meaning
+from selfsort.photos.seen import is_built_in
 from selfsort.photos.settings import Settings
 from selfsort.runtime import Clock, Progress, n_threads
 from selfsort.sources import Source
@@ -193,7 +194,7 @@ class Pipeline:
 
     def _meaning(self, features: npt.NDArray[np.float16]) -> Meaning | None:
         """Return what the pictures are and show; None without facets, or with another encoder."""
-        if self.encoder.name not in (DEFAULT, LAYERED):
+        if not is_built_in(self.encoder.name):
             return None
         found = [self.extracted.entries[content] for content in self.contents]
         longest = np.array([max(entry.width, entry.height) for entry in found], np.int64)
@@ -259,7 +260,7 @@ class Pipeline:
         self._warn_of_collapse(sizes[grouping.default])
         thumbnails = [self.extracted.entries[content].thumbnail for content in self.contents]
         return Clusters(
-            run=self._facts(grouping, clock),
+            run=self._facts(grouping, groups, clock),
             items=items_table(self.extracted.rows(self.source.items)),
             levels=spread(grouping.levels, -1, np.int32),
             confidence=spread(confidence, 0, np.float32),
@@ -294,13 +295,9 @@ class Pipeline:
                 "(--groups)."
             )
 
-    def _n_of_kinds(self) -> dict[str, int]:
-        assert self.kinds is not None
-        numbers = np.bincount(self.kinds[self.nodes[self.nodes >= 0]], minlength=len(kind.kinds())).tolist()
-        return dict(zip(kind.kinds(), numbers, strict=True))
-
-    def _facts(self, grouping: Grouping, clock: Clock) -> dict[str, Any]:
+    def _facts(self, grouping: Grouping, groups: list[dict[str, Any]], clock: Clock) -> dict[str, Any]:
         labels = grouping.labels
+        kinds = {group["kind"]: group["size"] for group in groups if "kind" in group}
         return {
             "schema": SCHEMA_VERSION,
             "selfsort": __version__,
@@ -317,7 +314,7 @@ class Pipeline:
             "n_encoded": self.extracted.n_encoded,
             "n_groups": int(labels.max(initial=-1)) + 1,
             **({"learned": self.learned} if self.learned else {}),
-            **({"kinds": self._n_of_kinds()} if self.kinds is not None else {}),
+            **({"kinds": kinds} if kinds else {}),
             "n_corrections": sum(not entry.undone for entry in self.library.entries),
             "changes": self.library.changes.counts(),
             "n_nowhere": int((labels[self.nodes[self.nodes >= 0]] < 0).sum()),

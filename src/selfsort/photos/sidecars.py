@@ -11,7 +11,6 @@ from selfsort.photos.export_plan import Operation
 from selfsort.photos.journal import Writer
 from selfsort.photos.originals import Originals
 from selfsort.photos.outcome import Outcome
-from selfsort.photos.tables import kinds_of
 from selfsort.photos.xmp import Tags, merge
 from selfsort.photos.xmp_text import MAX_BYTES
 
@@ -28,7 +27,7 @@ class Sidecars:
 
     def __init__(self, clusters: Clusters, outcome: Outcome, *, hidden: bool) -> None:
         self._outcome, self._hidden = outcome, hidden
-        self._kinds = kinds_of(clusters)
+        self._kinds = _kinds_of_groups(clusters)
 
     def make(self, operation: Operation, destination: Path, writer: Writer, originals: Originals) -> bool:
         """Make or change one sidecar; return whether there was anything to do.
@@ -74,6 +73,14 @@ class Sidecars:
         if len(reasons) == len(rows):
             raise reasons[0]
         return tags
+
+
+def _kinds_of_groups(clusters: Clusters) -> dict[int, str]:
+    """Return row -> kind, where the run's coarsest level is that of kinds."""
+    names = {g["group"]: g["kind"] for g in clusters.groups if g.get("kind")}
+    if not names or clusters.run["level"] == 0:
+        return {}
+    return {row: str(names[group]) for row, group in enumerate(clusters.levels[:, 0].tolist()) if group in names}
 
 
 def read_sidecar(path: Path) -> bytes | None:

@@ -19,6 +19,8 @@ from selfsort.photos.metadata import taken
 from selfsort.photos.outcome import Outcome
 from selfsort.photos.persons import named, persons
 from selfsort.photos.places import are_known, find_places
+from selfsort.photos.quality import flawed
+from selfsort.photos.seen import kinds_of, objects_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,16 +51,19 @@ def table(clusters: Clusters, outcome: Outcome, catalog: Catalog | None = None, 
     pyarrow.Table
         ``path`` (for people), ``path_bytes`` (exact), ``id`` (hash of the content), ``group``, ``key``, ``name``
         (null if the group has none), ``level_0`` and so on (the run's own groups, coarsest first), ``confidence``,
-        ``prototype_rank`` (null if it is none), ``placed``, ``locked``, ``hidden``, ``width``, ``height``, ``kind``,
+        ``prototype_rank`` (null if it is none), ``placed``, ``locked``, ``hidden``, ``width``, ``height``, ``kind`` (of
+        the picture by itself), ``kind_probability``,
         ``taken`` (local time), ``taken_offset`` (minutes from UTC), ``taken_source``, ``taken_precision`` (see
-        `selfsort.photos.metadata.Taken`), ``latitude``, ``longitude``, ``place`` (town, region, country), ``people``
-        (list of what the persons are called that were recognized in it; null where no face was compared).
+        `selfsort.photos.metadata.Taken`), ``latitude``, ``longitude``, ``place`` (town, region, country), ``flaws``
+        (list), ``objects`` (list of what it may show, most probable first), ``objects_probability`` (list), ``text``,
+        ``faces`` (how many), ``people`` (list of what the persons are called that were recognized in it). What was not
+        read of a picture is null; an empty list says that there is nothing.
     """
     import pyarrow as pa
 
     rows = np.flatnonzero(clusters.ok & (hidden | ~outcome.hidden))
     items = clusters.items.take(rows)
-    labels, kinds = outcome.labels[rows].tolist(), kinds_of(clusters)
+    labels = outcome.labels[rows].tolist()
     ranks: dict[int, int] = {}
     for group in clusters.groups:
         if group["level"] == outcome.level:
@@ -78,20 +83,9 @@ def table(clusters: Clusters, outcome: Outcome, catalog: Catalog | None = None, 
         "hidden": pa.array(outcome.hidden[rows]),
         "width": items.column("width").combine_chunks(),
         "height": items.column("height").combine_chunks(),
-        "kind": pa.array([kinds.get(row) for row in rows.tolist()], pa.string()),
     }
-    columns |= _when_and_where(items, catalog)
-    known, names = (persons(catalog), catalog.person_names()) if catalog is not None else ({}, {})
-    people = [named(known[content], names) if content in known else None for content in items.column("id").to_pylist()]
-    return pa.table(columns | {"people": pa.array(people, pa.list_(pa.string()))})
-
-
-def kinds_of(clusters: Clusters) -> dict[int, str]:
-    """Return row -> kind of picture, where the run's coarsest level is that of kinds."""
-    names = {g["group"]: g["kind"] for g in clusters.groups if g.get("kind")}
-    if not names or clusters.run["level"] == 0:
-        return {}
-    return {row: str(names[group]) for row, group in enumerate(clusters.levels[:, 0].tolist()) if group in names}
+    columns |= _kinds_and_objects(clusters, rows.tolist(), catalog)
+    return pa.table(columns | _when_and_where(items, catalog) | _read(clusters, rows.tolist(), catalog))
 
 
 def written(mode: str, pictures: pa.Table, clusters: Clusters, outcome: Outcome) -> dict[str, bytes]:
@@ -202,6 +196,42 @@ def is_text(path: str) -> bool:
     return os.fsencode(path).decode("utf-8", "replace") == path
 
 
+def _kinds_and_objects(clusters: Clusters, rows: list[int], catalog: Catalog | None) -> dict[str, Any]:
+    import pyarrow as pa
+
+    kinds = kinds_of(clusters, catalog.facts("looks") if catalog is not None else {}, rows)
+    found = objects_of(clusters, rows)
+    shown = [found.get(row) for row in rows]
+    terms, shares = ([None if of is None else [pair[i] for pair in of] for of in shown] for i in (0, 1))
+    return {
+        "kind": pa.array([kinds[row][0] if row in kinds else None for row in rows], pa.string()),
+        "kind_probability": pa.array([round(kinds[row][1], 4) if row in kinds else None for row in rows], pa.float32()),
+        "objects": pa.array(terms, pa.list_(pa.string())),
+        "objects_probability": pa.array(shares, pa.list_(pa.float32())),
+    }
+
+
+def _read(clusters: Clusters, rows: list[int], catalog: Catalog | None) -> dict[str, Any]:
+    """Return what was read of pictures, or in them: flaws, text, faces, whose they are."""
+    import pyarrow as pa
+
+    ids = clusters.items.column("id").to_pylist()
+    contents = [ids[row] for row in rows]
+    names = ("looks", "text", "people")
+    looks, texts, faces = (catalog.facts(name) if catalog is not None else {} for name in names)
+    known, called = (persons(catalog), catalog.person_names()) if catalog is not None else ({}, {})
+    wrong: dict[int, list[str]] = {row: [] for row, content in enumerate(ids) if looks.get(content)}
+    for flaw, found in flawed(clusters, looks).items():
+        for row in found:
+            wrong[row].append(flaw)
+    return {
+        "flaws": pa.array([wrong.get(row) for row in rows], pa.list_(pa.string())),
+        "text": pa.array([(texts.get(content) or {}).get("text") for content in contents], pa.string()),
+        "faces": pa.array([len(faces[c]["faces"]) if faces.get(c) else None for c in contents], pa.int16()),
+        "people": pa.array([named(known[c], called) if c in known else None for c in contents], pa.list_(pa.string())),
+    }
+
+
 def _when_and_where(items: pa.Table, catalog: Catalog | None) -> dict[str, Any]:
     import pyarrow as pa
 
@@ -242,7 +272,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bytes):
         return os.fsdecode(value)
     if isinstance(value, list):
-        return "; ".join(value)
+        return "; ".join(map(str, value))
     return value.isoformat() if isinstance(value, datetime) else value
 
 

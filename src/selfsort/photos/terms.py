@@ -13,9 +13,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from selfsort.clusters import Clusters
-from selfsort.features.encoders import DEFAULT, LAYERED
 from selfsort.photos import kind, objects
 from selfsort.photos.catalog import Catalog
+from selfsort.photos.seen import features_of, kinds_of, large_enough
 from selfsort.photos.text import tokens
 from selfsort.photos.timeline import Event, timeline
 
@@ -136,7 +136,7 @@ def terms_of(clusters: Clusters, catalog: Catalog) -> Terms:
     ids = clusters.items.column("id").to_pylist()
     rows = np.flatnonzero(clusters.ok).tolist()
     builder = _Builder(len(ids))
-    photos = _add_kinds(builder, clusters, catalog.facts("looks"), ids, rows)
+    photos = _add_kinds(builder, clusters, catalog.facts("looks"), rows)
     _add_objects(builder, clusters, photos)
     _add_people(builder, clusters, catalog.facts("people"), ids, rows)
     _add_texts(builder, catalog.facts("text"), ids, rows)
@@ -144,29 +144,20 @@ def terms_of(clusters: Clusters, catalog: Catalog) -> Terms:
     return builder.build(np.asarray(clusters.ok), _add_events(builder, found, len(ids)))
 
 
-def _add_kinds(
-    builder: _Builder, clusters: Clusters, looks: Mapping[str, Any], ids: Sequence[str], rows: Sequence[int]
-) -> list[int]:
+def _add_kinds(builder: _Builder, clusters: Clusters, looks: Mapping[str, Any], rows: Sequence[int]) -> list[int]:
     """Add kinds; return the rows of photographs."""
-    default = (clusters.run.get("encoder") or {}).get("name") in (DEFAULT, LAYERED)
-    seen = [row for row in rows if looks.get(ids[row])]
-    if not default or clusters.embedding is None or not seen:
-        return []
-    kinds = kind.probabilities(np.asarray(clusters.embedding)[seen], [looks[ids[row]] for row in seen]).argmax(1)
-    names = kind.kinds()
-    for row, number in zip(seen, kinds.tolist(), strict=True):
-        builder.add(row, KIND, [f"{names[number]}s"])
-    return [row for row, number in zip(seen, kinds.tolist(), strict=True) if names[number] == kind.PHOTO]
+    found = kinds_of(clusters, looks, rows)
+    for row, (name, _) in found.items():
+        builder.add(row, KIND, [f"{name}s"])
+    return [row for row, (name, _) in found.items() if name == kind.PHOTO]
 
 
 def _add_objects(builder: _Builder, clusters: Clusters, photos: list[int]) -> None:
     """Add what is in photographs; what the classifier makes of drawings, texts and icons is not to be believed."""
-    widths, heights = (clusters.items.column(name).to_pylist() for name in ("width", "height"))
-    photos = [row for row in photos if max(widths[row], heights[row]) >= objects.LEAST_SIDE]
-    if not photos or clusters.embedding is None:
+    photos, features = large_enough(clusters, photos), features_of(clusters)
+    if not photos or features is None:
         return
-    features = np.asarray(clusters.embedding)[photos]
-    for row, words in zip(photos, objects.probable(features, _PROBABLE), strict=True):
+    for row, words in zip(photos, objects.probable(features[photos], _PROBABLE), strict=True):
         builder.add(row, OBJECT, words)
     builder.broad = frozenset(name for above in objects.broader() for name in above)
 
