@@ -72,7 +72,7 @@ def kinds(only: str) -> None:
         for facets in (False, True):
             with tempfile.TemporaryDirectory() as folder:  # with a catalog, so that pictures are looked at once
                 run = Path(folder, "run")
-                runs = [organize(pictures, run, settings=Settings(facets=facets, seed=s)) for s in range(N_SEEDS)]
+                runs = [organize(pictures, run, settings=Settings(looks=facets, seed=s)) for s in range(N_SEEDS)]
             for part, scored in parts.items():
                 amis = [adjusted_mutual_info_score(labels[scored], run.labels[scored]) for run in runs]
                 record(

@@ -62,13 +62,13 @@ def layers(only: str) -> None:
             continue
         scored = labels != ""
         organize(
-            pictures, settings=Settings(facets=False, learn=True)
+            pictures, settings=Settings(looks=False, learn=True)
         )  # encoded once, so that the time is that of what follows
         organize(pictures)
         for learn in (False, True):
             start, found = time.perf_counter(), []
             for seed in range(N_SEEDS):
-                clusters = organize(pictures, settings=Settings(facets=False, learn=learn, seed=seed))
+                clusters = organize(pictures, settings=Settings(looks=False, learn=learn, seed=seed))
                 ami = adjusted_mutual_info_score(labels[scored], clusters.labels[scored])
                 found.append((ami, clusters.run["n_groups"], clusters.run.get("learned", {}).get("weight", 0)))
             amis, n_groups, weights = zip(*found, strict=True)

@@ -61,7 +61,7 @@ def one_pass(source: Source, only: Collection[str] | None = None) -> tuple[dict[
         items = source.items
         catalog.scan(source.root, [Scanned(items[i].path, key, items[i].size, None, "ok") for key, i in rows.items()])
         started, worked = time.perf_counter(), time.process_time()
-        read_facets(catalog, source, rows, {FACET: text_facet()})
+        read_facets(catalog, source, rows, {FACET: text_facet()}, stage=FACET)
         seconds, work = time.perf_counter() - started, time.process_time() - worked
         facts = catalog.facts(FACET)
     return {items[i].path: facts[key] for key, i in rows.items()}, seconds, work

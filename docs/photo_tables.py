@@ -198,3 +198,18 @@ def corrections() -> str:
     note += " Classifier: the same pictures as a linear classifier groups them, each tenth by one that knows the "
     note += "labels of the other nine. Seconds of the second run."
     return "\n".join([*rows, "", note])
+
+
+def locks() -> str:
+    """Return whether corrections of other kinds hold."""
+    newest = {(line["data"], line["granularity"]): line for line in recorded("locks")}
+    head = ["data", "granularity", "locked", "would have moved", "moved", "linked, now apart", "parted, now together"]
+    rows = ["| " + " | ".join([*head, "not this, yet there"]) + " |", "|---" * (len(head) + 1) + "|"]
+    for (data, granularity), line in newest.items():
+        pairs = (("links_broken", "n_linked"), ("parted_together", "n_parted"), ("refused_again", "n_refused"))
+        cells = [data, f"{granularity:g}", line["n_locked"], line["n_locked_that_would_move"], line["locked_moved"]]
+        cells += [f"{line[of]} of {line[all_]}" for of, all_ in pairs]
+        rows.append("| " + " | ".join(map(str, cells)) + " |")
+    if not newest:
+        return "No figures yet."
+    return "\n".join([*rows, "", f"{next(iter(newest.values()))['seeds']} simulations of forty such corrections each."])

@@ -51,6 +51,7 @@ def filled(text: str) -> str:
         "learning": of_methods.learning(),
         "kinds": of_photos.kinds(),
         "corrections": of_photos.corrections(),
+        "locks": of_photos.locks(),
         "naming": of_photos.naming(),
         "page": of_photos.page(),
         "text": of_photos.text_found(),

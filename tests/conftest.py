@@ -156,7 +156,8 @@ def library(tmp_path_factory):
 def originals_stay(request):
     """See that no test changes the pictures that tests share, not even their times."""
     names = request.fixturenames
-    roots = [request.getfixturevalue("library").root] if "library" in names else []
+    shared = request.getfixturevalue("library") if "library" in names else None
+    roots = [shared.root] if isinstance(shared, Library) else []  # some tests have a library of their own
     roots += [request.getfixturevalue("reviewed") / "pictures"] if "reviewed" in names else []
     before = [snapshot(root) for root in roots]
     yield

@@ -67,8 +67,8 @@ def test_trash_from_the_page(page, own_run, tmp_path, monkeypatch):
     moved = []
 
     def take(path):
+        Path(path).rename(tmp_path / str(len(moved)))
         moved.append(path)
-        Path(path).unlink()
 
     monkeypatch.setattr("send2trash.send2trash", take)
     clusters = Clusters.load(own_run)
@@ -94,3 +94,7 @@ def test_trash_from_the_page(page, own_run, tmp_path, monkeypatch):
     assert [sidecar.exists() for sidecar in sidecars] == [False, True]  # the second was not shown
     assert page.post("/api/trash", json=body | {"rows": []}).status_code == 422
     assert page.post("/api/trash", json=body | {"rows": [999999]}).status_code == 400
+    for number, path in enumerate(moved):  # other tests have the same pictures
+        (tmp_path / str(number)).rename(path)
+    for sidecar in sidecars:
+        sidecar.unlink()

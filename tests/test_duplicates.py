@@ -89,16 +89,17 @@ def test_the_command(album):
     before = snapshot(root)
     text = CliRunner().invoke(main, ["duplicates", str(run)])
     assert text.exit_code == 0
-    assert "same shot: 1 sets" in text.output
+    assert "same shot: 1 set," in text.output
     result = json.loads(CliRunner().invoke(main, ["duplicates", str(run), "--json"]).output)
     assert {one["level"] for one in result["sets"]} == {"identical", "same shot", "burst"}
     assert snapshot(root) == before
 
 
-def test_without_facets_only_identical_files_are_found(album):
+@pytest.mark.parametrize(("lacking", "level"), [("looks", "same shot"), ("metadata", "burst")])
+def test_what_is_found_without_a_facet(album, lacking, level):
     root, run = album
-    organize(root, run.with_name("plain"), settings=Settings(facets=False))
-    assert {level for level, _ in found(run.with_name("plain"))} == {"identical"}
+    organize(root, run.with_name(lacking), settings=Settings(**{lacking: False}))
+    assert {level for level, _ in found(run.with_name(lacking))} == {"identical", "same shot", "burst"} - {level}
 
 
 def test_tiny_pictures_hold_too_little_to_tell(tmp_path):

@@ -66,12 +66,13 @@ def test_a_stopped_look_goes_on(library, tmp_path, monkeypatch):
     assert first == len(kept)
 
 
-def test_without_facets_nothing_is_looked_at(library, tmp_path):
-    clusters = organize(library.root, tmp_path / "run", settings=Settings(facets=False))
-    assert "kinds" not in clusters.run
-    assert clusters.levels.shape[1] == 4
+@pytest.mark.parametrize("wanted", [(), ("metadata",), ("looks",)])
+def test_each_facet_is_optional(library, tmp_path, wanted):
+    choice = {name: name in wanted for name in ("metadata", "looks")}
+    clusters = organize(library.root, tmp_path / "run", settings=Settings(**choice))
+    assert ("kinds" in clusters.run) == choice["looks"]
     with Catalog(catalog_path(tmp_path / "run")) as catalog:
-        assert catalog.facts("looks") == {}
+        assert {name: bool(catalog.facts(name)) for name in choice} == choice
 
 
 def test_a_run_in_memory_has_the_same_groups(library, organized):

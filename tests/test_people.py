@@ -208,8 +208,6 @@ def test_organize_counts_faces_where_asked_and_groups_are_the_same(photos, tmp_p
 
 
 def test_people_are_a_facet():
-    with pytest.raises(DataError, match=r"--people and --no-facets"):
-        Settings(people=True, facets=False)
     with pytest.raises(DataError, match="people must be True or False"):
         Settings(people="yes")
 

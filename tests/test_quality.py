@@ -54,6 +54,6 @@ def test_the_command(photos, tmp_path):
 
 
 def test_pictures_that_were_not_looked_at(photos, tmp_path):
-    organize(photos, tmp_path / "run", settings=Settings(facets=False))
-    with pytest.raises(DataError, match="without --no-facets"):
+    organize(photos, tmp_path / "run", settings=Settings(looks=False))
+    with pytest.raises(DataError, match="without --no-looks"):
         flaws_of_run(tmp_path / "run")

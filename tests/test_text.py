@@ -290,11 +290,6 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, run, pictures):
         organize(pictures, settings=Settings(text=True))
 
 
-def test_text_is_a_facet():
-    with pytest.raises(DataError, match="--no-facets"):
-        Settings(text=True, facets=False)
-
-
 # --- commands
 
 

@@ -35,9 +35,8 @@ from selfsort.formats import sniff, why_not_an_image
 MAX_PIXELS = 250_000_000
 # Transparent pictures lie on light gray: a white logo and black line art both stay visible on it.
 BACKDROP = (208, 208, 208)
-PADDING = (128, 128, 128)
 
-Resize = Literal["squash", "crop", "pad"]
+Resize = Literal["squash", "crop", "fit"]
 
 
 class Unreadable(Exception):  # noqa: N818  (a state of one file that becomes a row, not a failure of the run)
@@ -46,15 +45,15 @@ class Unreadable(Exception):  # noqa: N818  (a state of one file that becomes a 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a picture becomes a square of pixels.
+    """How a picture becomes pixels of one size.
 
     Parameters
     ----------
     size : int
         Side of the square in pixels.
-    resize : {"squash", "crop", "pad"}
+    resize : {"squash", "crop", "fit"}
         ``squash`` scales both sides to `size`, whatever the aspect; ``crop`` scales the short side to `size` and keeps
-        the center; ``pad`` fits the picture in and fills with mid gray.
+        the center; ``fit`` scales the long side to `size` and keeps all, so that it is no square: not for encoders.
     """
 
     size: int = 224
@@ -79,7 +78,7 @@ class Picture:
     Parameters
     ----------
     pixels : ndarray, shape (size, size, 3), uint8
-        Upright RGB; read-only.
+        Upright RGB, read-only; with ``fit`` the long side is `size`.
     width, height : int
         The whole picture's size in pixels, upright.
     format : str
@@ -144,11 +143,10 @@ def decode(
     data : bytes or PictureFile
         The whole file.
     preprocessing : Preprocessing
-        The square wanted.
     max_pixels : int
         A picture whose header claims more is refused before anything is decoded.
     least : float
-        A JPEG may be decoded at so small a share of the sides that are wanted, and is then enlarged.
+        A JPEG may be decoded at so small a share of the sides that are wanted; with ``fit`` it stays as small.
 
     Returns
     -------
@@ -171,7 +169,7 @@ def decode(
         wide, high = _target(width, height, preprocessing)
         image, box = file.load(image, (max(1, int(wide * least)), max(1, int(high * least))))
         orientation = _orientation(image)
-        pixels = _render(image, box, orientation, preprocessing)
+        pixels = _render(image, box, orientation, preprocessing, least)
     except Unreadable:
         raise
     except MemoryError as error:
@@ -298,14 +296,18 @@ def _orientation(image: Image.Image) -> int:
 def _target(width: float, height: float, preprocessing: Preprocessing) -> tuple[int, int]:
     """Return the size to which the whole picture is scaled, or for ``crop`` its central square."""
     size = preprocessing.size
-    if preprocessing.resize == "pad":
+    if preprocessing.resize == "fit":
         longest = max(width, height)
         return max(1, round(size * width / longest)), max(1, round(size * height / longest))
     return size, size
 
 
 def _render(
-    image: Image.Image, box: tuple[float, float, float, float], orientation: int, preprocessing: Preprocessing
+    image: Image.Image,
+    box: tuple[float, float, float, float],
+    orientation: int,
+    preprocessing: Preprocessing,
+    least: float = 1.0,
 ) -> NDArray[np.uint8]:
     """Scale, flatten and turn a loaded image; only the small picture is turned, which is the same and cheaper."""
     target = _target(box[2], box[3], preprocessing)
@@ -314,6 +316,8 @@ def _render(
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
         box = (left, top, left + side, top + side)
+    elif preprocessing.resize == "fit" and least * max(target) <= max(image.size) <= max(target):
+        target, box = image.size, (0.0, 0.0, *image.size)
     small = _plain(image).resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=1.2)
     if small.mode in ("LA", "RGBA"):
         small = Image.alpha_composite(Image.new("RGBA", target, (*BACKDROP, 255)), small.convert("RGBA"))
@@ -322,11 +326,6 @@ def _render(
     method = _UPRIGHT.get(orientation)
     if method is not None:
         small = small.transpose(method)
-    if preprocessing.resize == "pad":
-        size = preprocessing.size
-        canvas = Image.new("RGB", (size, size), PADDING)
-        canvas.paste(small, ((size - small.width) // 2, (size - small.height) // 2))
-        small = canvas
     return np.asarray(small)
 
 

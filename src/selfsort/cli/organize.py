@@ -45,10 +45,16 @@ SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
 )
 @click.option("--learn", is_flag=True, help="Learn from the pictures how much an earlier layer of the encoder counts.")
 @click.option(
-    "--facets/--no-facets",
+    "--metadata/--no-metadata",
     default=True,
     show_default=True,
-    help="Read when, where and how pictures were taken, and go by what they are and show, too.",
+    help="Read from the files when, where and how pictures were taken.",
+)
+@click.option(
+    "--looks/--no-looks",
+    default=True,
+    show_default=True,
+    help="Read from the pixels of what kind pictures are and what is wrong with them; group by what they show, too.",
 )
 @click.option(
     "--text/--no-text",
@@ -73,7 +79,8 @@ def organize(
     encoder: str,
     neighbors: int | None,
     learn: bool,
-    facets: bool,
+    metadata: bool,
+    looks: bool,
     text: bool,
     people: bool,
     labels: str | None,
@@ -94,7 +101,8 @@ def organize(
         granularity=granularity,
         encoder=encoder,
         n_neighbors=neighbors,
-        facets=facets,
+        metadata=metadata,
+        looks=looks,
         text=text,
         people=people,
         learn=learn,

@@ -61,7 +61,7 @@ def find_same(clusters: Clusters, catalog: Catalog) -> list[Same]:
     clusters : Clusters
         A run of `selfsort.organize`.
     catalog : Catalog
-        Its catalog. Without looks (``--no-facets``) only identical files are found.
+        Its catalog. Without looks (``--no-looks``) no same shots are found, without metadata no bursts.
 
     Returns
     -------

@@ -72,7 +72,8 @@ class OfRun:
     facts: dict[str, Any]
 
 
-FACETS: Mapping[str, Facet] = {
+#: Those that take little more time than decoding.
+QUICK: Mapping[str, Facet] = {
     "metadata": Facet(metadata.VERSION, metadata.read_metadata),
     "looks": Facet(looks.VERSION, looks.look),
 }
@@ -88,7 +89,7 @@ class Alongside:
         By the names they have in the catalog; those that a picture has already are not read again.
     """
 
-    def __init__(self, catalog: Catalog, facets: Mapping[str, Facet] = FACETS) -> None:
+    def __init__(self, catalog: Catalog, facets: Mapping[str, Facet]) -> None:
         self._catalog, self._facets = catalog, facets
         self._known = {name: catalog.known(name, facet.version) for name, facet in facets.items()}
 
@@ -105,9 +106,9 @@ def read_facets(
     catalog: Catalog,
     source: Source,
     rows: Mapping[str, int],
-    facets: Mapping[str, Facet] = FACETS,
+    facets: Mapping[str, Facet],
     *,
-    stage: str = "look",
+    stage: str,
     progress: Progress = silent,
 ) -> int:
     """Read the facets that pictures lack.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -136,8 +135,8 @@ def open_library(
     source: Source,
     extracted: Extracted,
     *,
-    look: bool,
-    more: Mapping[str, Facet] = MappingProxyType({}),
+    quick: Mapping[str, Facet],
+    slow: Mapping[str, Facet],
     progress: Progress = silent,
 ) -> Library:
     """Note what is there, and read what is not known of it yet.
@@ -146,10 +145,9 @@ def open_library(
     ----------
     catalog, source, extracted
         The library, the pictures, and what was read of them.
-    look : bool
-        Whether facets are read.
-    more : mapping of str to Facet
-        Slow ones that are read too, each a stage of its own.
+    quick, slow : mapping of str to Facet
+        What is read of pictures, by the names it has in the catalog: the quick ones at once, in the stage "look"; the
+        slow ones each in a stage of its own.
     progress : callable
     """
     found = [
@@ -157,14 +155,14 @@ def open_library(
         for row, (item, content) in enumerate(zip(source.items, extracted.ids, strict=True))
     ]
     library = Library(catalog, catalog.scan(source.root, found), Log(catalog).entries())
-    if look and source.kind != "array":
+    if source.kind != "array":
         rows: dict[str, int] = {}
         for row, content in enumerate(extracted.ids):
             if content and extracted.status(row) == "ok":
                 rows.setdefault(content, row)
-        read_facets(catalog, source, rows, progress=progress)
-        for name, facet in more.items():
-            read_facets(catalog, source, rows, {name: facet}, stage=name, progress=progress)
-        facts = catalog.facts("looks")
+        for stage, facets in (("look", quick), *((name, {name: facet}) for name, facet in slow.items())):
+            if facets:
+                read_facets(catalog, source, rows, facets, stage=stage, progress=progress)
+        facts = catalog.facts("looks") if "looks" in quick else {}
         library.looks = {content: facts[content] for content in rows if facts.get(content)}
     return library

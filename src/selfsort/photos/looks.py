@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from selfsort.images import Picture, PictureFile, Preprocessing, decode
+from selfsort.images import PictureFile, Preprocessing, decode
 
 #: Raise when the same picture would give other numbers.
-VERSION = 2
+VERSION = 3
 #: The longer side in pixels at which pictures are looked at.
 SIDE = 512
-#: At an eighth of their sides, which is cheapest to decode, pictures of twelve megapixels have 496 to 504.
+#: At an eighth of their sides, which is cheapest to decode, pictures of twelve megapixels have 496 to 504: enough.
 _LEAST = 0.968
 FLAWS = ("blurred", "dark", "empty")
 #: Below these a picture is called blurred, dark or empty. What blur they catch is in ``benchmarks/flaws.py``.
@@ -47,16 +47,7 @@ def look(data: bytes | PictureFile) -> dict[str, Any]:
 
 def upright(data: bytes | PictureFile, side: int, least: float = 1.0) -> npt.NDArray[np.uint8]:
     """Return the pixels of a picture file, upright RGB, its longer side `side`, shape (h, w, 3); see `decode`."""
-    picture = decode(data, Preprocessing(side, "pad"), least=least)
-    return unpadded(picture, side)
-
-
-def unpadded(picture: Picture, side: int) -> npt.NDArray[np.uint8]:
-    """Return what lies inside the padding of `decode`."""
-    longest = max(picture.width, picture.height)
-    width, height = (max(1, round(side * length / longest)) for length in (picture.width, picture.height))
-    left, top = (side - width) // 2, (side - height) // 2
-    return picture.pixels[top : top + height, left : left + width]
+    return decode(data, Preprocessing(side, "fit"), least=least).pixels
 
 
 def describe(pixels: npt.NDArray[np.uint8]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from selfsort.errors import DataError
 from selfsort.images import PictureFile, Preprocessing, decode
-from selfsort.photos.looks import flatness, unpadded
+from selfsort.photos.looks import flatness, upright
 
 #: The longer side in pixels at which it is seen whether there may be text.
 LOOK = 640
@@ -120,13 +120,12 @@ def read_lines(data: bytes | PictureFile) -> list[Line]:
     trainable neural network for image-based sequence recognition", 2017.
     """
     tools = _loaded()
-    small = decode(data, Preprocessing(LOOK, "pad"))
-    side = _side(small.width, small.height)
-    pixels = unpadded(small, LOOK)
+    file = data if isinstance(data, PictureFile) else PictureFile(data)
+    small = decode(file, Preprocessing(LOOK, "fit"))
+    pixels = small.pixels
     if min(pixels.shape[:2]) >= LOOK / _STRIP and flatness(pixels) < FLAT and not _shows_text(tools, pixels):
         return []
-    pixels = unpadded(decode(data, Preprocessing(side, "pad")), side)
-    return lines(pixels)
+    return lines(upright(file, _side(small.width, small.height)))
 
 
 def lines(pixels: Bytes) -> list[Line]:

@@ -19,7 +19,7 @@ from selfsort.features.cache import Cache
 from selfsort.features.encoders import LAYERED, load_encoder
 from selfsort.features.extract import extract
 from selfsort.photos.catalog import Catalog, catalog_path
-from selfsort.photos.facets import Alongside
+from selfsort.photos.facets import QUICK, Alongside
 from selfsort.photos.library import open_library
 from selfsort.photos.naming import digest, suggest
 from selfsort.photos.people import people_facet
@@ -30,7 +30,7 @@ from selfsort.publish import check_target, digest_of_labels, publish, score, unc
 from selfsort.runtime import Clock, Progress, silent
 from selfsort.sources import open_source
 
-#: By the names of their settings and in the catalog.
+#: By the names of their settings and in the catalog: facets that are a stage of their own.
 _SLOW = {"text": text_facet, "people": people_facet}
 
 
@@ -86,7 +86,8 @@ def organize(
     if labels is not None:
         check_labels(labels)
     # asked for before work starts, because what they are read with may not be installed
-    more = {name: facet() for name, facet in _SLOW.items() if getattr(settings, name)}
+    slow = {name: facet() for name, facet in _SLOW.items() if getattr(settings, name)}
+    quick = {name: facet for name, facet in QUICK.items() if getattr(settings, name)}
     clock = Clock()
     progress("find", 0, None)
     with contextlib.ExitStack() as stack:
@@ -96,12 +97,12 @@ def organize(
         encoder = load_encoder(LAYERED if settings.learn else settings.encoder)
         work = stack.enter_context(workplace(target))
         catalog = stack.enter_context(Catalog(catalog_path(target) if target is not None else Path(":memory:")))
-        alongside = Alongside(catalog) if settings.facets else None
+        alongside = Alongside(catalog, quick)
         with Cache() as cache:
             extracted = extract(source, encoder, cache, alongside=alongside, progress=progress)
         clock("embed")
         _check_groups(settings, sum(entry.status == "ok" for entry in extracted.entries.values()))
-        library = open_library(catalog, source, extracted, look=settings.facets, more=more, progress=progress)
+        library = open_library(catalog, source, extracted, quick=quick, slow=slow, progress=progress)
         clock("look")
         salt = digest_of_labels(labels) + digest(catalog)
         pipeline = Pipeline(source, extracted, encoder, settings, library, salt=salt)

@@ -18,13 +18,13 @@ import xxhash
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
-from selfsort.images import PictureFile, Preprocessing, decode
+from selfsort.images import PictureFile
 from selfsort.photos import people
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.catalog_file import PRIVATE
 from selfsort.photos.corrections import as_name
 from selfsort.photos.facets import Facet, OfRun, read_facet_of_run
-from selfsort.photos.looks import unpadded
+from selfsort.photos.looks import upright
 from selfsort.photos.recognizer import FaceModel, aligned
 from selfsort.photos.same_face import least_similarity, same_face
 from selfsort.photos.teaching import hand_on
@@ -236,7 +236,7 @@ def _read_vectors(
     # from eyes to mouth it is a third of the square that the recognizer sees
     heights = [float(np.ptp(of[:, 1])) for of in points.values()]
     side = int(np.clip(_FACE / 3 / max(min(heights), 1e-3), people.SIDE, _LARGEST))
-    pixels = unpadded(decode(file, Preprocessing(side, "pad")), side)
+    pixels = upright(file, side)
     size = np.array(pixels.shape[1::-1])
     vectors = [model.vector(aligned(pixels, of * size, model.side)) for of in points.values()]
     packed = np.stack(vectors).astype("<f2").tobytes()

@@ -31,7 +31,7 @@ from selfsort.photos import kind
 from selfsort.photos.library import Library, Taught
 from selfsort.photos.meaning import Meaning
 from selfsort.photos.seen import is_built_in
-from selfsort.photos.settings import Settings
+from selfsort.photos.settings import FACETS, Settings
 from selfsort.runtime import Clock, Progress, n_threads
 from selfsort.sources import Source
 
@@ -114,7 +114,8 @@ class Pipeline:
         """Hash of everything the result depends on."""
         import xxhash
 
-        steering = {name: value for name, value in asdict(self.settings).items() if name not in ("text", "people")}
+        idle = {*FACETS} - {"looks"}
+        steering = {name: value for name, value in asdict(self.settings).items() if name not in idle}
         facts = [_STAGES_VERSION, self.encoder.key, steering, self.source.root, self._salt]
         digest = xxhash.xxh3_128(repr(facts).encode("utf-8", "surrogateescape"))
         for item, content, status in zip(self.source.items, self.extracted.ids, self.status, strict=True):

@@ -45,6 +45,6 @@ def flaws_of_run(run: str | Path) -> dict[str, Any]:
     found = flawed(clusters, looks)
     n_seen = sum(bool(looks.get(content)) for content in clusters.items.column("id").to_pylist())
     if not n_seen:
-        raise DataError(f"The pictures of {run} were not looked at. Give selfsort organize again without --no-facets.")
+        raise DataError(f"The pictures of {run} were not looked at. Give selfsort organize again without --no-looks.")
     paths = clusters.items.column("path").to_pylist()
     return {"n_pictures": n_seen, "flaws": {name: [paths[row] for row in rows] for name, rows in found.items()}}

@@ -12,6 +12,9 @@ import numpy as np
 from selfsort.errors import DataError
 from selfsort.features.encoders import DEFAULT, LAYERED
 
+#: What can be read of each picture, each by a switch of its own.
+FACETS = ("metadata", "looks", "text", "people")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -27,9 +30,12 @@ class Settings:
         See `selfsort.features.encoders.load_encoder`.
     n_neighbors : int, optional
         15, and fewer below 225 pictures.
-    facets : bool
-        Whether it is read from the files when, where and how pictures were taken and how they look. It tells what kind
-        they are (photographs, screenshots, documents and so on), and links between kinds are weakened.
+    metadata : bool
+        Whether it is read from the files when, where and how pictures were taken. It steers no groups.
+    looks : bool
+        Whether it is read from the pixels how pictures look. It tells what kind they are (photographs, screenshots,
+        documents and so on), what is wrong with them, and which are the same; links between kinds, and between what
+        shows different things, are weakened.
     text : bool
         Whether text in pictures is read too, which takes much longer than all else. It steers no groups.
     people : bool
@@ -44,7 +50,8 @@ class Settings:
     granularity: float = 1.0
     encoder: str = DEFAULT
     n_neighbors: int | None = None
-    facets: bool = True
+    metadata: bool = True
+    looks: bool = True
     text: bool = False
     people: bool = False
     learn: bool = False
@@ -69,12 +76,6 @@ class Settings:
             )
         if self.n_neighbors is not None and self.n_neighbors < 1:
             raise DataError(f"n_neighbors must be 1 or more: got {self.n_neighbors}.")
-        for name in ("text", "people"):
-            if getattr(self, name) and not self.facets:
-                raise DataError(
-                    f"{name.capitalize()} is one of the facets: got --{name} and --no-facets ({name}=True, "
-                    "facets=False). Leave one out."
-                )
         if self.encoder == LAYERED:
             raise DataError(
                 f"The encoder {LAYERED} is what learning uses. Leave it out, and pass --learn (learn=True)."
@@ -101,7 +102,7 @@ class Settings:
             object.__setattr__(self, "granularity", float(self.granularity))
         except (TypeError, ValueError) as error:
             raise DataError(f"The granularity must be a number: got {self.granularity!r}.") from error
-        for name in ("facets", "text", "people", "learn"):
+        for name in (*FACETS, "learn"):
             value = getattr(self, name)
             if not isinstance(value, (bool, np.bool_)):
                 raise DataError(f"{name} must be True or False: got {value!r}.")
