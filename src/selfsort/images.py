@@ -169,7 +169,7 @@ def decode(
         wide, high = _target(width, height, preprocessing)
         image, box = file.load(image, (max(1, int(wide * least)), max(1, int(high * least))))
         orientation = _orientation(image)
-        pixels = _render(image, box, orientation, preprocessing, least)
+        pixels = _render(image, box, orientation, preprocessing, least if image.size < (width, height) else 1.0)
     except Unreadable:
         raise
     except MemoryError as error:
