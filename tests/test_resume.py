@@ -81,7 +81,7 @@ def assert_killed_runs_are_finished(pictures, tmp_path, n_kills, *options, seed=
 
 
 def test_a_killed_run_is_finished_by_the_same_command(library, tmp_path):
-    assert_killed_runs_are_finished(library.root, tmp_path, 6)
+    assert_killed_runs_are_finished(library.root, tmp_path, 3)
 
 
 def test_a_run_killed_while_it_replaces_another_leaves_one_of_the_two(library, tmp_path, fresh_cache):

@@ -143,7 +143,10 @@ def test_a_kill_just_after_the_run_is_in_place_leaves_nothing_for_ever(library, 
 def test_more_groups_than_pictures(library, tmp_path):
     with pytest.raises(DataError, match="60 groups need at least as many different pictures, and there are 55"):
         organize(library.root, tmp_path / "run", settings=Settings(groups=60))
-    assert list(tmp_path.iterdir()) == []
+    assert [p.name for p in tmp_path.iterdir()] == ["run.catalog"]  # what was read is kept for the next try
+    with pytest.raises(DataError, match="groups need at least as many"):  # as many as there are files: before any work
+        organize(library.root, tmp_path / "other", settings=Settings(groups=600))
+    assert [p.name for p in tmp_path.iterdir()] == ["run.catalog"]
 
 
 @pytest.mark.parametrize("data", ["nowhere", b"nowhere", "", []])

@@ -225,7 +225,8 @@ def test_a_run_of_arrays_has_no_files_to_export(trained, tmp_path):
     table = (tmp_path / "out" / "groups.csv").read_text().splitlines()
     assert table[0] == (
         "path,id,group,key,name,level_0,confidence,prototype_rank,placed,locked,hidden,width,height,kind,"
-        "taken,taken_offset,taken_source,taken_precision,latitude,longitude,place,people"
+        "kind_probability,objects,objects_probability,taken,taken_offset,taken_source,taken_precision,"
+        "latitude,longitude,place,flaws,text,faces,people"
     )
     assert table[43].startswith("digits/train/00042,")
 

@@ -40,7 +40,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # of a full disk it is not known which file did not fit
+        if error.errno is not None:  # none: of a connection, say
+            error.filename = error.filename or str(path)  # of a full disk it is not known which file did not fit
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -77,9 +77,9 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
         if action == "split":
             facts_now["group"] = own_key(numbers[0])
             said.append(f", the new one is {facts_now['group']}")
-        it = "it" if len(numbers) == 1 else "all of them"
+        it, teach = ("it", "it teaches") if len(numbers) == 1 else ("all of them", "they teach")
         said.append(f". Take {it} back with: selfsort correct {shown(str(run))} undo\n")
-        said.append("Group anew with what is taught by it: give the same selfsort organize again.")
+        said.append(f"Group anew with what {teach}: give the same selfsort organize again.")
         emit(facts_now, "".join(said), as_json=as_json)
 
 
