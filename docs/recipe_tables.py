@@ -11,6 +11,9 @@ from selfsort.methods import METHODS
 from selfsort.reproduce import RECIPES
 from selfsort.reproduce.recipe import PROTOCOLS, load_recipe
 
+#: Behind seconds, where not all were measured on the same machine.
+_MARKS = "ᵃᵇᶜᵈᵉᶠᵍ"
+
 
 def reproduced(method: str | None = None) -> str:
     """Return published figures beside ours, of one method or of all: the newest line of each way to run a recipe."""
@@ -22,13 +25,15 @@ def reproduced(method: str | None = None) -> str:
     lines.sort(key=lambda line: (names.index(line["recipe"]), line["variant"]))
     if not lines:
         return "No figures yet."
+    places = list(dict.fromkeys(_place(line) for line in lines))
+    marks = dict.fromkeys(places, "") if len(places) == 1 else dict(zip(places, _MARKS, strict=False))
     parts = [
-        (_laws if "exact" in shown else _beside)([line for line in lines if tuple(line["shown"]) == shown])
+        (_laws if "exact" in shown else _beside)([line for line in lines if tuple(line["shown"]) == shown], marks)
         for shown in _kinds(lines)
     ]
-    places = dict.fromkeys(f"{line['variant']}: {_place(line)}" for line in lines)
+    told = "; ".join(f"{mark} {place}".strip() for place, mark in marks.items())
     notes = dict.fromkeys(f"`{line['recipe']}`: {line['note']}" for line in lines if line["note"])
-    return "\n".join(["\n\n".join(parts), "", f"Measured on: {'; '.join(places)}.", *(f"\n{note}" for note in notes)])
+    return "\n".join(["\n\n".join(parts), "", f"Measured on: {told}.", *(f"\n{note}" for note in notes)])
 
 
 def _is_current(line: dict[str, Any]) -> bool:
@@ -47,7 +52,7 @@ def _kinds(lines: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(tuple(line["shown"]) for line in lines))
 
 
-def _beside(lines: list[dict[str, Any]]) -> str:
+def _beside(lines: list[dict[str, Any]], marks: dict[str, str]) -> str:
     """Return one table of rows that have the same scores."""
     shown = ["acc", "nmi"] if lines[0]["shown"][0] == "acc" else lines[0]["shown"][:3]
     named = [key.upper() if len(key) == 3 else key for key in shown]
@@ -65,13 +70,13 @@ def _beside(lines: list[dict[str, Any]]) -> str:
         cells += [
             f"{line['worst'][shown[0]]:.3f}",
             str(len(line["seeds"])),
-            f"{line['seconds']:,.{0 if line['seconds'] >= 10 else 1}f}",
+            f"{line['seconds']:,.{0 if line['seconds'] >= 10 else 1}f} {marks[_place(line)]}".strip(),
         ]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
-def _laws(lines: list[dict[str, Any]]) -> str:
+def _laws(lines: list[dict[str, Any]], marks: dict[str, str]) -> str:
     """Return one table of estimates whose exact value is known."""
     rows = ["| law and estimator | exact | published | ours | off by | seeds | seconds per seed |", "|---" * 7 + "|"]
     for line in lines:
@@ -79,7 +84,7 @@ def _laws(lines: list[dict[str, Any]]) -> str:
         published = line["published"].get("nats")
         cells = [line["row"], f"{exact:.4f}", "–" if published is None else f"{published:.4f}"]
         cells += [mean_std([ours, line["std"]["nats"]], 4), f"{ours / exact - 1:+.1%}"]
-        cells += [str(len(line["seeds"])), f"{line['seconds']:.1f}"]
+        cells += [str(len(line["seeds"])), f"{line['seconds']:.1f} {marks[_place(line)]}".strip()]
         rows.append("| " + " | ".join(cells) + " |")
     protocols = dict.fromkeys(line["protocol"] for line in lines)
     return "\n".join([*rows, "", f"In nats; the bins: {'; networks: '.join(protocols)}."])
@@ -89,4 +94,6 @@ def _place(line: dict[str, Any]) -> str:
     device = line.get("device", "cpu")
     if device != "cpu":
         return f"{device}, {line['machine']}"
-    return line["machine"] + (", one for each seed" if line["n_threads"] == 1 else "")
+    if line["n_threads"] == 1:
+        return f"{line['machine'].partition(' CPU cores, ')[2]}, one core for each seed"
+    return str(line["machine"])
