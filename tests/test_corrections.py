@@ -181,7 +181,7 @@ def test_a_correction_in_the_middle_can_be_undone(log):
     log.add("move", pictures=["c"], group=own_key(split))
     log.undo(split)
     assert state(log).groups == GROUPS | {"c": own_key(split)}
-    with pytest.raises(DataError, match=f"no correction {split}"):
+    with pytest.raises(DataError, match=f"Correction {split} is undone already"):
         log.undo(split)
 
 
@@ -245,8 +245,8 @@ def test_any_corrections_and_their_undoing_lead_back(log, seed):
     [
         ("fly", {}, "There is no correction 'fly'"),
         ("move", {"pictures": ["a"]}, "move needs pictures and group"),
-        ("move", {"pictures": [], "group": 1}, "1 different pictures or more: got 0"),
-        ("must-link", {"pictures": ["a", "a"]}, "2 different pictures or more: got 1"),
+        ("move", {"pictures": [], "group": 1}, "1 picture or more: got 0"),
+        ("must-link", {"pictures": ["a", "a"]}, r"2 pictures of different content \(copies of a file are one\): got 1"),
         ("merge", {"groups": [1, 1], "into": 1}, "two different groups"),
         ("rename", {"group": 1, "name": "x" * 201}, "at most 200"),
         ("move", {"pictures": ["a"], "group": NOWHERE}, "needs a group"),

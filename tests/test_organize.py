@@ -324,8 +324,8 @@ def test_pictures_that_look_the_same_and_differ_in_bytes(tmp_path):
 
 def test_a_collapse_is_a_warning(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 255, (40, 24, 24, 3), dtype=np.uint8)
-    clusters = organize(pictures, settings=Settings(groups=1))
-    assert any("100%" in warning for warning in clusters.run["warnings"])
+    clusters = organize(pictures, settings=Settings(granularity=0.05))
+    assert any("The largest of" in warning for warning in clusters.run["warnings"])
 
 
 # --- where pictures come from

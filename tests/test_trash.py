@@ -304,7 +304,7 @@ def test_the_command_asks_first(tmp_path, run, bin_):
     assert json.loads(command(run, "a.jpg", "--json").stdout)["error"].startswith("With --json")
     assert (tmp_path / "pictures/a.jpg").exists()
     assert not trash_log(run).exists()
-    assert "1 files are in the trash" in command(run, "a.jpg", input="y\n").stdout
+    assert "1 file moved to the trash" in command(run, "a.jpg", input="y\n").stdout
     done = json.loads(command(run, "b/copy.jpg", "a.jpg", "--yes", "--json").stdout)
     assert (done["done"], [of["path"] for of in done["refused"]]) == (["b/copy.jpg"], ["a.jpg"])
     facts_of_copy = {"path": "b/copy.jpg", "bytes": 4, "link": False, "only_copy": True, "belongs_to": []}

@@ -224,6 +224,8 @@ class Clusters:
         folder = Path(folder)
         try:
             run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        except PermissionError as error:
+            raise DataError(f"{error.filename} may not be read: {error.strerror}. Change its permissions.") from error
         except (OSError, ValueError) as error:
             raise DataError(
                 f"{folder} is not a finished run: it has no readable run.json. Give the folder that "
@@ -252,6 +254,8 @@ class Clusters:
                     if name != "labels" and (folder / f"{name}.npy").exists()
                 },
             )
+        except PermissionError as error:
+            raise DataError(f"{error.filename} may not be read: {error.strerror}. Change its permissions.") from error
         except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
             raise DataError(f"The run folder {folder} is damaged: {error}. Make the run again.") from error
 

@@ -50,7 +50,7 @@ class Preprocessing:
     Parameters
     ----------
     size : int
-        Side of the square in pixels.
+        Side of the square in pixels; with ``fit`` the longer side.
     resize : {"squash", "crop", "fit"}
         ``squash`` scales both sides to `size`, whatever the aspect; ``crop`` scales the short side to `size` and keeps
         the center; ``fit`` scales the long side to `size` and keeps all, so that it is no square: not for encoders.
@@ -78,7 +78,7 @@ class Picture:
     Parameters
     ----------
     pixels : ndarray, shape (size, size, 3), uint8
-        Upright RGB, read-only; with ``fit`` the long side is `size`.
+        Upright RGB, read-only; with ``fit`` it is no square, see `Preprocessing` and `decode`.
     width, height : int
         The whole picture's size in pixels, upright.
     format : str
@@ -94,7 +94,7 @@ class Picture:
 class PictureFile:
     """The bytes of one picture file, from which pictures of several sizes may be wanted; for one thread at a time.
 
-    Those that need the same scale of the file share its decoding.
+    Those that need the same scale of the file share its decoding, which is kept as long as this is.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def decode(
         wide, high = _target(width, height, preprocessing)
         image, box = file.load(image, (max(1, int(wide * least)), max(1, int(high * least))))
         orientation = _orientation(image)
-        pixels = _render(image, box, orientation, preprocessing, least if image.size < (width, height) else 1.0)
+        pixels = _render(image, box, orientation, preprocessing, least if image.size != (width, height) else 1.0)
     except Unreadable:
         raise
     except MemoryError as error:

@@ -46,8 +46,10 @@ _COMMANDS = {
 }
 
 
-#: What is wrong with a disk or a folder and not with us.
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+#: What is wrong with a disk or a path and not with us.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PLACE = {errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+_PLACE |= {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
 
 class Group(click.Group):
@@ -80,18 +82,25 @@ class Group(click.Group):
         except SelfsortError as error:
             fail(str(error), as_json=ctx.meta["as_json"])
         except OSError as error:
-            if error.errno not in _DISK:
+            if error.errno not in _FULL | _PLACE:
                 raise
             fail(_of_disk(error), as_json=ctx.meta["as_json"])
+        except RuntimeError as error:  # pathlib's, of links that lead to one another
+            if not str(error).startswith("Symlink loop"):
+                raise
+            fail(f"{error}. Give another path.", as_json=ctx.meta["as_json"])
         except KeyboardInterrupt:
             interrupted()
 
 
 def _of_disk(error: OSError) -> str:
-    where = f" ({shown(os.fsdecode(error.filename))})" if error.filename else ""
+    where = shown(os.fsdecode(error.filename)) if error.filename else "A file"
+    what = "cannot be written" if error.errno in _FULL else "cannot be used"
+    do = "Make room" if error.errno in _FULL else "Mend that or give another path"
+    if where.startswith(shown(os.environ.get("SELFSORT_CACHE") or "\0")):
+        do += " (the variable SELFSORT_CACHE names this folder)"
     return (
-        f"What was made could not be written{where}: {os.strerror(error.errno or 0)}. Nothing that was there is lost. "
-        "Make room or give another folder, and run the same command again: what is done is kept."
+        f"{where} {what}: {os.strerror(error.errno or 0)}. {do}, and run the same command again: what is done is kept."
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfsort.cli.output import emit, json_option, progress_bar, shown
+from selfsort.cli.output import PATH, emit, json_option, progress_bar, shown
 from selfsort.errors import DataError
 from selfsort.runtime import Progress, atomic_write
 
@@ -24,7 +24,7 @@ _BAR = 40  # characters of a stability of 1
 @click.option("--split", metavar="NAME", help="Part of a known set: train, test, ...  [default: all of it]")
 @click.option("--pixels", type=int, metavar="SIZE", help="Compare pictures by their pixels, scaled to SIZE x SIZE.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything that is random.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="PNG", help="Where to draw the curve.")
+@click.option("-o", "--output", type=PATH, metavar="PNG", help="Where to draw the curve.")
 @json_option
 def choose_k(
     data: str,
@@ -59,7 +59,7 @@ def choose_k(
 
 
 @click.command("choose-run")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN RUN...", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN RUN...", type=PATH)
 @json_option
 def choose_run(runs: tuple[Path, ...], as_json: bool) -> None:
     """Tell which of three or more runs on the same samples agrees best with the others.

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from selfsort.cli.output import emit, json_option, progress_bar, run_argument, shown
+from selfsort.cli.output import PATH, emit, json_option, progress_bar, run_argument, shown
 from selfsort.errors import DataError
+from selfsort.runtime import counted
 
 _MODES = ("copy", "hardlink", "symlink", "csv", "parquet", "json", "fiftyone", "xmp")
 
 
 @click.command()
 @run_argument
-@click.argument("destination", type=click.Path(path_type=Path), metavar="[DIR]", required=False)
+@click.argument("destination", type=PATH, metavar="[DIR]", required=False)
 @click.option(
     "--mode",
     type=click.Choice(_MODES),
@@ -83,19 +85,22 @@ def export(
         lines = []
         if dry_run:
             lines += [f"{shown(o['source'])} -> {shown(o['target'])}" for o in planned]
-            lines.append(f"{len(planned)} files would be written; nothing was.")
+            lines.append(f"{counted(len(planned), 'file')} would be written; nothing was.")
         else:
-            again = f", {len(result.already_done)} were there already" if result.already_done else ""
-            lines.append(f"{len(result.done)} files written to {shown(str(result.destination))}{again}.")
+            n_there = len(result.already_done)
+            again = f", {n_there:,} {'was' if n_there == 1 else 'were'} there already" if n_there else ""
+            lines.append(f"{counted(len(result.done), 'file')} written to {shown(str(result.destination))}{again}.")
             lines.append(f"To take it back: selfsort undo {shown(str(destination or result.destination))}")
         lines += [f"left out: {shown(o['path'])}: {shown(o['reason'])}" for o in skipped]
         return "\n".join(lines)
 
     emit(facts | ({"operations": planned} if dry_run else {}), text, as_json=as_json)
+    if skipped and not (dry_run or result.done or result.already_done):
+        sys.exit(1)  # nothing at all could be exported
 
 
 @click.command()
-@click.argument("destination", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("destination", type=PATH, metavar="DIR")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed and restored.")
 @json_option
 def undo(destination: Path, dry_run: bool, as_json: bool) -> None:
@@ -118,10 +123,10 @@ def undo(destination: Path, dry_run: bool, as_json: bool) -> None:
     }
 
     def text() -> str:
-        verb = "would be" if dry_run else "were"
-        lines = [f"{len(facts['removed'])} files {verb} removed from {shown(str(result.destination))}."]
+        verb = "to be " if dry_run else ""
+        lines = [f"{counted(len(facts['removed']), 'file')} {verb}removed from {shown(str(result.destination))}."]
         if result.restored:
-            lines.append(f"{len(result.restored)} sidecars {verb} restored.")
+            lines.append(f"{counted(len(result.restored), 'sidecar')} {verb}restored.")
         lines += [f"kept: {shown(k['path'])}: {shown(k['reason'])}" for k in facts["kept"]]
         lines += [f"not ours, kept: {shown(path)}" for path in facts["added"]]
         return "\n".join(lines)
@@ -148,7 +153,7 @@ def trash(run: Path, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: 
     clusters = Clusters.load(run)
     plan = plan_trash(clusters, paths)
     n_last = sum(bool(doomed.only_copy) for doomed in plan.files)
-    question = f"Move {len(plan.files):,} files ({plan.size:,} bytes) to the trash"
+    question = f"Move {counted(len(plan.files), 'file')} ({plan.size:,} bytes) to the trash"
     question += f"; {n_last:,} of them the only copy that the run knows" if n_last else ""
 
     def told(doomed: Doomed) -> str:
@@ -184,6 +189,6 @@ def trash(run: Path, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: 
         lines = [told(doomed) for doomed in plan.files]
         lines.append(f"{question.replace('Move ', '', 1)}; nothing was moved.")
     else:
-        lines = [f"{len(plan.done):,} files are in the trash; {shown(str(plan.log))} lists them."]
+        lines = [f"{counted(len(plan.done), 'file')} moved to the trash; {shown(str(plan.log))} lists them."]
     lines += [f"stays: {shown(path)}: {shown(reason)}" for path, reason in plan.refused]
     emit(facts, "\n".join(lines), as_json=as_json)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from selfsort.cli.output import emit, json_option, progress_bar, run_argument, shown
+from selfsort.cli.output import PATH, emit, json_option, progress_bar, run_argument, shown
 from selfsort.errors import DataError
 from selfsort.runtime import counted
 
@@ -56,7 +56,7 @@ def search(run: Path, words: tuple[str, ...], as_json: bool) -> None:
 @run_argument
 @click.option(
     "--face-model",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Also group faces of the same person, by this recognizer: an ONNX file of yours, none comes with selfsort.",
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfsort.cli.output import emit, json_option, progress_bar, shown
+from selfsort.cli.output import PATH, emit, json_option, progress_bar, shown
 from selfsort.errors import DataError
 from selfsort.runtime import Progress, atomic_write
 
@@ -24,7 +24,7 @@ _SAMPLES = 200_000
 @click.option("--rho", type=float, help="Correlation of a Gaussian x and y, whose exact value is known.")
 @click.option("--dim", type=int, help="With --rho: coordinates of x, and of y.  [default: 1]")
 @click.option("--samples", type=int, help=f"With --rho: how many the value is computed on.  [default: {_SAMPLES:,}]")
-@click.option("--csv", "table", type=click.Path(path_type=Path), metavar="FILE", help="An own table, with a header.")
+@click.option("--csv", "table", type=PATH, metavar="FILE", help="An own table, with a header.")
 @click.option("--x", "x", multiple=True, metavar="NAMES", help="With --csv: columns of x, separated by commas.")
 @click.option("--y", "y", multiple=True, metavar="NAMES", help="With --csv: columns of y, separated by commas.")
 @click.option(
@@ -37,9 +37,7 @@ _SAMPLES = 200_000
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is random.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="PNG", help="Where to draw the learning curves."
-)
+@click.option("-o", "--output", type=PATH, metavar="PNG", help="Where to draw the learning curves.")
 @json_option
 def mi(
     rho: float | None,

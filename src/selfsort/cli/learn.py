@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from selfsort.cli.organize import SCORES, stem
-from selfsort.cli.output import emit, interrupted, json_option, progress_bar, shown
+from selfsort.cli.output import PATH, emit, interrupted, json_option, progress_bar, shown
 from selfsort.errors import DataError
 from selfsort.runtime import Progress, counted
 
@@ -85,7 +85,7 @@ def _as_set(value: Any) -> str:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="RUN",
     help="Run folder to write.  [default: DATA-METHOD.selfsort in the current folder]",
 )
@@ -99,7 +99,7 @@ def _as_set(value: Any) -> str:
 @click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps; short for --set device=NAME.")
 @click.option(
     "--pretext",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="RUN",
     help="Go on from the encoder of another run, such as one of simclr; short for --set pretext=RUN.",
 )
@@ -141,7 +141,7 @@ def fit(
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("run", type=PATH, metavar="RUN")
 @json_option
 def resume(run: Path, as_json: bool) -> None:
     """Go on with the fit that was to write RUN and was stopped."""
@@ -200,12 +200,10 @@ def _summary(clusters: Clusters) -> str:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("run", type=PATH, metavar="RUN")
 @click.argument("images", metavar="IMAGES")
 @_SPLIT
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="CSV", help="Table to write.  [default: printed]"
-)
+@click.option("-o", "--output", type=PATH, metavar="CSV", help="Table to write.  [default: printed]")
 @json_option
 def predict(run: Path, images: str, split: str | None, output: Path | None, as_json: bool) -> None:
     """Find the groups of other pictures with the model in RUN, as a table of path, group, status and probability.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfsort.cli.output import emit, json_option, run_argument, shown
+from selfsort.cli.output import PATH, emit, json_option, run_argument, shown
 from selfsort.errors import DataError
 from selfsort.runtime import counted
+
+if TYPE_CHECKING:
+    from selfsort.photos.corrected import Corrected
+    from selfsort.photos.state import Entry
 
 #: What follows each action: so many groups (None: all the words are groups), then a name, or pictures.
 _ACTIONS: Mapping[str, tuple[int | None, str]] = {
@@ -27,9 +31,28 @@ _ACTIONS: Mapping[str, tuple[int | None, str]] = {
     "cannot-link": (0, "paths"),
     "not-the-same": (0, "paths"),
 }
+#: What places other pictures too.
+_TEACHING = ("merge", "move", "split", "lock", "not-this", "must-link", "cannot-link")
+#: So many pictures of a correction are named.
+_N_NAMED = 3
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+class _Words(click.Command):
+    """A command whose words may begin with a dash, as numbers of groups and names of files do: after RUN and ACTION."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the options before the words, and what tells click that no more options follow."""
+        places = [i for i, arg in enumerate(args) if not arg.startswith("-")]
+        if len(places) >= 2:
+            head, words = args[: places[1] + 1], args[places[1] + 1 :]
+            end = words.index("--") if "--" in words else len(words)
+            options = [word for word in words[:end] if word in ("--json", "--help", "-h")]
+            words = [word for word in words[:end] if word not in options] + words[end + 1 :]
+            args = [*head, *options, "--", *words]
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Words)
 @run_argument
 @click.argument("action", type=click.Choice([*_ACTIONS, "undo", "redo", "log"]), metavar="ACTION")
 @click.argument("words", nargs=-1, metavar="[WORDS]...")
@@ -54,17 +77,19 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
 
     with Corrected(run) as corrected:
         if action == "log":
+            _no_more(action, words)
             entries = corrected.log.entries()
             facts = [{"number": e.number, "at": e.at, "undone": e.undone, **e.body} for e in entries]
-            lines = [f"{e.number:>5}  {e.at}  {'(undone) ' if e.undone else ''}{_said(e.body)}" for e in entries]
+            said_of = _sayer(corrected)
+            lines = [f"{e.number:>5}  {e.at}  {'(undone) ' if e.undone else ''}{said_of(e)}" for e in entries]
             emit({"corrections": facts}, "\n".join(lines) or "There are no corrections.", as_json=as_json)
             return
         if action in ("undo", "redo"):
+            _no_more(action, words[1:])
             number = _number(words[0]) if words else None
             entry = corrected.log.undo(number) if action == "undo" else corrected.log.redo(number)
-            emit(
-                {action: entry.number, **entry.body}, f"{action}: {entry.number}, {_said(entry.body)}", as_json=as_json
-            )
+            text = f"{action}: {entry.number}, {_sayer(corrected)(entry)}"
+            emit({action: entry.number, **entry.body}, text, as_json=as_json)
             return
         numbers = corrected.correct(action, **_parsed(action, words))
         groups, keys = corrected.labels()
@@ -78,14 +103,15 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
             facts_now["group"] = own_key(numbers[0])
             said.append(f", the new one is {facts_now['group']}")
         it, teach = ("it", "it teaches") if len(numbers) == 1 else ("all of them", "they teach")
-        said.append(f". Take {it} back with: selfsort correct {shown(str(run))} undo\n")
-        said.append(f"Group anew with what {teach}: give the same selfsort organize again.")
+        said.append(f". Take {it} back with: selfsort correct {shown(str(run))} undo")
+        if action in _TEACHING:
+            said.append(f"\nGroup anew with what {teach}: give the same selfsort organize again.")
         emit(facts_now, "".join(said), as_json=as_json)
 
 
 @click.command()
 @run_argument
-@click.option("--backup", type=click.Path(path_type=Path), metavar="FILE", help="Copy the catalog to a new file.")
+@click.option("--backup", type=PATH, metavar="FILE", help="Copy the catalog to a new file.")
 @json_option
 def catalog(run: Path, backup: Path | None, as_json: bool) -> None:
     """Check the catalog beside RUN: is it sound, what is in it; and make a backup of it.
@@ -108,14 +134,14 @@ def catalog(run: Path, backup: Path | None, as_json: bool) -> None:
         }
         if problems:
             raise DataError(
-                f"The catalog {path} is damaged: {problems[0]}. Put a backup in its place, or move it away to begin "
-                "anew."
+                f"The catalog {path} is damaged: {problems[0]}. Put a backup in its place; to begin anew without "
+                "its corrections, move it and the run away."
             )
         if backup is not None:
             opened.backup(backup)
             facts["backup"] = str(backup)
     lines = [
-        f"{shown(str(path))} is sound: {counted(facts['n_pictures'], 'picture')}, "
+        f"{shown(str(path))} is sound: {counted(facts['n_pictures'], 'picture')} seen so far, "
         + counted(facts["n_corrections"], "correction")
         + (f" and {facts['n_undone']:,} undone." if facts["n_undone"] else ".")
     ]
@@ -135,15 +161,19 @@ def duplicates(run: Path, as_json: bool) -> None:
     """
     from selfsort.clusters import Clusters
     from selfsort.photos.catalog import Catalog, catalog_path
-    from selfsort.photos.duplicates import LEVELS, described, find_same
+    from selfsort.photos.duplicates import LEVELS, NEEDED, described, find_same
 
     clusters = Clusters.load(run)
     with Catalog(catalog_path(run.resolve()), make=False) as opened:
-        found = find_same(clusters, opened)
+        found, read = find_same(clusters, opened), opened.count_facts()
     sets = [(same.level, described(clusters, same)) for same in found]
     lines = []
     for level in LEVELS:
         of_level = [pictures for of, pictures in sets if of == level]
+        if lacking := [facet for facet in NEEDED[level] if facet not in read]:
+            without = " and ".join(f"--no-{facet}" for facet in lacking)
+            lines.append(f"{level}: not looked for. Give selfsort organize again without {without}.")
+            continue
         spare = sum(picture["size"] for pictures in of_level for picture in pictures[1:])
         lines.append(f"{level}: {counted(len(of_level), 'set')}, {spare / 1e6:.1f} MB beside the first of each")
         for pictures in of_level:
@@ -173,6 +203,7 @@ def events(run: Path, as_json: bool) -> None:
     clusters = Clusters.load(run)
     with Catalog(catalog_path(run.resolve()), make=False) as opened:
         found, undated = timeline(clusters, opened)
+        are_read = "metadata" in opened.count_facts()
     paths = clusters.items.column("path").to_pylist()
     facts = [
         {
@@ -197,12 +228,16 @@ def events(run: Path, as_json: bool) -> None:
     ]
     lines = []
     for event in found:
-        until = event.end.strftime("%H:%M") if event.end.date() == event.start.date() else f"{event.end:%Y-%m-%d %H:%M}"
+        same_day = event.end.date() == event.start.date()
+        until = f" – {event.end:%H:%M}" if same_day else f" – {event.end:%Y-%m-%d %H:%M}"
+        until = until if event.end != event.start else ""
         towns = "; ".join(", ".join(filter(None, (place.town, place.country))) for place, _ in event.places()[:3])
         count = counted(len(event.moments), "picture")
-        lines.append(f"{event.start:%Y-%m-%d %H:%M} – {until}  {count}{'  ' + towns if towns else ''}")
+        lines.append(f"{event.start:%Y-%m-%d %H:%M}{until}  {count}{'  ' + towns if towns else ''}")
     undated_ = counted(len(undated), "picture")
     lines.append(f"{counted(len(found), 'event')}; of {undated_} only the time of the file is known.")
+    if not are_read:
+        lines.append("What is in the files was not read. Give selfsort organize again without --no-metadata.")
     if not are_known():
         lines.append("Names of places are not installed: pip install 'selfsort[photos]'")
     emit({"events": facts, "undated": [paths[row] for row in undated]}, "\n".join(lines), as_json=as_json)
@@ -215,6 +250,8 @@ def _parsed(action: str, words: tuple[str, ...]) -> dict[str, Any]:
     groups, others = words[:n_groups], words[n_groups:]
     if len(groups) < n_groups or not words or (rest == "paths" and not others):
         raise DataError(f"{action} needs more: see selfsort correct --help.")
+    if rest == "name" and (not others or (any(others) and not "".join(others).strip())):
+        raise DataError(f'{action} needs a name. An empty one in quotes, "", takes away the one that you gave.')
     parsed: dict[str, Any] = {"groups": [_number(word) for word in groups]}
     if rest == "name":
         parsed["name"] = " ".join(others)
@@ -230,10 +267,38 @@ def _number(word: str) -> int:
         raise DataError(f"{word!r} is not a number. Groups and corrections are given by their numbers.") from error
 
 
-def _said(body: Mapping[str, Any]) -> str:
-    parts = [str(body["do"])]
-    if "pictures" in body:
-        parts.append(counted(len(body["pictures"]), "picture"))
-    if "name" in body:
-        parts.append(f"to {shown(body['name'])!r}" if body["name"] else "no name")
-    return " ".join(parts)
+def _no_more(action: str, words: tuple[str, ...]) -> None:
+    if words:
+        raise DataError(f"{action} takes no {shown(words[0])!r}: see selfsort correct --help.")
+
+
+def _sayer(corrected: Corrected) -> Callable[[Entry], str]:
+    """Return what says a correction in words, with groups by number and name and the first pictures by path."""
+    from selfsort.clusters import name_of
+    from selfsort.photos.outcome import listed
+
+    state = corrected.state()
+    found, _ = listed(corrected.clusters, corrected, corrected.clusters.run["level"])
+    called = {of.get("key", of["group"]): f"group {of['group']} ({shown(name_of(of))})" for of in found}
+    columns = (corrected.clusters.items.column(name).to_pylist() for name in ("id", "path"))
+    path_of = dict(reversed(list(zip(*columns, strict=True))))  # of copies the first
+
+    def group(key: int) -> str:
+        return called.get(state.resolve(key), "a group that is gone").removesuffix(" ()")
+
+    def said(entry: Entry) -> str:
+        body, parts = entry.body, [entry.do]
+        if "into" in body:
+            parts.append(f"{counted(len(body['groups']), 'group')} into {group(body['into'])}")
+        if "pictures" in body:
+            paths = [shown(path_of.get(content, "a picture that is gone")) for content in body["pictures"]]
+            more = f" and {len(paths) - _N_NAMED:,} more" if len(paths) > _N_NAMED else ""
+            parts.append(", ".join(paths[:_N_NAMED]) + more)
+        if "group" in body:
+            where = {"move": "to ", "not-this": "from ", "lock": "in "}.get(entry.do, "")
+            parts.append(where + group(body["group"]))
+        if "name" in body:
+            parts.append(f"to {shown(body['name'])!r}" if body["name"] else "to no name")
+        return " ".join(parts)
+
+    return said

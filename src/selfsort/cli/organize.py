@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfsort.cli.output import emit, json_option, progress_bar, shown
+from selfsort.cli.output import PATH, emit, json_option, progress_bar, shown
 from selfsort.errors import DataError
 from selfsort.runtime import counted
 
@@ -22,11 +22,11 @@ SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
 
 
 @click.command()
-@click.argument("pictures", type=click.Path(path_type=Path), metavar="FOLDER")
+@click.argument("pictures", type=PATH, metavar="FOLDER")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="RUN",
     help="Run folder to write.  [default: NAME.selfsort in the current folder]",
 )
@@ -118,7 +118,7 @@ def organize(
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("selfsort-demo"),
     show_default=True,
     help="Folder for the pictures and the run.",
@@ -202,7 +202,7 @@ def _summary(clusters: Clusters) -> str:
     unread = facts["n_items"] - facts["n_ok"]
     parts = [f"{counted(facts['n_ok'], 'picture')} in {counted(facts['n_groups'], 'group')}"]
     if facts["n_nowhere"]:
-        parts.append(f"{facts['n_nowhere']} belong nowhere")
+        parts.append(f"{facts['n_nowhere']:,} {'belongs' if facts['n_nowhere'] == 1 else 'belong'} nowhere")
     if unread:
         parts.append(f"{unread} could not be read")
     lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
@@ -233,7 +233,7 @@ def _news(facts: dict[str, Any]) -> list[str]:
     kinds = facts.get("kinds", {})
     if len(kinds) > 1:
         named = sorted(kinds.items(), key=lambda pair: -pair[1])
-        lines.append("By kind: " + ", ".join(f"{n:,} {name}" for name, n in named) + ".")
+        lines.append("Coarsest groups, by kind: " + ", ".join(f"{n:,} {name}" for name, n in named) + ".")
     return lines
 
 

@@ -14,7 +14,18 @@ import click
 
 from selfsort.runtime import Progress
 
-run_argument = click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+
+class _Place(click.Path):
+    """A path; an empty one, as an unset variable of a shell gives, would mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty. Write . for the current folder.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Place(path_type=Path)
+run_argument = click.argument("run", type=PATH, metavar="RUN")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 _PLAIN_SECONDS = 10.0
 

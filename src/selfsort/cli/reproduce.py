@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from selfsort.cli.output import emit, json_option, progress_bar, shown
+from selfsort.cli.output import PATH, emit, json_option, progress_bar, shown
 
 
 @click.command()
@@ -18,7 +18,7 @@ from selfsort.cli.output import emit, json_option, progress_bar, shown
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("reproduced"),
     show_default=True,
     help="Folder for results and checkpoints; what it holds is not run again.",

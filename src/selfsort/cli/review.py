@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
-from selfsort.cli.output import progress_bar, shown
+from selfsort.cli.output import PATH, progress_bar, shown
 from selfsort.errors import DataError
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN|FOLDER")
+@click.argument("run", type=PATH, metavar="RUN|FOLDER")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Where to listen.  [default: a free port]")
 @click.option("--open/--no-open", "opens", default=True, show_default=True, help="Open the page in your browser.")
 def review(run: Path, port: int, opens: bool) -> None:

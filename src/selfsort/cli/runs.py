@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from selfsort.cli.output import emit, json_option, run_argument, shown
+from selfsort.cli.output import PATH, emit, json_option, run_argument, shown
 from selfsort.errors import DataError
 from selfsort.runtime import counted
 
@@ -51,17 +51,20 @@ def info(run: Path, as_json: bool) -> None:
 @_LEVEL
 @json_option
 def groups(run: Path, level: int | None, as_json: bool) -> None:
-    """List the groups of RUN: number, size, name, and why they have it.
+    """List the groups of RUN as they are after your corrections: number, size, name, and why they have it.
 
-    The name is the one you gave (selfsort correct RUN rename), else a suggested one; the reasons are shares of the
-    group's pictures, and of all others. With --json also other names that would fit.
+    Numbers are those that selfsort correct takes; groups that you made have some below zero. The name is the one you
+    gave (selfsort correct RUN rename), else a suggested one; the reasons are shares of the group's pictures, and of all
+    others, when the run was made. With --json also other names that would fit.
     """
-    from selfsort.clusters import Clusters, name_of
+    from selfsort.clusters import name_of
+    from selfsort.photos.corrected import opened
+    from selfsort.photos.outcome import listed
     from selfsort.report import reasons
 
-    clusters = Clusters.load(run)
-    level = clusters.level_of(level)
-    found = sorted((group for group in clusters.groups if group["level"] == level), key=lambda group: group["group"])
+    with opened(run) as (clusters, corrected):
+        level = clusters.level_of(level)
+        found, n_nowhere = listed(clusters, corrected, level)
     facts = [
         {key: group.get(key) for key in ("group", "size", "parent", "confidence", "name", "suggested")}
         for group in found
@@ -74,7 +77,6 @@ def groups(run: Path, level: int | None, as_json: bool) -> None:
             f"{group['group']:>4}  {group['size']:>7,}  {name:<{width}}  {shown(reasons(group))}".rstrip()
             for group, name in zip(found, names, strict=True)
         ]
-        n_nowhere = int((clusters.levels[clusters.ok, level] < 0).sum())
         return "\n".join([*lines, f"{counted(len(found), 'group')}; {counted(n_nowhere, 'picture')} in none."])
 
     emit({"level": level, "groups": facts}, text, as_json=as_json)
@@ -104,7 +106,7 @@ def _maker(facts: dict[str, Any]) -> str:
 @_LEVEL
 @click.option(
     "--figure",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Where to write the confusion matrix.  [default: confusion.png in RUN]",
 )
 @json_option

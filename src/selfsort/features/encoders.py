@@ -80,8 +80,11 @@ def load_encoder(name: str = DEFAULT) -> Encoder:
         for candidate in (path / "model.onnx", path / "onnx" / "model.onnx"):
             if candidate.is_file():
                 return OnnxEncoder(candidate, name=path.name, **_settings_beside(path / "model.onnx"))
-    elif path.suffix == ".onnx" or name.startswith((".", "/", "~")):
-        raise ModelError(f"There is no encoder at {name}. Give the path of an ONNX file or of a Hugging Face folder.")
+    elif path.suffix == ".onnx" or name.startswith((".", "/", "~")) or "/" not in name:
+        raise ModelError(
+            f"There is no encoder {name!r}. Give {DEFAULT}, the path of an ONNX file or of a Hugging Face folder, or "
+            "the name of a Hugging Face model, as owner/model."
+        )
     from selfsort.features.torch_encoder import TorchEncoder
 
     return TorchEncoder(name)

@@ -179,9 +179,10 @@ def _stamps(source: Source) -> tuple[list[bytes], list[str]]:
 
 @dataclass
 class _Batch:
-    """What one worker hands over: the items it settled, as (index, content hash, problem), and the new contents.
+    """What one worker hands over.
 
-    With what was read alongside, by content hash.
+    The items it settled, as (index, content hash, problem), the new contents, and what was read alongside, by content
+    hash.
     """
 
     items: list[tuple[int, str, str]] = field(default_factory=list)

@@ -62,7 +62,7 @@ class CatalogFile:
     """
 
     def __init__(self, path: Path, *, make: bool = True, read_only: bool = False) -> None:
-        self.path = path
+        self.path, self._make = path, make and not read_only
         if (read_only or not make) and not path.exists():
             raise DataError(f"There is no catalog at {path}. `selfsort organize` makes it beside the run.")
         with self._explained():
@@ -86,6 +86,11 @@ class CatalogFile:
         self._db.execute("COMMIT")
         if application != _APPLICATION and n_tables:
             raise DataError(f"{self.path} is a database of something else. Move it away, or give another folder.")
+        if not (n_tables or self._make):
+            raise DataError(
+                f"The catalog {self.path} is empty: what was in it is lost. Put a backup in its place, or give "
+                "selfsort organize again to begin anew."
+            )
         if version > len(_MIGRATIONS):
             raise DataError(
                 f"The catalog {self.path} has format {version}, this selfsort reads up to {len(_MIGRATIONS)}. "
@@ -131,7 +136,7 @@ class CatalogFile:
         except sqlite3.DatabaseError as error:
             raise DataError(
                 f"The catalog {self.path} is damaged: {error}. Put a backup in its place (`selfsort catalog RUN "
-                "--backup FILE` makes them), or move it away to begin anew: the corrections in it are then not used."
+                "--backup FILE` makes them); to begin anew without the corrections in it, move it and the run away."
             ) from error
 
     @contextmanager
@@ -166,6 +171,10 @@ class CatalogFile:
             try:
                 self._db.execute("INSERT INTO texts (texts) VALUES ('integrity-check')")
             except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):  # nothing is known of the index, so nothing is wrong
+                    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
+                        return problems
+                    raise
                 problems.append(f"the index of texts: {error}")
         return problems
 

@@ -73,6 +73,8 @@ def compare(before: Mapping[bytes, str | None], now: Mapping[bytes, str | None])
         else:
             changes.new.append(name)
         placed.add(content or "")
+    unseen = tuple(path + b"/" for path, content in now.items() if content is None)  # folders that could not be read
     moved = {os.fsencode(source) for source, _ in changes.moved}
-    changes.gone.extend(os.fsdecode(path) for path in sorted(before) if path not in now and path not in moved)
+    left = (path for path in sorted(before) if path not in now and path not in moved)
+    changes.gone.extend(os.fsdecode(path) for path in left if not path.startswith(unseen))
     return changes

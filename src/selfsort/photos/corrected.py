@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from selfsort.errors import DataError
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.corrections import Log
 from selfsort.photos.state import NOWHERE, State, apply
+from selfsort.runtime import counted
 
 
 class Corrected:
@@ -76,7 +78,7 @@ class Corrected:
         if number < NOWHERE and number in self.state().groups.values():
             return number
         own = sorted({key for key in self.state().groups.values() if key < NOWHERE}, reverse=True)
-        which = f"groups 0 to {len(keys) - 1}" if keys else "no groups"
+        which = "no groups" if not keys else "group 0" if len(keys) == 1 else f"groups 0 to {len(keys) - 1}"
         which += f", and {', '.join(map(str, own))} of your own" if own else ""
         raise DataError(f"The run has {which}: got {number}.")
 
@@ -171,10 +173,40 @@ class Corrected:
         return labels, order
 
 
-def has_catalog(run: str | Path) -> bool:
-    """Tell whether a run is one of pictures that a catalog lies beside: then there may be corrections."""
+@contextmanager
+def opened(run: str | Path) -> Iterator[tuple[Clusters, Corrected | None]]:
+    """Yield a run, and with it its catalog where there is one: nothing is written.
+
+    Raises
+    ------
+    DataError
+        If the run was made with corrections and its catalog is not there.
+    """
+    if check_at_hand(run):
+        with Corrected(run, read_only=True) as corrected:
+            yield corrected.clusters, corrected
+        return
+    yield Clusters.load(run), None
+
+
+def check_at_hand(run: str | Path) -> bool:
+    """Tell whether a run is one of pictures that a catalog lies beside: then there may be corrections.
+
+    Raises
+    ------
+    DataError
+        If the run was made with corrections, and there is none, or an empty file.
+    """
     try:
         facts = json.loads((Path(run) / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):  # no run, which loading it explains
         return False
-    return isinstance(facts, dict) and "n_corrections" in facts and catalog_path(Path(run).resolve()).exists()
+    n = facts.get("n_corrections") if isinstance(facts, dict) else None
+    path = catalog_path(Path(run).resolve())
+    if n and not (path.exists() and path.stat().st_size):
+        raise DataError(
+            f"{run} was made with {counted(n, 'correction')}, and its catalog {path}, which has them, is "
+            f"{'empty' if path.exists() else 'not there'}. Put it back, or a backup of it (selfsort catalog RUN "
+            "--backup FILE makes them); to begin anew without them, move the run away, too."
+        )
+    return n is not None and path.exists()

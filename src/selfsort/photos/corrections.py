@@ -14,6 +14,7 @@ from typing import Any
 from selfsort.errors import DataError
 from selfsort.photos.catalog import Catalog
 from selfsort.photos.state import NOWHERE, Entry
+from selfsort.runtime import counted
 
 _MAX_NAME = 200
 #: What an entry must hold beside what is done.
@@ -86,8 +87,13 @@ class Log:
         entries = self.entries()
         live = [entry for entry in entries if not entry.undone and number in (None, entry.number)]
         if not live:
+            undone = any(entry.number == number for entry in entries)
             raise DataError(
-                "There is no correction to undo." if number is None else f"There is no correction {number} to undo."
+                "There is no correction to undo."
+                if number is None
+                else f"Correction {number} is undone already."
+                if undone
+                else f"There is no correction {number}."
             )
         return self._turn("undo", [entry for entry in entries if entry.step == live[-1].step and not entry.undone])
 
@@ -100,7 +106,7 @@ class Log:
         wanted = number if number is not None else self._last_undone()
         if wanted not in entries:
             raise DataError(
-                "There is nothing to do again." if number is None else f"Correction {number} is not undone."
+                "There is nothing to do again." if number is None else f"There is no undone correction {number}."
             )
         return self._turn("redo", [entry for entry in entries.values() if entry.step == entries[wanted].step])
 
@@ -169,7 +175,8 @@ def _checked(do: str, body: Mapping[str, Any]) -> dict[str, Any]:
             entry[name] = sorted({int(key) for key in value}) if name == "groups" else int(value)
     n_least = 2 if do in ("must-link", "cannot-link", "not-the-same") else 1
     if len(entry.get("pictures", [""] * n_least)) < n_least:
-        raise DataError(f"{do} needs {n_least} different pictures or more: got {len(entry['pictures'])}.")
+        which = "of different content (copies of a file are one)" if n_least > 1 else "or more"
+        raise DataError(f"{do} needs {counted(n_least, 'picture')} {which}: got {len(entry['pictures'])}.")
     if do == "merge" and not set(entry["groups"]) - {entry["into"]}:
         raise DataError("merge needs two different groups or more.")
     if NOWHERE in {entry.get("group"), entry.get("into"), *entry.get("groups", ())}:

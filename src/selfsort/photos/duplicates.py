@@ -26,6 +26,8 @@ from selfsort.photos.metadata import BURST_SECONDS
 from selfsort.photos.state import apply
 
 LEVELS = ("identical", "same shot", "burst")
+#: What must have been read to find those of a level.
+NEEDED = {"identical": (), "same shot": ("looks",), "burst": ("looks", "metadata")}
 #: Bits of 128 by which two pictures of one shot may differ, and the least correlation of their thumbnails.
 MAX_BITS, MIN_CORRELATION = 20, 0.97
 #: Pictures with a shorter side in pixels hold too little to tell.

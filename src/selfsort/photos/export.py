@@ -20,7 +20,7 @@ from selfsort.errors import DataError
 from selfsort.images import Unreadable
 from selfsort.photos import tables
 from selfsort.photos.belonging import SIDECAR_NAMES, SidecarNames
-from selfsort.photos.corrected import Corrected, has_catalog
+from selfsort.photos.corrected import Corrected, opened
 from selfsort.photos.export_plan import Operation, plan_folders, plan_sidecars, plan_tables
 from selfsort.photos.journal import FOLDERS, JOURNAL, SIDECARS, Journal, Writer
 from selfsort.photos.originals import Originals
@@ -114,11 +114,11 @@ def export(
             f"{mode!r} and {sidecar_names!r}."
         )
     with contextlib.ExitStack() as stack:
-        corrected = None
+        corrected: Corrected | None = None
         if isinstance(run, (str, Path)):
-            run = stack.enter_context(Corrected(run, read_only=True)) if has_catalog(run) else Clusters.load(run)
-        if isinstance(run, Corrected):
-            corrected, clusters = run, run.clusters
+            clusters, corrected = stack.enter_context(opened(run))
+        elif isinstance(run, Corrected):
+            clusters, corrected = run.clusters, run
         else:
             clusters = run
         groups = outcome(clusters, corrected, level)
@@ -173,7 +173,7 @@ class _Job:
         if self.mode in tables.TABLES:
             return plan_tables(tables.TABLES[self.mode])
         if self.mode == SIDECARS:
-            return plan_sidecars(self.clusters, self.outcome, self.destination, self.names)
+            return plan_sidecars(self.clusters, self.outcome, self.destination, self.names, hidden=self.hidden)
         return plan_folders(self.clusters, self.outcome, hidden=self.hidden, reserved=(tables.CSV,))
 
     def left_out(self, plan: list[Operation]) -> list[tuple[str, str]]:

@@ -88,16 +88,19 @@ def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved
     return plan
 
 
-def plan_sidecars(clusters: Clusters, outcome: Outcome, destination: Path, names: SidecarNames) -> list[Operation]:
+def plan_sidecars(
+    clusters: Clusters, outcome: Outcome, destination: Path, names: SidecarNames, *, hidden: bool
+) -> list[Operation]:
     """Give every readable picture of a group a sidecar, and every other the one that it has: there may be old tags."""
     labels = outcome.labels.tolist()
+    told = (outcome.labels >= 0) & (hidden | ~outcome.hidden)
     paths, exact = (clusters.items.column(name).to_pylist() for name in ("path", "path_bytes"))
     rows_of: dict[str, list[int]] = {}
     for row in np.flatnonzero(clusters.ok).tolist():
         rows_of.setdefault(sidecar_of(os.fsdecode(exact[row]), names), []).append(row)
     plan = []
     for target, (row, *others) in rows_of.items():
-        if any(labels[of] >= 0 for of in (row, *others)) or os.path.lexists(destination / target):
+        if told[[row, *others]].any() or os.path.lexists(destination / target):
             plan.append(Operation(row, paths[row], target, labels[row], 0, tuple(others)))
     return plan
 

@@ -70,7 +70,11 @@ class Journal:
                     break
                 journal._add(json.loads(line))
                 journal.length += len(line)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except OSError as error:
+            raise DataError(
+                f"{path} cannot be read: {error.strerror}. Give another folder, or mend this one."
+            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"The journal {path} is damaged: {error}. Remove what it lists by hand, then it."
             ) from error

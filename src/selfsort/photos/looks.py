@@ -12,7 +12,7 @@ from selfsort.images import PictureFile, Preprocessing, decode
 
 #: Raise when the same picture would give other numbers.
 VERSION = 3
-#: The longer side in pixels at which pictures are looked at.
+#: The longer side in pixels at which pictures are looked at, or nearly.
 SIDE = 512
 #: At an eighth of their sides, which is cheapest to decode, pictures of twelve megapixels have 496 to 504: enough.
 _LEAST = 0.968
@@ -46,7 +46,10 @@ def look(data: bytes | PictureFile) -> dict[str, Any]:
 
 
 def upright(data: bytes | PictureFile, side: int, least: float = 1.0) -> npt.NDArray[np.uint8]:
-    """Return the pixels of a picture file, upright RGB, its longer side `side`, shape (h, w, 3); see `decode`."""
+    """Return the pixels of a picture file, upright RGB, shape (h, w, 3).
+
+    Its longer side is `side`, or as little as `least` of that where a JPEG is quicker to read so; see `decode`.
+    """
     return decode(data, Preprocessing(side, "fit"), least=least).pixels
 
 

@@ -19,6 +19,7 @@ from selfsort.features.cache import Cache
 from selfsort.features.encoders import LAYERED, load_encoder
 from selfsort.features.extract import extract
 from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.corrected import check_at_hand
 from selfsort.photos.facets import QUICK, Alongside
 from selfsort.photos.library import open_library
 from selfsort.photos.naming import digest, suggest
@@ -27,7 +28,7 @@ from selfsort.photos.pipeline import Pipeline
 from selfsort.photos.settings import Settings
 from selfsort.photos.text import text_facet
 from selfsort.publish import check_target, digest_of_labels, publish, score, unchanged, workplace
-from selfsort.runtime import Clock, Progress, silent
+from selfsort.runtime import Clock, Progress, counted, silent
 from selfsort.sources import open_source
 
 #: By the names of their settings and in the catalog: facets that are a stage of their own.
@@ -82,6 +83,7 @@ def organize(
     target = None
     if output is not None:
         check_target(Path(output))
+        check_at_hand(output)
         target = Path(output).resolve()  # what a link points to is replaced, not the link
     if labels is not None:
         check_labels(labels)
@@ -125,6 +127,6 @@ def organize(
 def _check_groups(settings: Settings, n: int) -> None:
     if settings.groups is not None and settings.groups > n:
         raise DataError(
-            f"{settings.groups} groups need at least as many different pictures, and there are {n}. "
-            f"Ask for {max(1, n)} groups or fewer."
+            f"{settings.groups} groups need at least as many different pictures, and there "
+            f"{'is' if n == 1 else 'are'} {n}. Ask for {counted(max(1, n), 'group')} or fewer."
         )

@@ -130,6 +130,23 @@ def outcome(clusters: Clusters, corrected: Corrected | None = None, level: int |
     )
 
 
+def listed(clusters: Clusters, corrected: Corrected | None, level: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the groups of a level as `Clusters.groups` has them, after corrections, and how many pictures are in none.
+
+    The number of a group that people made is its key, as `Corrected.group` takes it.
+    """
+    now = outcome(clusters, corrected, level)
+    described = {int(group["group"]): group for group in clusters.groups if group["level"] == level}
+    groups = []
+    for number, size in zip(*np.unique(now.labels[now.labels != NOWHERE], return_counts=True), strict=True):
+        group = dict(described.get(int(number), {"group": now.keys.get(int(number)), "level": level}))
+        name = now.names.get(int(number), "")
+        if name != name_of(group):  # it was given, or taken away, since
+            group["name"] = name if name != name_of(group, own=False) else None
+        groups.append(group | {"size": int(size)})
+    return groups, int((now.labels[clusters.ok] == NOWHERE).sum())
+
+
 def _numbered(now: list[int], keys: dict[int, int]) -> tuple[IntArray, dict[int, int]]:
     """Return the number of each key's group, and key -> number: the run's own, and behind them those of new groups."""
     numbers: dict[int, Any] = {key: number for number, key in keys.items()}

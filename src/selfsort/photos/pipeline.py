@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ from selfsort.photos.library import Library, Taught
 from selfsort.photos.meaning import Meaning
 from selfsort.photos.seen import is_built_in
 from selfsort.photos.settings import FACETS, Settings
-from selfsort.runtime import Clock, Progress, n_threads
+from selfsort.runtime import Clock, Progress, counted, n_threads
 from selfsort.sources import Source
 
 #: Raise when the same features would give other groups, or other weights are tried: runs are then made anew.
@@ -286,19 +287,21 @@ class Pipeline:
                     group["name"] = self.taught.state.names[group["key"]]
 
     def _warn_of_collapse(self, sizes: npt.NDArray[np.int64]) -> None:
-        if sizes.sum() < 20:
+        if sizes.sum() < 20 or self.settings.groups == 1:
             return
         usage = cluster_usage(np.repeat(np.arange(len(sizes)), sizes), len(sizes))
         if is_collapsed(usage):
             self.warnings.append(
-                f"The largest of {len(sizes)} groups holds {usage['largest_share']:.0%} of the pictures. They may "
-                "really be alike; for a finer view raise the granularity (--granularity 3) or give a number of groups "
-                "(--groups)."
+                f"The largest of {counted(len(sizes), 'group')} holds {usage['largest_share']:.0%} of the pictures. "
+                "They may really be alike; for a finer view raise the granularity (--granularity 3) or give a "
+                "number of groups (--groups)."
             )
 
     def _facts(self, grouping: Grouping, groups: list[dict[str, Any]], clock: Clock) -> dict[str, Any]:
         labels = grouping.labels
-        kinds = {group["kind"]: group["size"] for group in groups if "kind" in group}
+        kinds: Counter[str] = Counter()
+        for group in groups:
+            kinds.update({group["kind"]: group["size"]} if "kind" in group else {})
         return {
             "schema": SCHEMA_VERSION,
             "selfsort": __version__,
@@ -315,7 +318,7 @@ class Pipeline:
             "n_encoded": self.extracted.n_encoded,
             "n_groups": int(labels.max(initial=-1)) + 1,
             **({"learned": self.learned} if self.learned else {}),
-            **({"kinds": kinds} if kinds else {}),
+            **({"kinds": dict(kinds)} if kinds else {}),
             "n_corrections": sum(not entry.undone for entry in self.library.entries),
             "changes": self.library.changes.counts(),
             "n_nowhere": int((labels[self.nodes[self.nodes >= 0]] < 0).sum()),

@@ -75,7 +75,7 @@ class Settings:
                 f"got {self.granularity}."
             )
         if self.n_neighbors is not None and self.n_neighbors < 1:
-            raise DataError(f"n_neighbors must be 1 or more: got {self.n_neighbors}.")
+            raise DataError(f"The number of neighbors (--neighbors) must be 1 or more: got {self.n_neighbors}.")
         if self.encoder == LAYERED:
             raise DataError(
                 f"The encoder {LAYERED} is what learning uses. Leave it out, and pass --learn (learn=True)."

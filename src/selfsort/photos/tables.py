@@ -202,12 +202,13 @@ def _kinds_and_objects(clusters: Clusters, rows: list[int], catalog: Catalog | N
     kinds = kinds_of(clusters, catalog.facts("looks") if catalog is not None else {}, rows)
     found = objects_of(clusters, rows)
     shown = [found.get(row) for row in rows]
-    terms, shares = ([None if of is None else [pair[i] for pair in of] for of in shown] for i in (0, 1))
+    terms = [None if of is None else [term for term, _ in of] for of in shown]
+    shares = [None if of is None else [round(share, 4) for _, share in of] for of in shown]
     return {
         "kind": pa.array([kinds[row][0] if row in kinds else None for row in rows], pa.string()),
-        "kind_probability": pa.array([round(kinds[row][1], 4) if row in kinds else None for row in rows], pa.float32()),
+        "kind_probability": pa.array([round(kinds[row][1], 4) if row in kinds else None for row in rows], pa.float64()),
         "objects": pa.array(terms, pa.list_(pa.string())),
-        "objects_probability": pa.array(shares, pa.list_(pa.float32())),
+        "objects_probability": pa.array(shares, pa.list_(pa.float64())),
     }
 
 

@@ -78,6 +78,8 @@ def undo(destination: Path, *, dry_run: bool = False, progress: Progress = silen
         If there is no journal (nothing was exported here, or it was undone already), or it is damaged.
     """
     path = Path(destination).resolve()
+    if path.is_file() and path.name != JOURNAL:
+        raise DataError(f"{path} is a file, and no export. Give the folder that was exported to.")
     path = path if path.is_file() else path / JOURNAL
     if not path.is_file():
         raise DataError(
