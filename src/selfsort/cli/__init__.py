@@ -24,7 +24,7 @@ _COMMANDS = {
     "groups": ("selfsort.cli.runs", "groups"),
     "evaluate": ("selfsort.cli.runs", "evaluate"),
     "review": ("selfsort.cli.review", "review"),
-    "correct": ("selfsort.cli.library", "correct"),
+    "correct": ("selfsort.cli.correct", "correct"),
     "catalog": ("selfsort.cli.library", "catalog"),
     "duplicates": ("selfsort.cli.library", "duplicates"),
     "events": ("selfsort.cli.library", "events"),
