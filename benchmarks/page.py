@@ -55,7 +55,7 @@ def make_run(folder: Path, n: int) -> Path:
                 known["key"] = first_key + group
             described.append(known)
     facts: dict[str, Any] = {"schema": SCHEMA_VERSION, "level": 0, "root": str(folder / "pictures"), "source": "folder"}
-    facts |= {"method": "graph", "fingerprint": "synthetic", "warnings": [], "encoder": {"name": "efficientnet-lite0"}}
+    facts |= {"method": "graph", "fingerprint": "synthetic", "warnings": [], "encoder": {"name": "synthetic"}}
     facts |= {"params": Settings().__dict__}
     rows = (
         {"id": ids[i], "path": f"IMG_{i:06d}.jpg", "path_bytes": b"IMG_%06d.jpg" % i, "size": 3_000_000}

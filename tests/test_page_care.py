@@ -84,7 +84,7 @@ def test_enter_does_what_the_marked_button_says(page, tmp_path):
     page.press(name)
     page.until(lambda: name in page.all(".choices button.first")[0].text)
     page.press(page.keys.ENTER)
-    page.until(lambda: f"Moved 1 picture to {name}" in page.said())
+    page.until(lambda: f"Moved 1 picture and 1 copy to {name}" in page.said())
     page.click("#menu")
     page.until(lambda: page.all("dialog .menu button"))
     next(button for button in page.all(".menu button") if button.text == "Export…").click()

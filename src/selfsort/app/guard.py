@@ -143,7 +143,7 @@ class Guard:
         return None
 
     def _has_session(self, headers: dict[str, list[str]]) -> bool:
-        return _equal(_cookie(headers, self._cookie), self._session)
+        return any(_equal(value, self._session) for value in _cookies(headers, self._cookie))
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, but not more of it than is allowed, whatever its head says."""
@@ -181,13 +181,10 @@ def _limit(scope: Scope) -> int:
     return MAX_PICTURE if scope["path"] == PICTURE_SEARCH else MAX_BODY
 
 
-def _cookie(headers: dict[str, list[str]], name: str) -> str:
-    for line in headers.get("cookie", []):  # others on this machine may have set any nonsense beside ours
-        for part in line.split(";"):
-            key, _, value = part.strip().partition("=")
-            if key == name:
-                return value
-    return ""
+def _cookies(headers: dict[str, list[str]], name: str) -> list[str]:
+    """Return all of a name: others on this machine may have set any nonsense beside ours."""
+    parts = [part.strip().partition("=") for line in headers.get("cookie", []) for part in line.split(";")]
+    return [value for key, _, value in parts if key == name]
 
 
 async def _refuse(scope: Scope, send: Send, status: int, text: str) -> None:

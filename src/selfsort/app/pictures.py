@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from selfsort.clusters import Clusters
+from selfsort.errors import DataError
 from selfsort.images import Unreadable
 from selfsort.photos.looks import upright
 from selfsort.photos.originals import Originals
@@ -62,6 +63,15 @@ class Pictures:
         made = self._made(row, LARGE)
         return made if made is not None else self._stretched(row)
 
+    def is_missing(self, row: int) -> bool:
+        """Tell whether there was an original, and it is gone or has another size now."""
+        try:
+            return not self._opened().stands(row)
+        except DataError:  # the archive itself is gone
+            return True
+        except Unreadable:
+            return False
+
     def _made(self, row: int, side: int) -> bytes | None:
         longest = int(max(sizes[row] for sizes in self._sizes))
         try:
@@ -69,14 +79,16 @@ class Pictures:
         except Unreadable:
             return None
 
-    def _read(self, row: int) -> bytes:
+    def _opened(self) -> Originals:
         if self._clusters.run.get("source") == "array" or not self._clusters.run.get("root"):
             raise Unreadable("it was an array")
         with self._lock:  # opening an archive takes a while, and once is enough
             if self._originals is None:
                 self._originals = Originals(self._clusters)
-        _, content, _ = self._originals.read(row)
-        return content
+            return self._originals
+
+    def _read(self, row: int) -> bytes:
+        return self._opened().read(row)[1]
 
     def _stretched(self, row: int) -> bytes:
         small = self.small(row)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from selfsort.app.covers import covers
 from selfsort.app.facts import FLAWS, Facts, kind_told, shown_in
 from selfsort.app.pack import pack
-from selfsort.app.words import described, last_step
+from selfsort.app.words import described, last_step, pictures_of
 from selfsort.errors import DataError
 from selfsort.features.graph import by_size, cut_at
 from selfsort.photos.catalog import plain
@@ -376,11 +376,12 @@ class Review:
         return key
 
     def _step(self, entry: Entry | None) -> dict[str, Any] | None:
-        """Return the number of a step and what it did in words."""
+        """Return the number of a step, what it did in words, and to which pictures."""
         if entry is None:
             return None
         step = [part for part in self.entries[self._index[entry.number] :][:_MAX_STEP] if part.step == entry.step]
-        return {"number": entry.number, "said": described(step, self._called)}
+        pictures = pictures_of(step, self._n_copies)
+        return {"number": entry.number, "said": described(step, self._called, pictures), "pictures": pictures}
 
     def _called(self, key: int) -> str:
         key = self.state.resolve(key)

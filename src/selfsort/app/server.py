@@ -192,7 +192,9 @@ def _serve_facts(app: FastAPI) -> None:
         review = page.fresh()
         found: facts.Facts = await page.once("facts", facts.read)
         wanted = [int(row) for row in rows.split(",") if row.isascii() and row.isdigit() and len(row) < 10][:500]
-        return [review.described_picture(row, found) for row in wanted if row < len(review.ids)]
+        wanted = [row for row in wanted if row < len(review.ids)]
+        missing = await asyncio.to_thread(lambda: {row for row in wanted if page.pictures.is_missing(row)})
+        return [review.described_picture(row, found) | {"missing": row in missing} for row in wanted]
 
     @app.post("/api/person")
     async def person(request: Request, body: Person) -> dict[str, Any]:

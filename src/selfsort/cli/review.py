@@ -50,6 +50,7 @@ def review(run: Path, port: int, opens: bool) -> None:
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=2,
+        server_header=False,
         proxy_headers=False,  # a header must not say whose a connection is
     )
     uvicorn.Server(config).run([listening])

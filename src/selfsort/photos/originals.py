@@ -46,6 +46,16 @@ class Originals:
         if self.archive:
             self.archive.close()
 
+    def stands(self, row: int) -> bool:
+        """Tell whether there still is a file of the same size, without reading it."""
+        if self.archive is not None:
+            return self.paths[row] in self._indices
+        try:
+            found = (self.root / self.paths[row]).stat()
+        except OSError:
+            return False
+        return stat.S_ISREG(found.st_mode) and found.st_size == self._sizes[row]
+
     def read(self, row: int) -> tuple[Path, bytes, int | None]:
         """Return the file on disk, the picture's bytes, and for a member of an archive its time. Raises Unreadable."""
         path, mtime_ns = self.root / self.paths[row], None

@@ -2,7 +2,7 @@
 
 import * as data from "./data.js";
 import { now, run } from "./data.js";
-import { $, count, dialog, el, pictures } from "./dom.js";
+import { $, count, counted, dialog, el, pictures, plain } from "./dom.js";
 import { selection } from "./selection.js";
 
 let fading = 0;
@@ -23,7 +23,7 @@ export function say(message, { undoable = false, bad = false } = {}) {
 export async function attempt(doing, said = "") {
   try {
     await doing();
-    if (said) say(said, { undoable: true });
+    if (said) say(typeof said === "function" ? said() : said, { undoable: true });
     return true;
   } catch (error) {
     say(error.message, { bad: true });
@@ -43,11 +43,12 @@ function ready() {
   return !now.cut && free();
 }
 
-// Corrects the rows given, or those selected, which are then not selected any more.
+// Corrects the rows given, or those selected, which are then not selected any more. What is said of a picture holds for
+// copies of its file too.
 async function correct(body, given, said) {
   if (!ready()) return;
   const rows = given ?? selection.rows();
-  if (rows.length && (await attempt(() => data.correct({ ...body, rows }), said(pictures(rows.length)))) && !given) selection.clear();
+  if (rows.length && (await attempt(() => data.correct({ ...body, rows }), () => said(now.undo?.pictures ?? pictures(rows.length)))) && !given) selection.clear();
 }
 
 export const titleOf = (key) => {
@@ -59,7 +60,10 @@ export const move = (key, rows) => correct({ do: "move", keys: [key] }, rows, (n
 
 export async function moveSomewhere(rows) {
   if (!ready()) return;
-  const key = await pickGroup(`Move ${pictures((rows ?? selection.rows()).length)} to`, { create: true });
+  const moving = rows ?? selection.rows();
+  const groups = new Set(moving.map((row) => now.group[row]));
+  const here = groups.size === 1 ? now.groups[[...groups][0]]?.key : null; // they are there already
+  const key = await pickGroup(`Move ${pictures(moving.length)} to`, { create: true, without: here });
   if (key === "new") await newGroup(rows);
   else if (key !== null) await move(key, rows);
 }
@@ -69,12 +73,13 @@ const simple = (what, said) => (rows) => correct({ do: what }, rows, said);
 export const newGroup = simple("split", (n) => `Made a new group of ${n}.`);
 
 export const notThis = simple("not-this", (n) => `Took ${n} out of the group.`);
-export const lock = simple("lock", (n) => `Locked ${n}: no later grouping moves them.`);
+export const lock = simple("lock", (n) => `Locked ${n}: no later grouping changes that.`);
 export const unlock = simple("unlock", (n) => `Unlocked ${n}.`);
 export const hide = simple("hide", (n) => `Hid ${n}. Nothing is deleted.`);
 export const show = simple("show", (n) => `Showing ${n} again.`);
-export const together = simple("must-link", (n) => `${n} stay together.`);
-export const apart = simple("cannot-link", () => "The first and the others stay apart.");
+const two = (act) => (rows) => ((rows ?? selection.rows()).length < 2 ? say("That needs two pictures or more.", { bad: true }) : act(rows));
+export const together = two(simple("must-link", (n) => `${n} stay together.`));
+export const apart = two(simple("cannot-link", () => "The first and the others stay apart."));
 export const different = simple("not-the-same", () => "They do not come up as the same again.");
 
 export async function merge(keys, into = keys[0]) {
@@ -91,7 +96,8 @@ export async function mergeSomewhere(key) {
   return into;
 }
 
-export const rename = (key, name) => ready() && attempt(() => data.correct({ do: "rename", keys: [key], name }), name ? `Named it ${name}.` : "Took the name away.");
+export const rename = (key, name) => ready() && attempt(() => data.correct({ do: "rename", keys: [key], name }), name ? `Named it ${titleFor(name)}.` : "Took the name away.");
+const titleFor = (name) => (name.length > 60 ? `${name.slice(0, 60)}…` : name);
 
 export async function namePerson(person, name) {
   if (!free()) return false;
@@ -128,9 +134,9 @@ export const undo = (number) => turn(number ? { number } : now.undo, data.undo, 
 export const redo = (number) => turn(number ? { number } : now.redo, data.redo, "Done again", "There is nothing to do again.");
 
 export async function regroup(n) {
-  const taught = now.n_corrections ? ` Your ${count(now.n_corrections)} corrections stay, and other pictures follow them.` : "";
+  const taught = now.n_corrections ? ` What you corrected stays (${counted(now.n_corrections, "correction")}), and other pictures follow.` : "";
   const asked = n ?? run.asked;
-  const text = `All pictures are grouped again${asked ? `, into about ${count(asked)} groups` : ""}; new ones are added.${taught}`;
+  const text = `All pictures are grouped again${asked ? `, into about ${count(asked)} groups` : ""}; new ones are added.${taught} The other groups of now cannot be brought back by Undo.`;
   const others = !n && run.asked ? [["find", "Find the number of groups"]] : [];
   const value = await dialog("Group again", el("p", {}, text), [["", "Cancel"], ...others, ["go", "Group again", "main"]]);
   if (value) await attempt(() => data.regroup(n ?? null, value === "find"));
@@ -153,7 +159,7 @@ export async function exportSomewhere() {
   };
   mode.addEventListener("change", update);
   beside.addEventListener("change", update);
-  const content = el("div", { class: "fields" }, el("p", {}, "Originals are only read. An export can be taken back with selfsort undo."),
+  const content = el("div", { class: "fields" }, el("p", {}, `Your groups as they are now${now.cut ? ", not the coarser or finer ones that you are looking at" : ""}. Originals are only read. An export can be taken back with selfsort undo.`),
     el("label", { for: "export-mode" }, "As"), mode, el("label", { for: "export-place" }, "Folder"), place, sidecars);
   const value = await dialog("Export", content, [["", "Cancel"], ["plan", "Only plan"], ["export", "Export", "main"]]);
   if (!value) return;
@@ -168,8 +174,8 @@ export async function pickGroup(heading, { without = null, create = false } = {}
   const words = el("input", { type: "search", placeholder: "Find a group", "aria-label": "Find a group" });
   let first = null; // what Enter takes
   const fill = () => {
-    const wanted = words.value.toLowerCase();
-    const fitting = now.groups.filter((group) => group.key !== without && data.title(group).toLowerCase().includes(wanted));
+    const wanted = plain(words.value);
+    const fitting = now.groups.filter((group) => group.key !== without && plain(data.title(group)).includes(wanted));
     const items = fitting.slice(0, 200).map((group) =>
       el("li", {}, el("button", { value: String(group.key) }, el("img", { src: data.source(group.covers[0] ?? 0, "small"), alt: "" }), el("span", {}, data.title(group)), el("small", {}, count(group.size)))),
     );

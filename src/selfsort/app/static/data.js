@@ -17,11 +17,13 @@ export function emit(event, value) {
   for (const listener of [...(listeners.get(event) ?? [])]) listener(value);
 }
 
+const told = ({ error, detail }) => error ?? (typeof detail === "string" ? detail : JSON.stringify(detail));
+
 async function answer(response) {
   if (response.ok) return response;
   let message = `The server answered ${response.status}.`;
   try {
-    message = response.headers.get("content-type").includes("json") ? (await response.json()).error : await response.text();
+    message = response.headers.get("content-type").includes("json") ? told(await response.json()) : await response.text();
   } catch { /* what came is no message */ }
   throw Object.assign(new Error(message), { status: response.status });
 }
@@ -69,6 +71,7 @@ function unpack(buffer) {
 const stampOf = ({ version }) => version.split("-")[0];
 
 export async function load() {
+  now.n = null; // coarser or finer groups were of the run before
   let [columns, groups] = [];
   do { // both of one run, also if it is replaced just now
     [columns, groups] = await Promise.all([getPacked("/api/run"), getPacked(groupsPath())]);
@@ -180,7 +183,8 @@ export function members(index) {
   return rows;
 }
 
-export const title = (group) => group.name || group.suggested || (group.number === null ? "New group" : `Group ${group.number}`);
+// Of coarser or finer groups none was made by a person, and those that are no groups of the run have no number.
+export const title = (group) => group.name || group.suggested || (group.number !== null ? `Group ${group.number}` : now.cut ? "A group" : "New group");
 
 const PATIENCE = 8000; // milliseconds after which a server counts as silent
 

@@ -16,7 +16,10 @@ export function el(tag, attributes = {}, ...children) {
 }
 
 export const count = (n) => n.toLocaleString("en-US");
-export const pictures = (n) => `${count(n)} picture${n === 1 ? "" : "s"}`;
+export const counted = (n, thing) => `${count(n)} ${thing}${n === 1 ? "" : "s"}`;
+export const pictures = (n) => counted(n, "picture");
+// What words are compared by: "ete" finds "Été".
+export const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
 export function bytes(n) {
   for (const unit of ["bytes", "kB", "MB", "GB"]) {

@@ -74,8 +74,8 @@ export function draggable(press, { begin, drop }) {
   addEventListener("keydown", escape, true);
 }
 
-// A rectangle drawn with the mouse; `during(rectangle)` is called as it grows.
-export function band(press, during) {
+// A rectangle drawn with the mouse; `during(rectangle)` is called as it grows, `after` at its end.
+export function band(press, during, after) {
   const box = el("div", { class: "band" });
   const moved = (event) => {
     const [left, right] = [Math.min(press.clientX, event.clientX), Math.max(press.clientX, event.clientX)];
@@ -90,6 +90,7 @@ export function band(press, during) {
     removeEventListener("pointermove", moved);
     removeEventListener("pointerup", end);
     removeEventListener("pointercancel", end);
+    setTimeout(after, 0); // the press itself moves the focus
   };
   addEventListener("pointermove", moved);
   addEventListener("pointerup", end);

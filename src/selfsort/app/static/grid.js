@@ -2,7 +2,7 @@
 
 import * as actions from "./actions.js";
 import { HIDDEN, LOCKED, on, now, run, source } from "./data.js";
-import { el, pictures } from "./dom.js";
+import { $, el, pictures } from "./dom.js";
 import { band, draggable } from "./drag.js";
 import { selection } from "./selection.js";
 import { view } from "./viewer.js";
@@ -14,7 +14,7 @@ export const NEW = 0;
 // `rows()` gives the rows to show; it is asked again by `refresh`.
 export function pictureGrid(scroller, rows, label) {
   let shown = rows();
-  let [active, anchor] = [0, 0];
+  let [active, anchor, choosing] = [0, 0, false];
 
   const grid = virtual({
     scroller, count: shown.length, width: innerWidth < 600 ? 104 : 150, height: (side) => side, gap: 6, make, fill, settled, role: "listbox", label,
@@ -39,6 +39,8 @@ export function pictureGrid(scroller, rows, label) {
     }
     const flags = now.flags[row];
     marks.textContent = `${flags & LOCKED ? "🔒" : ""}${flags & HIDDEN ? "🚫" : ""}`;
+    cell.setAttribute("aria-posinset", index + 1); // cells are used again, so their order in the document says nothing
+    cell.setAttribute("aria-setsize", shown.length);
     cell.setAttribute("aria-label", run.names?.[row] ?? `Picture ${row}`);
     cell.setAttribute("aria-selected", selection.has(row));
     cell.tabIndex = index === active ? 0 : -1;
@@ -82,17 +84,19 @@ export function pictureGrid(scroller, rows, label) {
     activate(cell.index);
     if (event.shiftKey) selection.set(range(anchor, cell.index));
     else if (event.ctrlKey || event.metaKey) selection.toggle(cell.row);
-    else if (event.pointerType === "touch") return selection.size ? selection.toggle(cell.row) : open(cell.index);
+    else if (event.pointerType === "touch") return selection.size || choosing ? selection.toggle(cell.row) : open(cell.index);
     else selection.set(selection.size === 1 && selection.has(cell.row) ? [] : [cell.row]);
     if (!event.shiftKey) anchor = cell.index;
     return undefined;
   }
 
-  let held = 0;
+  let [held, taken] = [0, false];
   grid.box.addEventListener("click", (event) => {
     const cell = event.target.closest(".tile");
-    if (cell) clicked(cell, event);
+    if (cell && !taken) clicked(cell, event);
+    taken = false;
   });
+  grid.box.addEventListener("contextmenu", (event) => event.pointerType === "touch" && event.preventDefault()); // a long press selects
   grid.box.addEventListener("dblclick", (event) => {
     const cell = event.target.closest(".tile");
     if (cell) open(cell.index);
@@ -104,14 +108,27 @@ export function pictureGrid(scroller, rows, label) {
       if (event.pointerType === "touch") return;
       const before = event.ctrlKey || event.metaKey || event.shiftKey ? selection.rows() : [];
       if (!before.length) selection.clear();
-      band(event, (rectangle) => selection.set([...before, ...grid.within(rectangle).map((index) => shown[index])]));
+      let last = [];
+      band(event, (rectangle) => {
+        last = grid.within(rectangle);
+        selection.set([...before, ...last.map((index) => shown[index])]);
+      }, () => last.length && activate(last[0]));
       return;
     }
     if (event.pointerType === "touch") {
       clearTimeout(held);
-      held = setTimeout(() => selection.toggle(cell.row), 500);
-      const release = () => clearTimeout(held);
-      for (const name of ["pointerup", "pointercancel", "pointermove"]) cell.addEventListener(name, release, { once: true });
+      taken = false;
+      held = setTimeout(() => {
+        selection.toggle(cell.row);
+        taken = true; // the click that follows is of the same press
+      }, 500);
+      const moved = ({ clientX, clientY }) => Math.hypot(clientX - event.clientX, clientY - event.clientY) > 10 && release();
+      const release = () => {
+        clearTimeout(held);
+        cell.removeEventListener("pointermove", moved);
+      };
+      cell.addEventListener("pointermove", moved);
+      for (const name of ["pointerup", "pointercancel"]) cell.addEventListener(name, release, { once: true });
       return;
     }
     draggable(event, {
@@ -148,14 +165,16 @@ export function pictureGrid(scroller, rows, label) {
   return {
     box: grid.box,
     rows: () => shown,
-    focus: () => shown.length && activate(active),
+    // Whether a tap selects a picture instead of opening it.
+    choose: (on) => { choosing = on; },
+    focus: () => (shown.length ? activate(active) : $("main").focus()),
     refresh() {
       const focused = grid.box.contains(document.activeElement);
       shown = rows();
       active = Math.max(0, Math.min(active, shown.length - 1));
       anchor = Math.min(anchor, active);
       grid.resize(shown.length);
-      if (focused && shown.length) activate(active);
+      if (focused) this.focus();
     },
     close() {
       off();

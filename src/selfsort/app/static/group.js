@@ -31,6 +31,13 @@ function frame(scroller, { heading, rows, label, sorted = true, none = "There ar
   const empty = el("p", { class: "empty" }, none);
   inner.append(head, grid.box, empty);
 
+  let choosing = false;
+  const choose = el("button", { type: "button", class: "touch", "aria-pressed": "false", onclick: () => {
+    choosing = !choosing;
+    choose.setAttribute("aria-pressed", String(choosing));
+    grid.choose(choosing);
+  } }, "Select");
+
   function refresh() {
     const typing = head.contains(document.activeElement) && document.activeElement.tagName === "INPUT";
     if (!typing) redraw(head, ...heading(grid.rows), tools);
@@ -60,7 +67,7 @@ function frame(scroller, { heading, rows, label, sorted = true, none = "There ar
     } }, Object.keys(SORTS).map((name) => el("option", { selected: name === order }, name)));
     tools.append(choice);
   }
-  tools.append(el("button", { type: "button", onclick: () => selection.set(grid.rows()) }, "Select all"));
+  tools.append(choose, el("button", { type: "button", onclick: () => selection.set(grid.rows()) }, "Select all"));
   refresh();
   return {
     refresh,
@@ -75,21 +82,23 @@ function frame(scroller, { heading, rows, label, sorted = true, none = "There ar
 
 export function group(scroller, key) {
   const find = () => now.groups.findIndex((each) => each.key === key);
-  return frame(scroller, { heading, rows: () => (find() < 0 ? [] : data.members(find())), label: "Pictures of the group" });
+  const made = frame(scroller, { heading, rows: () => (find() < 0 ? [] : data.members(find())), label: "Pictures of the group" });
+  return made;
 
   function heading(rows) {
     const each = now.groups[find()];
     if (!each) return [el("h2", {}, "This group is gone"), el("a", { href: "#/" }, "All groups")];
     const name = el("input", { class: "name", value: each.name, placeholder: title(each), "aria-label": "Name of the group", maxLength: 200, disabled: now.cut });
     name.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") name.blur();
-      if (event.key === "Escape") {
-        name.value = each.name;
+      if (event.key === "Escape") name.value = each.name;
+      if (event.key === "Enter" || event.key === "Escape") {
         name.blur();
+        made.focus();
       }
       event.stopPropagation();
     });
-    name.addEventListener("blur", () => name.value.trim() !== each.name && actions.rename(key, name.value.trim()));
+    // another window or tab that comes to the front leaves it the active element: what is half typed is not kept then
+    name.addEventListener("blur", () => document.activeElement !== name && name.value.trim() !== each.name && actions.rename(key, name.value.trim()));
     const button = (text, label, act) => el("button", { type: "button", "data-key": text, title: label, onclick: act, disabled: now.cut }, text);
     const others = (each.alternatives ?? []).map((other) => el("button", { type: "button", class: "other", onclick: () => actions.rename(key, other), disabled: now.cut }, other));
     return [
@@ -100,7 +109,7 @@ export function group(scroller, key) {
       now.cut ? el("button", { type: "button", class: "main", onclick: () => { location.hash = "#/"; actions.attempt(() => data.look(null)); } }, "Back to your groups") : "",
       el("div", { class: "buttons" },
         button("Split…", "Divide it by the likeness of its pictures", () => actions.splitGroup(key)),
-        button("Merge…", "Put it together with another group", async () => {
+        now.groups.length < 2 ? null : button("Merge…", "Put it together with another group", async () => {
           const into = await actions.mergeSomewhere(key);
           if (into !== null) location.hash = `#/group/${into}`;
         }),
@@ -110,9 +119,9 @@ export function group(scroller, key) {
   }
 }
 
-export function set(scroller, { heading, rows, sorted, none }) {
+export function set(scroller, { heading, rows, sorted, none, back = "#/" }) {
   return frame(scroller, {
-    heading: () => [el("a", { class: "back", href: "#/", "aria-label": "All groups" }, "←"), el("h2", {}, heading), el("span", { class: "size" }, pictures(rows().length))],
+    heading: () => [el("a", { class: "back", href: back, "aria-label": "Back" }, "←"), el("h2", {}, heading), el("span", { class: "size" }, pictures(rows().length))],
     rows: () => rows().filter(data.isShown), label: heading, sorted, none,
   });
 }

@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import * as data from "./data.js";
 import { now, on, run } from "./data.js";
-import { $, closeDialogs, count, dialog, duration, el, pictures, redraw, whenReleased } from "./dom.js";
+import { $, closeDialogs, count, counted, dialog, duration, el, pictures, redraw, whenReleased } from "./dom.js";
 import { group, set } from "./group.js";
 import { map } from "./map.js";
 import { places } from "./places.js";
@@ -28,7 +28,7 @@ const ROUTES = {
     return set(main, { heading: "Hidden", rows: () => every((row) => now.flags[row] & data.HIDDEN) });
   },
   locked: (main) => set(main, { heading: "Locked", rows: () => every((row) => now.flags[row] & data.LOCKED) }),
-  picked: (main) => set(main, { heading: "Taken here", rows: () => run.picked ?? [] }),
+  picked: (main) => set(main, { heading: "Taken here", rows: () => run.picked ?? [], back: "#/places" }),
   like: async (main, row) => {
     const rows = await data.like(Number(row));
     return () => set(main, { heading: "Most like it", rows: () => rows, sorted: false });
@@ -43,11 +43,11 @@ const ROUTES = {
   event: async (main, number) => {
     const { events } = await data.facts();
     const rows = rowsOfEvent(Number(number));
-    return () => set(main, { heading: events[number] ? eventTitle(events[number]) : "No such event", rows: () => rows, sorted: false });
+    return () => set(main, { heading: events[number] ? eventTitle(events[number]) : "No such event", rows: () => rows, sorted: false, back: "#/time" });
   },
   undated: async (main) => {
     await data.facts();
-    return () => set(main, { heading: "Without a date", rows: () => every((row) => !Number.isFinite(run.facts.time[row])) });
+    return () => set(main, { heading: "Without a date", back: "#/time", rows: () => every((row) => !Number.isFinite(run.facts.time[row])) });
   },
   flaw: async (main, name) => {
     const { flaws } = await data.facts();
@@ -65,6 +65,8 @@ async function route({ keepFocus = false } = {}) {
   try {
     argument = decodeURIComponent(argument);
   } catch { /* a broken address is taken as it is */ }
+  // what these show is not in their address: after a reload it has to be asked for again
+  if ((name === "found" && !found.words) || (name === "picked" && !run.picked?.length)) return location.replace(name === "found" ? "#/" : "#/places");
   const make = VIEWS.find(([path]) => path === name)?.[2] ?? ROUTES[name] ?? wall;
   let build = () => make(main, argument);
   if (make.constructor.name === "AsyncFunction") {
@@ -72,6 +74,7 @@ async function route({ keepFocus = false } = {}) {
       build = await make(main, argument);
     } catch (error) {
       actions.say(error.message, { bad: true });
+      if (location.hash.replace(/^#\/?/, "") === hash && shownHash !== hash) location.replace(`#/${shownHash ?? ""}`); // what is still shown
       return;
     }
     if (location.hash.replace(/^#\/?/, "") !== hash) return;
@@ -85,7 +88,11 @@ async function route({ keepFocus = false } = {}) {
   main.scrollTop = 0;
   const [top, shown] = [scrolled.get(hash), view];
   if (top) requestAnimationFrame(() => requestAnimationFrame(() => { if (view === shown) (view.scroller ?? main).scrollTop = top; })); // once it has its height
-  for (const link of $("views").children) link.toggleAttribute("aria-current", link.getAttribute("href") === `#/${VIEWS.some(([path]) => path === name) ? name : ""}`);
+  for (const link of $("views").children) {
+    if (link.getAttribute("href") === `#/${VIEWS.some(([path]) => path === name) ? name : ""}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (name !== "search") $("words").value = "";
   if (!keepFocus) view.focus?.();
 }
 
@@ -124,7 +131,7 @@ function drawSelection() {
   if (!selection.size) return;
   const names = { l: all(data.LOCKED) ? "Unlock" : "Lock", h: all(data.HIDDEN) ? "Show again" : "Hide" };
   redraw(bar, el("strong", {}, `${count(selection.size)} selected`),
-    ...TOOLS.map(([key, text, label, act, least = 1]) => el("button", { type: "button", "data-key": key, title: `${label} (${key.toUpperCase()})`, onclick: act, disabled: selection.size < least }, names[key] ?? text)),
+    ...TOOLS.map(([key, text, label, act, least = 1]) => el("button", { type: "button", "data-key": key, title: `${label} (${key.toUpperCase()})`, onclick: act, disabled: selection.size < least || (now.cut && key !== "s") }, names[key] ?? text)),
     el("button", { type: "button", "data-key": "none", class: "quiet", title: "Select none (Esc)", onclick: () => selection.clear() }, "✕"));
 }
 
@@ -151,26 +158,27 @@ function drawJob(job) {
   const share = job.total ? job.done / job.total : null;
   const bar = el("progress", share === null ? { "aria-label": job.name } : { max: 1, value: share, "aria-label": job.name });
   const left = job.left ? `, ${duration(job.left)} left` : "";
-  redraw(box, el("span", {}, `${job.name}: ${job.stage}${job.total ? ` ${count(job.done)} of ${count(job.total)}` : ""}${left}`), bar, el("button", { type: "button", onclick: () => actions.attempt(data.stop) }, "Stop"));
+  redraw(box, el("span", {}, `${job.name}: ${job.stage || "starting"}${job.total ? ` ${count(job.done)} of ${count(job.total)}` : ""}${left}`), bar, el("button", { type: "button", onclick: () => actions.attempt(data.stop) }, "Stop"));
 }
 
 function finished({ name, result }) {
   if (result?.destination) {
     const left = result.n_skipped ? `; ${pictures(result.n_skipped)} left out, such as ${result.skipped[0]}` : "";
-    return `${name}: ${count(result.done || result.planned)} files ${result.done ? "are in" : "would be written to"} ${result.destination}${left}.`;
+    return `${name}: ${counted(result.done || result.planned, "file")} ${result.done ? "written" : "would be written"} to ${result.destination}${left}.`;
   }
-  if (result?.n_with_text !== undefined) return `${name}: done. ${pictures(result.n_with_text)} have text; search finds it.`;
+  if (result?.n_with_text !== undefined) return `${name}: done. Text in ${pictures(result.n_with_text)}; search finds it.`;
   const moved = result?.moved;
   if (!moved || moved.moved === undefined) return `${name}: done.`;
   const added = result.changes?.new ? `, ${pictures(result.changes.new)} new` : "";
-  return `${name}: done. ${pictures(moved.moved)} in another group, ${count(moved.new_groups)} new groups, ${count(moved.gone_groups)} fewer${added}.`;
+  const gone = result.changes?.gone ? `, ${pictures(result.changes.gone)} not there any more` : "";
+  return `${name}: done. ${pictures(moved.moved)} in another group, ${counted(moved.new_groups, "new group")}, ${count(moved.gone_groups)} fewer${added}${gone}.`;
 }
 
 // ---- menu, keys, help
 
 const KEYS = [
   ["1 – 5", "Groups, map, time, places, same"], ["/", "Search"], ["[  ]", "Coarser, finer"], ["Arrows", "Move in a grid, with Shift select"],
-  ["Space", "Select, or choose a group for merging"], ["Enter", "Open"], ["Ctrl+A", "Select all of a grid"], ["Esc", "Select none, or back"],
+  ["Space", "Select, or choose a group for merging"], ["Enter", "Open"], ["Ctrl+A", "Select all of a grid"], ["Esc", "Select none, or back"], ["Enter, Space, Ctrl+A on a map", "Open or select what is in the middle, select what is in sight"],
   ...TOOLS.map(([key, , label]) => [key.toUpperCase(), label]), ["Ctrl+Z, Z", "Undo"], ["Ctrl+Shift+Z, Y", "Do again"], ["G", "Group again"], ["?", "These keys"],
 ];
 
@@ -216,7 +224,7 @@ function key(event) {
   if (command && pressed === "z" && !typing && [...dialogs].every((box) => box.classList.contains("viewer"))) event.shiftKey ? actions.redo() : actions.undo();
   else if (dialogs.length || typing || command || event.altKey) return;
   else if (event.key === "Escape" && selection.size) selection.clear();
-  else if (event.key === "Escape") location.hash = "#/";
+  else if (event.key === "Escape") view?.escape?.() || (location.hash = document.querySelector(".back")?.getAttribute("href") ?? "#/");
   else if (event.key === "/") $("words").focus();
   else if (event.key === "?") help();
   else if (event.key === "[" && document.querySelector(".wall")) coarser();
@@ -228,6 +236,7 @@ function key(event) {
   else if (selection.size && TOOLS.some(([of]) => of === pressed)) {
     const [, , , act, least = 1] = TOOLS.find(([of]) => of === pressed);
     if (selection.size >= least) act();
+    else actions.say("That needs two pictures or more.", { bad: true });
   } else return;
   event.preventDefault();
 }
@@ -248,7 +257,7 @@ async function begin() {
     const words = $("words").value.trim();
     location.hash = words ? `#/search/${encodeURIComponent(words)}` : "#/";
   });
-  $("words").addEventListener("keydown", (event) => event.key === "Escape" && $("words").blur());
+  $("words").addEventListener("keydown", (event) => event.key === "Escape" && ($("words").blur(), view?.focus?.()));
   const searchBy = async (file) => {
     if (!file) return;
     const done = await actions.attempt(async () => {

@@ -13,7 +13,7 @@ export function map(scroller) {
   const tip = el("figure", { class: "tip", hidden: true }, el("img", { alt: "" }), el("figcaption"));
   const faces = new Map();
   let placed = [];
-  const chart = plane({ label: "Map of all pictures. Arrows move, + and - zoom, Shift and drag draws a lasso.", extent, draw, pick, lasso, hover });
+  const chart = plane({ label: "Map of all pictures. Arrows move, + and - zoom; Enter opens the picture in the middle, Space selects it, Ctrl+A selects all in sight. Shift and drag draws a lasso.", extent, draw, pick, toggle, lasso, hover });
   chart.box.append(tip);
   scroller.replaceChildren(chart.box);
   scroller.classList.add("fixed");
@@ -52,16 +52,17 @@ export function map(scroller) {
       pen.fillStyle = group < 0 ? "#8888" : colors[group];
       for (let i = 0; i < places.length; i += 2) pen.fillRect(places[i] - dot / 2, places[i + 1] - dot / 2, dot, dot);
     }
-    if (seen.length <= 400) for (const row of seen) thumbnail(pen, row, run.x[row] * k + x, run.y[row] * k + y);
+    if (seen.length <= 400) for (const row of seen) thumbnail(pen, row, run.x[row] * k + x, run.y[row] * k + y, now.group[row] < 0 ? "#8888" : colors[now.group[row]]);
     if (selection.size) {
       pen.strokeStyle = color("var(--text)");
       pen.lineWidth = 2;
-      const side = seen.length <= 400 ? 44 : dot + 4;
+      const side = seen.length <= 400 ? 50 : dot + 4;
       for (const row of seen) if (selection.has(row)) pen.strokeRect(run.x[row] * k + x - side / 2, run.y[row] * k + y - side / 2, side, side);
     }
   }
 
-  function thumbnail(pen, row, x, y) {
+  // In the picture's shape, though the run's thumbnails are squares, with a frame in its group's color.
+  function thumbnail(pen, row, x, y, frame) {
     let image = faces.get(row);
     if (!image) {
       if (faces.size > 2000) faces.clear();
@@ -69,11 +70,16 @@ export function map(scroller) {
       image.onload = chart.paint;
       image.src = source(row, "small");
     }
-    if (image.complete && image.naturalWidth) pen.drawImage(image, x - 20, y - 20, 40, 40);
+    if (!image.complete || !image.naturalWidth) return;
+    const longest = Math.max(run.width[row], run.height[row]) || 1;
+    const [width, height] = [run.width[row], run.height[row]].map((side) => Math.max(10, (40 * side) / longest));
+    pen.fillStyle = frame;
+    pen.fillRect(x - width / 2 - 3, y - height / 2 - 3, width + 6, height + 6);
+    pen.drawImage(image, x - width / 2, y - height / 2, width, height);
   }
 
   function nearest(x, y, far = 22) {
-    let [best, least] = [-1, far * far];
+    let [best, least] = [-1, far ** 2];
     for (const row of placed) {
       const distance = (run.x[row] * chart.view.k + chart.view.x - x) ** 2 + (run.y[row] * chart.view.k + chart.view.y - y) ** 2;
       if (distance < least) [best, least] = [row, distance];
@@ -91,10 +97,15 @@ export function map(scroller) {
     tip.style.transform = `translate(${Math.min(x + 16, chart.view.width - 150)}px, ${Math.min(y + 16, chart.view.height - 160)}px)`;
   }
 
-  function pick(x, y) {
-    const row = nearest(x, y);
+  function pick(x, y, far) {
+    const row = nearest(x, y, far);
     if (row < 0) return selection.clear();
     return look([row], 0);
+  }
+
+  function toggle(x, y) {
+    const row = nearest(x, y, Infinity);
+    if (row >= 0) selection.toggle(row);
   }
 
   function lasso(inside) {

@@ -11,7 +11,7 @@ const CELL = 34; // pixels within which places are drawn as one
 export function places(scroller) {
   const note = el("p", { class: "note" });
   let [placed, lands, clusters] = [[], [], []];
-  const chart = plane({ label: "Map of the world. Arrows move, + and - zoom, Shift and drag draws a lasso.", extent, draw, pick, lasso });
+  const chart = plane({ label: "Map of the world. Arrows move, + and - zoom; Enter opens the place in the middle, Space selects its pictures, Ctrl+A those in sight. Shift and drag draws a lasso.", extent, draw, pick, toggle, lasso, most: () => WORLD() });
   chart.box.append(note);
   chart.tools.append(el("button", { type: "button", onclick: () => open(placed) }, "All of them"));
   scroller.replaceChildren(chart.box);
@@ -28,15 +28,17 @@ export function places(scroller) {
     if (!run.facts) return;
     placed = [];
     for (let row = 0; row < run.n; row++) if (Number.isFinite(run.facts.latitude[row]) && data.isShown(row)) placed.push(row);
-    note.textContent = placed.length ? `${pictures(placed.length)} say where they were taken. Press a place to see them.` : "No picture says where it was taken.";
+    note.textContent = placed.length ? `Of ${pictures(placed.length)} it is known where they were taken. Press a place to see them.` : "No picture says where it was taken.";
     chart.paint();
   }
 
   const east = (row) => run.facts.longitude[row];
   const south = (row) => -mercator(run.facts.latitude[row]);
 
+  const WORLD = () => ({ left: -170, right: 190, top: -mercator(78), bottom: mercator(58) });
+
   function extent() {
-    if (!placed.length) return { left: -170, right: 190, top: -mercator(78), bottom: mercator(58) };
+    if (!placed.length) return WORLD();
     let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
     for (const row of placed) {
       [left, right] = [Math.min(left, east(row)), Math.max(right, east(row))];
@@ -56,6 +58,13 @@ export function places(scroller) {
       pen.fill("evenodd");
       pen.stroke();
     }
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    pen.font = "12px system-ui, sans-serif";
+    pen.fillStyle = color("var(--muted)");
+    for (const { name, box: [left, top, right, bottom] } of lands) { // where there is room for its name
+      if ((right - left) * k > pen.measureText(name).width + 12 && (bottom - top) * k > 20) pen.fillText(name, ((left + right) / 2) * k + x, ((top + bottom) / 2) * k + y);
+    }
     const cells = new Map();
     for (const row of placed) {
       const [px, py] = [east(row) * k + x, south(row) * k + y];
@@ -68,8 +77,6 @@ export function places(scroller) {
       cells.set(key, cell);
     }
     clusters = [...cells.values()].map((cell) => ({ x: cell.x / cell.rows.length, y: cell.y / cell.rows.length, rows: cell.rows }));
-    pen.textAlign = "center";
-    pen.textBaseline = "middle";
     pen.font = "600 12px system-ui, sans-serif";
     const [accent, text, onAccent] = ["--accent", "--text", "--on-accent"].map((name) => color(`var(${name})`));
     for (const each of clusters) {
@@ -88,9 +95,20 @@ export function places(scroller) {
     }
   }
 
-  function pick(x, y) {
-    const found = clusters.find((each) => Math.hypot(each.x - x, each.y - y) <= each.radius + 4);
-    if (found) open(found.rows);
+  function there(x, y, far = 4) {
+    const distance = (each) => Math.hypot(each.x - x, each.y - y) - each.radius;
+    return clusters.filter((each) => distance(each) <= far).sort((a, b) => distance(a) - distance(b))[0];
+  }
+
+  function pick(x, y, far) {
+    open(there(x, y, far)?.rows ?? []);
+  }
+
+  function toggle(x, y) {
+    const rows = there(x, y, Infinity)?.rows ?? [];
+    const others = selection.rows().filter((row) => !rows.includes(row));
+    selection.set(rows.every(selection.has) ? others : [...others, ...rows]);
+    chart.paint();
   }
 
   function open(rows) {
@@ -117,7 +135,16 @@ export function places(scroller) {
     });
     const line = (index) => (index < 0 ? [...lines[~index]].reverse() : lines[index]);
     const ring = (indices) => indices.flatMap((index, i) => (i ? line(index).slice(1) : line(index)));
-    return objects.countries.geometries.map(({ type, arcs: shape }) => ({ path: (type === "Polygon" ? [shape] : shape ?? []).flatMap((polygon) => polygon.map(ring)) }));
+    return objects.countries.geometries.map(({ type, arcs: shape, properties }) => {
+      const path = (type === "Polygon" ? [shape] : shape ?? []).flatMap((polygon) => polygon.map(ring));
+      const box = path.map(around).sort((a, b) => (b[2] - b[0]) * (b[3] - b[1]) - (a[2] - a[0]) * (a[3] - a[1]))[0] ?? [0, 0, 0, 0]; // of the largest part
+      return { name: properties.name, path, box };
+    });
+  }
+
+  function around(ring) {
+    const [xs, ys] = [ring.map(([x]) => x), ring.map(([, y]) => y)];
+    return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
   }
 
   return {

@@ -4,7 +4,8 @@ import { color, el } from "./dom.js";
 
 // `draw(pen, view)` paints; view has scale k, offset x, y, and the size of the window. `pick(x, y)` answers a click,
 // `lasso(inside)` the end of a lasso, `inside(x, y)` telling whether a point of the window lies in it.
-export function plane({ label, extent, draw, pick, lasso, hover = () => {} }) {
+// By keyboard, what is nearest to the middle is picked (with `far`, Infinity, behind its place), or `toggle`d in the selection. One may zoom out to `most`, twice the extent else.
+export function plane({ label, extent, draw, pick, toggle: select, lasso, hover = () => {}, most = () => null }) {
   const canvas = el("canvas", { tabIndex: 0, role: "application", "aria-label": label });
   const toggle = el("button", { type: "button", "aria-pressed": "false", onclick: () => setLasso(!lassoing) }, "Lasso");
   const tools = el("div", { class: "planetools" }, toggle,
@@ -25,8 +26,9 @@ export function plane({ label, extent, draw, pick, lasso, hover = () => {} }) {
 
   function fit() {
     const { left, top, right, bottom } = extent();
-    view.k = Math.min((view.width - 40) / (right - left || 1), (view.height - 40) / (bottom - top || 1));
-    least = view.k / 2;
+    view.k = Math.min((view.width - 64) / (right - left || 1), (view.height - 64) / (bottom - top || 1));
+    const far = most();
+    least = far ? Math.min(view.k, view.width / (far.right - far.left), view.height / (far.bottom - far.top)) : view.k / 2;
     view.x = (view.width - (left + right) * view.k) / 2;
     view.y = (view.height - (top + bottom) * view.k) / 2;
     paint();
@@ -51,6 +53,7 @@ export function plane({ label, extent, draw, pick, lasso, hover = () => {} }) {
     pen.setTransform(density, 0, 0, density, 0, 0);
     pen.clearRect(0, 0, view.width, view.height);
     draw(pen, view);
+    if (canvas.matches(":focus-visible")) cross();
     if (path?.length > 1) {
       pen.beginPath();
       path.forEach(([x, y], i) => (i ? pen.lineTo(x, y) : pen.moveTo(x, y)));
@@ -66,6 +69,22 @@ export function plane({ label, extent, draw, pick, lasso, hover = () => {} }) {
       pen.globalAlpha = 1;
     }
   }
+
+  // What the keyboard is about.
+  function cross() {
+    const [x, y] = middle();
+    pen.strokeStyle = color("var(--accent)");
+    pen.lineWidth = 2;
+    pen.beginPath();
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      pen.moveTo(x + 5 * dx, y + 5 * dy);
+      pen.lineTo(x + 16 * dx, y + 16 * dy);
+    }
+    pen.stroke();
+  }
+  const middle = () => [view.width / 2, view.height / 2];
+  canvas.addEventListener("focus", paint);
+  canvas.addEventListener("blur", paint);
 
   const at = (event) => {
     const place = canvas.getBoundingClientRect();
@@ -126,6 +145,9 @@ export function plane({ label, extent, draw, pick, lasso, hover = () => {} }) {
     } else if (event.key === "+" || event.key === "=") zoom(1.3);
     else if (event.key === "-") zoom(1 / 1.3);
     else if (event.key === "0") fit();
+    else if (event.key === "Enter") pick(...middle(), Infinity);
+    else if (event.key === " ") select(...middle());
+    else if (event.key === "a" && (event.ctrlKey || event.metaKey)) lasso((x, y) => x >= 0 && y >= 0 && x < view.width && y < view.height);
     else return;
     event.preventDefault();
     event.stopPropagation();

@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import * as data from "./data.js";
 import { now, run, source } from "./data.js";
-import { bytes, count, dialog, el, redraw } from "./dom.js";
+import { bytes, count, counted, dialog, el, redraw } from "./dom.js";
 import { view } from "./viewer.js";
 
 const LEVELS = { identical: "Identical files", "same shot": "The same shot, resized or saved anew", burst: "Taken within moments" };
@@ -25,6 +25,14 @@ export function same(scroller) {
     if (!closed) await draw();
   }
 
+  // What is said not to be the same, and what is not said any more, changes which sets there are.
+  let seen = now.version;
+  function refresh() {
+    if (sets.length) draw();
+    if (seen !== now.version) load();
+    seen = now.version;
+  }
+
   const left = (each) => each.rows.filter((row) => !(now.flags[row] & (data.HIDDEN | data.GONE)));
 
   async function draw() {
@@ -37,7 +45,12 @@ export function same(scroller) {
     const here = open.filter((each) => each.level === level);
     const known = new Map();
     const rows = here.slice(0, shown).flatMap(left);
-    for (let start = 0; start < rows.length; start += 500) for (const each of await data.details(rows.slice(start, start + 500))) known.set(each.row, each);
+    try {
+      for (let start = 0; start < rows.length; start += 500) for (const each of await data.details(rows.slice(start, start + 500))) known.set(each.row, each);
+    } catch (error) {
+      if (!closed && mine === drawn) box.replaceChildren(el("p", { class: "empty" }, error.message));
+      return;
+    }
     if (closed || mine !== drawn) return;
     const list = el("ol", { class: "sets" }, here.slice(0, shown).map((each) => drawSet(each, left(each), known)));
     const more = here.length > shown ? el("button", { type: "button", onclick: () => { shown += PAGE; draw(); } }, `Show ${count(Math.min(PAGE, here.length - shown))} more`) : "";
@@ -61,7 +74,7 @@ export function same(scroller) {
       el("button", { type: "button", class: "bad", onclick: async () => { if (await trash(others(), known.get(keep())?.path)) await load(); } }, "Move the others to the trash…")));
   }
 
-  return { refresh: () => sets.length && draw(), focus: () => box.querySelector("button")?.focus(), close: () => { closed = true; } };
+  return { refresh, focus: () => box.querySelector("button")?.focus(), close: () => { closed = true; } };
 }
 
 // First the server says what it would do; then a person does.
@@ -72,13 +85,13 @@ async function trash(rows, keeping) {
     const total = files.reduce((sum, file) => sum + file.size, 0);
     const beside = files.filter((file) => file.belongs_to), alone = files.filter((file) => file.only_copy);
     const content = el("div", {},
-      el("p", {}, `${files.length - beside.length} of ${rows.length} files${beside.length ? `, and ${beside.length} that belong to them,` : ""} go to the trash of this computer (${bytes(total)}), from where they can be put back. ${keeping} stays.`),
+      el("p", {}, `${files.length - beside.length} of ${counted(rows.length, "file")}${beside.length ? `, and ${beside.length} that belong to them,` : ""} to go to the trash of this computer (${bytes(total)}), from where they can be put back. ${keeping} stays.`),
       alone.length ? el("p", { class: "warn" }, `${alone.length === 1 ? "One is" : `${alone.length} are`} the only copy of what they hold.`) : "",
       el("ul", { class: "paths" }, files.map((file) => el("li", {}, `${file.path}${file.belongs_to ? ` (belongs to ${file.belongs_to})` : ""}${file.only_copy ? " (the only copy)" : ""}`)), refused.map((text) => el("li", {}, `stays: ${text}`))));
     const buttons = files.length ? [["", "Cancel"], ["trash", "Move to the trash", "bad"]] : [["", "Close"]];
     if ((await dialog("Move to the trash?", content, buttons)) !== "trash") return;
     const result = await data.trash(rows, { confirmed: true, alone: alone.length > 0, shown: beside.map((file) => file.path), stamp });
     const left = result.refused.length ? `; ${result.refused[0]}` : "";
-    actions.say(`${count(result.trashed)} file${result.trashed === 1 ? "" : "s"} moved to the trash${left}.`, { bad: result.refused.length > 0 });
+    actions.say(`${counted(result.trashed, "file")} moved to the trash${left}.`, { bad: result.refused.length > 0 });
   });
 }

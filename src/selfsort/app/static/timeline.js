@@ -2,7 +2,7 @@
 
 import * as data from "./data.js";
 import { run, source } from "./data.js";
-import { count, el, pictures } from "./dom.js";
+import { counted, el, pictures } from "./dom.js";
 import { virtual } from "./virtual.js";
 
 const day = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
@@ -24,7 +24,7 @@ export function rowsOfEvent(number) {
 export function timeline(scroller) {
   const box = el("div", { class: "timeline" }, el("p", { class: "empty" }, "Reading when pictures were taken…"));
   scroller.replaceChildren(box);
-  let [list, closed] = [null, false];
+  let [list, closed, n] = [null, false, 0]; // n events are shown
   data.facts().then(draw, (error) => box.replaceChildren(el("p", { class: "empty" }, error.message)));
 
   function draw() {
@@ -33,9 +33,10 @@ export function timeline(scroller) {
     const byEvent = events.map(() => []);
     for (let row = 0; row < run.n; row++) if (event[row] >= 0 && data.isShown(row)) byEvent[event[row]].push(row);
     const order = events.map((_, i) => i).filter((i) => byEvent[i].length).reverse(); // newest first
+    n = order.length;
     const undated = [];
     for (let row = 0; row < run.n; row++) if (!Number.isFinite(time[row]) && data.isShown(row)) undated.push(row);
-    const head = el("div", { class: "head" }, el("h2", {}, `${count(order.length)} events`),
+    const head = el("div", { class: "head" }, el("h2", {}, counted(order.length, "event")),
       el("a", { href: "#/undated" }, `${pictures(undated.length)} without a date`));
     const top = scroller.scrollTop;
     list?.close();
@@ -52,6 +53,7 @@ export function timeline(scroller) {
     }
 
     function fill(cell, index) {
+      cell.index = index;
       const number = order[index];
       const rows = byEvent[number];
       const [link] = cell.children;
@@ -77,7 +79,10 @@ export function timeline(scroller) {
       numbers.set(key, entry);
     });
     const most = Math.max(1, ...[...numbers.values()].map((entry) => entry.n));
-    const bars = [...numbers].sort((a, b) => a[0] - b[0]).map(([, entry]) => {
+    const [first, last] = [Math.min(...numbers.keys()), Math.max(...numbers.keys())];
+    const each = Array.from({ length: last - first + 1 }, (_, i) => numbers.get(first + i)); // with the months between that have none
+    const bars = each.map((entry) => {
+      if (!entry) return el("i");
       const label = `${month.format(entry.start)}: ${pictures(entry.n)}`;
       const bar = el("button", { type: "button", title: label, "aria-label": label, onclick: () => list.reveal(entry.at)?.querySelector("a").focus() }, el("span"));
       bar.firstChild.style.height = `${Math.max(4, 100 * Math.sqrt(entry.n / most))}%`;
@@ -86,6 +91,14 @@ export function timeline(scroller) {
     const [oldest, newest] = [order.at(-1), order[0]].map((number) => el("p", {}, month.format(date(run.facts.events[number].start))));
     return el("div", { class: "months", role: "group", "aria-label": "Months" }, el("div", { class: "bars" }, bars), el("div", {}, bars.length > 1 ? [oldest, newest] : oldest));
   }
+
+  box.addEventListener("keydown", (event) => {
+    const cell = event.target.closest(".event");
+    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -list?.columns(), ArrowDown: list?.columns() }[event.key];
+    if (!cell || !by) return;
+    event.preventDefault();
+    list.reveal(Math.max(0, Math.min(n - 1, cell.index + by)))?.querySelector("a").focus({ preventScroll: true });
+  });
 
   return { refresh: () => run.facts && draw(), focus: () => box.querySelector("a")?.focus(), close: () => { closed = true; list?.close(); } };
 }

@@ -10,20 +10,22 @@ export function view(rows, index, left = () => {}) {
   const facts = el("dl", { class: "facts" });
   const heading = el("h2");
   const place = el("p", { class: "place", "aria-live": "polite" });
+  const missing = el("p", { class: "warn", hidden: true }, "The original is gone or was changed: this is the small picture that the run has of it.");
   const button = (text, label, act) => el("button", { type: "button", onclick: act, title: label }, text);
   const lockButton = button("Lock", "No later grouping moves it", () => act(now.flags[rows[index]] & LOCKED ? actions.unlock : actions.lock));
   const hideButton = button("Hide", "Do not show it; nothing is deleted", () => act(now.flags[rows[index]] & HIDDEN ? actions.show : actions.hide));
+  const steps = [["before", "Picture before", -1, "‹"], ["after", "Next picture", 1, "›"]].map(([name, label, by, text]) =>
+    el("button", { type: "button", class: `step ${name}`, "aria-label": label, onclick: () => go(by) }, text));
   const box = el("dialog", { class: "viewer", "aria-label": "Picture" },
     el("figure", {}, image),
-    el("aside", {}, heading, place, facts,
+    el("aside", {}, heading, place, missing, facts,
       el("div", { class: "actions" },
         button("Move to…", "Move it to another group", () => moveIt()), lockButton,
         button("Not this group", "It does not belong to its group", () => act(actions.notThis)),
         hideButton,
-        button("Similar", "Show the pictures most like it", () => { box.close(); location.hash = `#/like/${rows[index]}`; }),
+        button("Similar", "Show the pictures most like it", () => similar()),
         button("Close", "Back to the pictures (Esc)", () => box.close()))),
-    el("button", { type: "button", class: "step before", "aria-label": "Picture before", onclick: () => go(-1) }, "‹"),
-    el("button", { type: "button", class: "step after", "aria-label": "Next picture", onclick: () => go(1) }, "›"));
+    ...steps);
 
   const act = (what) => what([rows[index]]);
   const personButton = ({ person, name }) =>
@@ -31,6 +33,11 @@ export function view(rows, index, left = () => {}) {
 
   async function moveIt() {
     await actions.moveSomewhere([rows[index]]);
+  }
+
+  function similar() {
+    box.close();
+    location.hash = `#/like/${rows[index]}`;
   }
 
   function go(step) {
@@ -41,12 +48,15 @@ export function view(rows, index, left = () => {}) {
   async function show() {
     const row = rows[index];
     image.src = source(row, "large");
+    steps[0].disabled = index === 0;
+    steps[1].disabled = index === rows.length - 1;
     const group = now.groups[now.group[row]];
     hideButton.textContent = now.flags[row] & HIDDEN ? "Show again" : "Hide";
     lockButton.textContent = now.flags[row] & LOCKED ? "Unlock" : "Lock";
     place.textContent = `${count(index + 1)} of ${count(rows.length)}`;
     const [known] = await details([row]).catch(() => [{}]);
     if (row !== rows[index] || !known) return;
+    missing.hidden = !known.missing;
     const name = known.path?.split("/").pop() ?? "";
     image.alt = heading.textContent = name;
     const taken = known.taken && `${known.taken.replace("T", " ")} (${{ exif: "from the camera", name: "from its name", changed: "from a program" }[known.source] ?? known.source})`;
@@ -59,11 +69,15 @@ export function view(rows, index, left = () => {}) {
     redraw(facts, ...pairs.filter(([, value]) => value).flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value instanceof Node ? value : String(value))]));
   }
 
+  const keys = {
+    l: () => lockButton.click(), h: () => hideButton.click(), m: moveIt, n: () => act(actions.newGroup), x: () => act(actions.notThis), s: similar,
+    z: () => actions.undo(), y: () => actions.redo(),
+  };
   box.addEventListener("keydown", (event) => {
     if (event.target.closest("dialog") !== box) return;
     if (event.key === "ArrowLeft") go(-1);
     else if (event.key === "ArrowRight") go(1);
-    else if (event.key === "l") lockButton.click();
+    else if (!event.ctrlKey && !event.metaKey && !event.altKey && event.key.toLowerCase() in keys) keys[event.key.toLowerCase()]();
     else return;
     event.preventDefault();
   });

@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import * as data from "./data.js";
 import { now, run, source, title } from "./data.js";
-import { capital, count, el, pictures, redraw } from "./dom.js";
+import { capital, count, counted, el, pictures, redraw } from "./dom.js";
 import { draggable } from "./drag.js";
 import { virtual } from "./virtual.js";
 
@@ -47,7 +47,7 @@ export function wall(scroller) {
     name.textContent = group.nowhere ? "Belong nowhere" : title(group);
     name.classList.toggle("unsure", !group.name);
     size.textContent = `${pictures(group.size)}${group.kind && !kind ? ` · ${group.kind}` : ""}`;
-    why.textContent = group.nowhere ? "No group holds enough of their neighbors" : (group.why ?? "");
+    why.textContent = group.nowhere ? "Unlike the others, or taken out by you" : (group.why ?? "");
     covers.dataset.n = Math.min(4, group.covers.length);
     [...covers.children].forEach((image, at) => {
       const row = group.covers[at];
@@ -108,7 +108,8 @@ export function wall(scroller) {
     groups = fitting();
     grid.resize(groups.length);
     empty.hidden = groups.length > 0;
-    empty.textContent = run.n ? "No group is of this kind." : "There are no pictures in this run.";
+    const all = now.n_hidden ? "All pictures are hidden. ⋯ has “Hidden pictures”." : "There are no groups.";
+    empty.textContent = kind ? "No group is of this kind." : run.n ? all : "There are no pictures in this run.";
     const left = picked.size < 2 && merging.querySelector(":focus-visible"); // by the keyboard
     merging.hidden = picked.size < 2;
     if (left) focus();
@@ -136,7 +137,15 @@ export function wall(scroller) {
     grid.box.querySelector("a")?.focus();
   }
 
-  return { refresh, close: () => grid.close(), focus };
+  // Returns whether there was anything to give up.
+  function escape() {
+    const any = picked.size > 0;
+    picked.clear();
+    if (any) refresh();
+    return any;
+  }
+
+  return { refresh, close: () => grid.close(), focus, escape };
 }
 
 // Coarser or finer: where the slider stands is the logarithm of the number of groups.
@@ -166,12 +175,19 @@ function granularity() {
     const n = Math.round(Math.max(2, most) ** (input.value / 1000));
     ask(Math.max(1, Math.min(most, n)));
   });
+  input.addEventListener("keydown", (event) => { // a step of its own would be less than a group
+    const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    input.value = at(stepBy(by));
+  });
   box.append(el("span", {}, "coarser"), input, el("span", {}, "finer"), said, keep, back);
   return {
     box,
     refresh() {
       if (document.activeElement !== input || now.n === null) input.value = at(now.n ?? Math.max(1, now.groups.length));
-      said.textContent = `${count(now.groups.length)} group${now.groups.length === 1 ? "" : "s"}`;
+      said.textContent = counted(now.groups.length, "group");
+      input.setAttribute("aria-valuetext", said.textContent);
       if (!now.cut && [keep, back].includes(document.activeElement)) input.focus();
       keep.hidden = back.hidden = !now.cut;
     },
@@ -182,8 +198,10 @@ export const coarser = () => stepBy(-1);
 export const finer = () => stepBy(1);
 
 function stepBy(by) {
-  if (!run.levels) return;
+  if (!run.levels) return 1;
   const n = now.n ?? now.groups.length;
-  const next = by > 0 ? Math.max(n + 1, Math.round(n * 1.25)) : Math.min(n - 1, Math.round(n / 1.25));
-  actions.attempt(() => data.look(Math.max(1, Math.min(run.levels.most, next))));
+  const wanted = by > 0 ? Math.max(n + 1, Math.round(n * 1.25)) : Math.min(n - 1, Math.round(n / 1.25));
+  const next = Math.max(1, Math.min(run.levels.most, wanted));
+  actions.attempt(() => data.look(next));
+  return next;
 }
