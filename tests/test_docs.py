@@ -14,13 +14,16 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
-QUICK = ("README.md", "graph.md", "kmeans.md")  # of the pages about methods; on the others networks are trained
+#: Of the pages about methods; on the others networks are trained.
+QUICK = ("README.md", "graph.md", "kmeans.md")
+#: Of the guide.
+SLOW = ("learning.md", "training.md")
 
 
 def _with_commands():
     for page in PAGES:
         if BLOCK.search(page.read_text(encoding="utf-8")):
-            slow = page.parent.name == "methods" and page.name not in QUICK
+            slow = page.name in SLOW or (page.parent.name == "methods" and page.name not in QUICK)
             yield pytest.param(page, id=page.name, marks=[pytest.mark.slow] if slow else [])
 
 

@@ -134,11 +134,21 @@ export function places(scroller) {
       });
     });
     const line = (index) => (index < 0 ? [...lines[~index]].reverse() : lines[index]);
-    const ring = (indices) => indices.flatMap((index, i) => (i ? line(index).slice(1) : line(index)));
+    const ring = (indices) => unwrapped(indices.flatMap((index, i) => (i ? line(index).slice(1) : line(index))));
     return objects.countries.geometries.map(({ type, arcs: shape, properties }) => {
       const path = (type === "Polygon" ? [shape] : shape ?? []).flatMap((polygon) => polygon.map(ring));
       const box = path.map(around).sort((a, b) => (b[2] - b[0]) * (b[3] - b[1]) - (a[2] - a[0]) * (a[3] - a[1]))[0] ?? [0, 0, 0, 0]; // of the largest part
       return { name: properties.name, path, box };
+    });
+  }
+
+  // A country that lies on both sides of the date line goes on beyond it.
+  function unwrapped(ring) {
+    let turn = 0;
+    return ring.map(([px, py], i) => {
+      const step = i ? px - ring[i - 1][0] : 0;
+      turn += step > 180 ? -360 : step < -180 ? 360 : 0;
+      return [px + turn, py];
     });
   }
 
