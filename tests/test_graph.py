@@ -342,6 +342,20 @@ def test_support_is_the_share_of_links_that_stay():
         assert value == pytest.approx(dense[i, labels == labels[i]].sum() / total if total else 0, abs=1e-6)
 
 
+def test_support_is_never_above_one_however_sums_are_rounded():
+    rng = np.random.default_rng(0)
+    dense = sparse.random(300, 300, 0.4, random_state=0, dtype=np.float32)
+    graph = sparse.csr_matrix(dense + dense.T)
+    for row in range(300):  # the same links in another order have other sums
+        part = slice(graph.indptr[row], graph.indptr[row + 1])
+        order = rng.permutation(part.stop - part.start)
+        graph.indices[part], graph.data[part] = graph.indices[part][order], graph.data[part][order]
+    graph.has_sorted_indices = False
+    found = support(graph, np.zeros(300, np.int32))
+    assert found.max() == 1
+    assert found.min() > 0.999
+
+
 def test_merge_order_passes_through_the_groups_and_ends_with_one():
     rng = np.random.default_rng(0)
     for n, n_groups in ((1, 1), (40, 3), (120, 7)):

@@ -33,11 +33,11 @@ def members(path):
         return {m.name: archive.extractfile(m).read() for m in archive.getmembers() if m.isfile()}
 
 
-def scores(pictures, labels):
-    """Return mean and standard deviation over the seeds of AMI and ARI, and the numbers of groups."""
+def scores(pictures, labels, **options):
+    """Return mean and standard deviation over the seeds of AMI and ARI."""
     rows, groups = [], []
     for seed in SEEDS:
-        clusters = organize(pictures, settings=Settings(seed=seed))
+        clusters = organize(pictures, settings=Settings(seed=seed, **options))
         found = evaluate(clusters, labels).scores
         rows.append((found["ami"], found["ari"]))
         groups.append(clusters.run["n_groups"])
@@ -46,10 +46,13 @@ def scores(pictures, labels):
 
 
 def test_caltech_101(data, cache):
-    (ami, ari), spread = scores(data / "caltech101" / "caltech101_160.tar", "folders")
+    pictures = data / "caltech101" / "caltech101_160.tar"
+    (ami, ari), spread = scores(pictures, "folders", looks=False)
     assert ami >= 0.87
     assert ari >= 0.72
     assert spread.max() <= 0.01
+    (with_looks, _), _ = scores(pictures, "folders")  # kinds and what is shown are of no use where all is photographs
+    assert with_looks > ami - 0.005
 
 
 def test_an_earlier_layer_tells_handwriting_apart(cache):
@@ -67,7 +70,7 @@ def test_an_earlier_layer_tells_handwriting_apart(cache):
 def test_a_mixed_photo_library(data, cache):
     photos = data / "photos"
     (ami, ari), spread = scores(photos / "f1_library.tar", photos / "f1_library_labels.csv")
-    assert ami >= 0.70
+    assert ami >= 0.75
     assert ari >= 0.57
     assert spread.max() <= 0.03
 

@@ -361,7 +361,8 @@ def support(graph: sparse.csr_matrix, labels: npt.NDArray[np.integer]) -> npt.ND
     total = np.asarray(graph.sum(1)).ravel()
     inside = np.asarray(within(graph, labels.astype(np.int64)).sum(1)).ravel()
     inside[labels < 0] = 0  # those that belong nowhere are no group
-    return np.divide(inside, total, out=np.zeros_like(total), where=total > 0).astype(np.float32)
+    share = np.divide(inside, total, out=np.zeros_like(total), where=total > 0).astype(np.float32)
+    return np.minimum(share, 1)  # the two sums may be rounded differently
 
 
 def spread(graph: sparse.csr_matrix, own: npt.NDArray[np.float32], share: float) -> npt.NDArray[np.float32]:
