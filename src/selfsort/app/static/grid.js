@@ -102,6 +102,7 @@ export function pictureGrid(scroller, rows, label) {
     if (cell) open(cell.index);
   });
   const pressed = (event) => {
+    taken = false;
     if (event.button !== 0 || event.target.closest("button, input, a, select, dialog")) return;
     const cell = event.target.closest(".tile");
     if (!cell) {
@@ -117,7 +118,6 @@ export function pictureGrid(scroller, rows, label) {
     }
     if (event.pointerType === "touch") {
       clearTimeout(held);
-      taken = false;
       held = setTimeout(() => {
         selection.toggle(cell.row);
         taken = true; // the click that follows is of the same press

@@ -48,8 +48,10 @@ export function view(rows, index, left = () => {}) {
   async function show() {
     const row = rows[index];
     image.src = source(row, "large");
-    steps[0].disabled = index === 0;
-    steps[1].disabled = index === rows.length - 1;
+    const end = rows.length === 1 ? steps : index === 0 ? [steps[0]] : index === rows.length - 1 ? [steps[1]] : [];
+    for (const step of steps) step.disabled = false;
+    if (end.includes(document.activeElement)) steps.find((step) => !end.includes(step))?.focus(); // it is of no use any more
+    for (const step of end) step.disabled = true;
     const group = now.groups[now.group[row]];
     hideButton.textContent = now.flags[row] & HIDDEN ? "Show again" : "Hide";
     lockButton.textContent = now.flags[row] & LOCKED ? "Unlock" : "Lock";
