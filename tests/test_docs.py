@@ -17,7 +17,7 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 #: Of the pages about methods; on the others networks are trained.
 QUICK = ("README.md", "graph.md", "kmeans.md")
 #: Of the guide.
-SLOW = ("learning.md", "training.md")
+SLOW = ("choosing.md", "learning.md", "mutual-information.md", "training.md")
 
 
 def _with_commands():
