@@ -102,6 +102,15 @@ def test_a_run_whose_corrections_are_not_at_hand_is_not_handed_out(reviewed, own
     assert "noise/02.png" not in (tmp_path / "out/groups.csv").read_text()
 
 
+def test_that_corrections_since_the_run_may_be_lacking_is_said(own_run, tmp_path):
+    lacking = "There is no catalog beside the run"
+    assert lacking not in ok("groups", own_run)
+    assert lacking not in ok("export", own_run, tmp_path / "with", "--mode", "csv")
+    catalog_path(own_run).unlink()
+    assert lacking in ok("groups", own_run)
+    assert lacking in ok("export", own_run, tmp_path / "without", "--mode", "csv")
+
+
 def test_a_catalog_that_cannot_be_written_or_is_in_use_is_not_called_damaged(own_run):
     with Catalog(catalog_path(own_run), read_only=True) as reader:
         assert reader.check() == []

@@ -58,6 +58,7 @@ def export(
     fiftyone.types.FiftyOneImageClassificationDataset reads. xmp puts the groups as keywords into sidecars: what is in
     a sidecar already stays. selfsort undo takes any of it back.
     """
+    from selfsort.photos.corrected import lacks_catalog
     from selfsort.photos.export import export as run_export
 
     if (destination is None) != beside_originals:
@@ -65,6 +66,7 @@ def export(
     options = {"level": level, "hidden": hidden, "sidecar_names": sidecar_names, "dry_run": dry_run}
     with progress_bar() as progress:
         result = run_export(run, destination, mode=mode, progress=progress, **options)
+    lacking = lacks_catalog(run)
     skipped = [{"path": str(path), "reason": reason} for path, reason in result.skipped]
     planned: list[dict[str, Any]] = [
         {"source": operation.source, "target": str(operation.target), "group": operation.group}
@@ -79,6 +81,7 @@ def export(
         "already_done": len(result.already_done),
         "skipped": skipped,
         "journal": str(result.journal),
+        "lacking": lacking,
     }
 
     def text() -> str:
@@ -92,6 +95,7 @@ def export(
             lines.append(f"{counted(len(result.done), 'file')} written to {shown(str(result.destination))}{again}.")
             lines.append(f"To take it back: selfsort undo {shown(str(destination or result.destination))}")
         lines += [f"left out: {shown(o['path'])}: {shown(o['reason'])}" for o in skipped]
+        lines += [lacking] if lacking else []
         return "\n".join(lines)
 
     emit(facts | ({"operations": planned} if dry_run else {}), text, as_json=as_json)

@@ -58,10 +58,11 @@ def groups(run: Path, level: int | None, as_json: bool) -> None:
     others, when the run was made. With --json also other names that would fit.
     """
     from selfsort.clusters import name_of
-    from selfsort.photos.corrected import opened
+    from selfsort.photos.corrected import lacks_catalog, opened
     from selfsort.photos.outcome import listed
     from selfsort.report import reasons
 
+    lacking = lacks_catalog(run)
     with opened(run) as (clusters, corrected):
         level = clusters.level_of(level)
         found, n_nowhere = listed(clusters, corrected, level)
@@ -77,7 +78,8 @@ def groups(run: Path, level: int | None, as_json: bool) -> None:
             f"{group['group']:>4}  {group['size']:>7,}  {name:<{width}}  {shown(reasons(group))}".rstrip()
             for group, name in zip(found, names, strict=True)
         ]
-        return "\n".join([*lines, f"{counted(len(found), 'group')}; {counted(n_nowhere, 'picture')} in none."])
+        lines.append(f"{counted(len(found), 'group')}; {counted(n_nowhere, 'picture')} in none.")
+        return "\n".join([*lines, *([lacking] if lacking else [])])
 
     emit({"level": level, "groups": facts}, text, as_json=as_json)
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -189,6 +190,13 @@ def opened(run: str | Path) -> Iterator[tuple[Clusters, Corrected | None]]:
     yield Clusters.load(run), None
 
 
+def lacks_catalog(run: str | Path) -> str:
+    """Say so if a run of `selfsort.organize` has no catalog beside it, as corrections may be lacking; else nothing."""
+    if "n_corrections" not in _facts(run) or catalog_path(Path(run).resolve()).exists():
+        return ""
+    return "There is no catalog beside the run: what was corrected since it was made is not taken into account."
+
+
 def check_at_hand(run: str | Path) -> bool:
     """Tell whether a run is one of pictures that a catalog lies beside: then there may be corrections.
 
@@ -197,11 +205,7 @@ def check_at_hand(run: str | Path) -> bool:
     DataError
         If the run was made with corrections, and there is none, or an empty file.
     """
-    try:
-        facts = json.loads((Path(run) / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # no run, which loading it explains
-        return False
-    n = facts.get("n_corrections") if isinstance(facts, dict) else None
+    n = _facts(run).get("n_corrections")
     path = catalog_path(Path(run).resolve())
     if n and not (path.exists() and path.stat().st_size):
         raise DataError(
@@ -210,3 +214,11 @@ def check_at_hand(run: str | Path) -> bool:
             "--backup FILE makes them); to begin anew without them, move the run away, too."
         )
     return n is not None and path.exists()
+
+
+def _facts(run: str | Path) -> dict[str, Any]:
+    try:
+        facts = json.loads((Path(run) / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # no run, which loading it explains
+        return {}
+    return facts if isinstance(facts, dict) else {}
