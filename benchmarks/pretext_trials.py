@@ -1,11 +1,11 @@
 """Short trials of SimCLR's settings on CIFAR-10, and what the features hold that a run of SCAN started from.
 
-    SELFSORT_DATA=... python benchmarks/pretext_trials.py gpu [optimizers | muon | nets] [SECONDS] | another |
+    SELFSORT_DATA=... python benchmarks/pretext_trials.py settings [NAME] [SECONDS] [NUMBER] | another |
         supervised | small | nets [NAME] | optimizers | features RUN
 
-gpu: a few passes over all training images, or as many as take so many seconds, with each setting of one part of
-`ON_A_GPU`; 10,000 training images are then classified by their neighbors among the others. The labels choose settings
-here: nothing of the test images does.
+settings: passes over all training images, or as many as take so many seconds, with each setting of one part of `LONG`,
+or with one of them; 10,000 training images are then classified by their neighbors among the others. The labels choose
+settings here: nothing of the test images does.
 another: the rows of `selfsort reproduce scan-cifar10` with another network than the recipe's for a GPU.
 supervised: a network that learns from the labels, as a bound of what features of these re-encoded images may reach.
 small: 50 passes over 6,000 images at 16 pixels, for machines without a GPU.
@@ -29,7 +29,7 @@ import torch
 from torch import nn
 
 from record import record
-from selfsort.augment import simclr, weak
+from selfsort.augment import VIEWS, simclr, weak
 from selfsort.datasets import load_dataset
 from selfsort.features.project import unit_rows
 from selfsort.methods.pairs import Pairs
@@ -42,9 +42,14 @@ from selfsort.training.loop import train
 from selfsort.training.schedule import Optimizer, Plan
 from selfsort.training.session import Session
 
-NOTE = "re-encoded as JPEG"
 SEED = 100
 VIEW_SIDES = (0.5, 1.0)  # of views that grow
+
+
+def told(note: str, part: str = "") -> str:
+    """Return the words for CIFAR-10, or a part of it, as published or, where its note says so, as it is here."""
+    encoded = "re-encoded as JPEG" if "JPEG" in note else "as published"
+    return ", ".join(filter(None, (f"CIFAR-10 {part}".strip(), encoded)))
 
 
 class Trial(NamedTuple):
@@ -61,9 +66,11 @@ class Trial(NamedTuple):
     n_epochs: int | None = None
     growth: float = 0.8
     batch_size: int = 512
+    crop: float = 0.2  # least share of the area
 
 
-ON_A_GPU = {
+_CPU = Trial("airbench", 32, "muon", 0.02, n_epochs=35, growth=0.9, batch_size=256)
+LONG = {
     "optimizers": (
         Trial(optimizer="sgd", learning_rate=0.4, weight_decay=1e-4, n_epochs=16),
         Trial(optimizer="sgd", learning_rate=0.4, weight_decay=5e-4, n_epochs=16),
@@ -81,6 +88,12 @@ ON_A_GPU = {
         Trial("airbench", width=128),
         Trial("airbench", growth=0.0),
         Trial("resnet18"),
+    ),
+    "cpu": (
+        _CPU,
+        _CPU._replace(crop=0.08),
+        _CPU._replace(learning_rate=0.05),
+        _CPU._replace(batch_size=512, learning_rate=0.028),
     ),
 }
 #: Smallest share of the area in a crop, temperature.
@@ -107,10 +120,11 @@ def made(
     return Contrast(Scaling(0, 1 / 255), encoder, make_projector(n_features, n_hidden=hidden), temperature, ema)
 
 
-def gpu(name: str = "nets", seconds: str = "35") -> None:
+def settings(name: str = "nets", seconds: str = "35", number: str | None = None) -> None:
     data = load_dataset("cifar-10", "train")
     images, labels = data.images, np.asarray(data.labels)
-    for trial in ON_A_GPU[name]:
+    chosen = LONG[name] if number is None else LONG[name][int(number) :][:1]
+    for trial in chosen:
         if trial.n_epochs is None:
             rows = _pretext(trial._replace(n_epochs=4, growth=0.5), images)[0].history
             small, whole = rows[1]["seconds"], rows[3]["seconds"]  # the first of each has more to do
@@ -124,7 +138,7 @@ def gpu(name: str = "nets", seconds: str = "35") -> None:
         record(
             "pretext_device",
             what="trial of settings",
-            data=f"CIFAR-10 train, {NOTE}",
+            data=told(data.note, "train"),
             protocol="fitted on 50,000 training images; 10,000 of them by 100 weighted neighbors among the other "
             f"40,000, whose labels were looked at to choose settings; seed {SEED}",
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -141,7 +155,8 @@ def _pretext(trial: Trial, images: np.ndarray) -> tuple[Session, Contrast]:
     net = made(images.shape[1:], trial.width, trial.hidden, trial.temperature, trial.ema, trial.backbone)
     net.to(session.fabric.device)
     growing = round(trial.growth * trial.n_epochs * (len(images) // trial.batch_size))
-    pairs = Pairs("simclr", images, net.scaling, session, both_changed=True, growing=growing)
+    VIEWS["trial"] = lambda size=None: replace(simclr(size), crop=(trial.crop, 1.0))
+    pairs = Pairs("trial", images, net.scaling, session, both_changed=True, growing=growing)
     batches = session.batches(images, trial.batch_size, pairs, before_step=pairs.grow)
     plan = contrast_plan(trial.optimizer, trial.learning_rate, trial.n_epochs, trial.weight_decay)
     train(session, "trial", net, batches, plan)
@@ -169,7 +184,7 @@ def another(seed: str = "0") -> None:
     record(
         "pretext_device",
         what="SCAN by another network",
-        data=f"CIFAR-10, {NOTE}",
+        data=told(measured.note),
         protocol=f"{measured.protocol}; seed {seed}",
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         params=recipe.params | recipe.full.params | settings,
@@ -206,7 +221,7 @@ def supervised(width: str = "128", n_epochs: str = "24") -> None:
     record(
         "pretext_device",
         what="supervised, for comparison",
-        data=f"CIFAR-10, {NOTE}",
+        data=told(data.note),
         protocol=f"fitted on 50,000 training images with their labels, {n_epochs} passes, mirror images and shifts; "
         f"scored on 10,000 test images; seed {SEED}",
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -256,7 +271,7 @@ def _small(what: str, trial: Trial, least: float = 0.2, n: int = 6000, side: int
     record(
         "pretext_device",
         what=what,
-        data=f"CIFAR-10 train, the first {n:,} images, {NOTE}",
+        data=told(data.note, f"train, the first {n:,} images"),
         protocol=f"{trial.n_epochs} passes at 16 pixels, batch 256, {trial.optimizer}, rate {trial.learning_rate}, "
         f"weight decay {trial.weight_decay}; 50 weighted neighbors at 20 pixels among the same images, whose labels "
         f"were looked at; one core, seed {SEED}",
@@ -293,7 +308,7 @@ def features(folder: str) -> None:
     record(
         "pretext_device",
         what="kNN of the features that SCAN starts from",
-        data=f"CIFAR-10, {NOTE}",
+        data=told(data.note),
         protocol="fitted on train, 50,000 images, without labels; 10,000 test images by 100 weighted neighbors among "
         f"train; seed {seed}",
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -306,6 +321,6 @@ def features(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    part, *rest = sys.argv[1:] or ["gpu"]
-    parts = (gpu, another, supervised, small, nets, optimizers, features)
+    part, *rest = sys.argv[1:] or ["settings"]
+    parts = (settings, another, supervised, small, nets, optimizers, features)
     {function.__name__: function for function in parts}[part](*rest)

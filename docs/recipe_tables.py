@@ -18,7 +18,8 @@ _MARKS = "ᵃᵇᶜᵈᵉᶠᵍ"
 def reproduced(method: str | None = None) -> str:
     """Return published figures beside ours, of one method or of all: the newest line of each way to run a recipe."""
     current = filter(_is_current, recorded("reproduce"))
-    newest = {(line["recipe"], line["variant"], line["row"], line["protocol"]): line for line in current}
+    kept = ("recipe", "variant", "row", "data_note", "protocol")
+    newest = {tuple(line[key] for key in kept): line for line in current}
     wanted = METHODS if method is None else {method}
     names = [name for name in RECIPES if load_recipe(name).method in wanted]
     lines = [line for line in newest.values() if line["recipe"] in names]
@@ -32,7 +33,9 @@ def reproduced(method: str | None = None) -> str:
         for shown in _kinds(lines)
     ]
     told = "; ".join(f"{mark} {place}".strip() for place, mark in marks.items())
-    notes = dict.fromkeys(f"`{line['recipe']}`: {line['note']}" for line in lines if line["note"])
+    told_of = {line["recipe"]: load_recipe(line["recipe"]).note for line in lines}
+    notes = dict.fromkeys(f"`{name}`: {note}" for name, note in told_of.items() if note)
+    notes |= dict.fromkeys(f"{_data(line)}: {line['data_note']}." for line in lines if line["data_note"])
     return "\n".join(["\n\n".join(parts), "", f"Measured on: {told}.", *(f"\n{note}" for note in notes)])
 
 
@@ -64,7 +67,7 @@ def _beside(lines: list[dict[str, Any]], marks: dict[str, str]) -> str:
             f"{key.upper() if len(key) == 3 else key} {value:.3f}" for key, value in line["published"].items()
         )
         cells = [", ".join(part for part in (f"`{line['recipe']}`", line["row"], line["variant"]) if part)]
-        cells += [line["data"], short, published or "–"]
+        cells += [_data(line), short, published or "–"]
         alone = len(line["seeds"]) == 1
         cells += [f"{line['mean'][key]:.3f}" + ("" if alone else f" ± {line['std'][key]:.3f}") for key in shown]
         cells += [
@@ -88,6 +91,10 @@ def _laws(lines: list[dict[str, Any]], marks: dict[str, str]) -> str:
         rows.append("| " + " | ".join(cells) + " |")
     protocols = dict.fromkeys(line["protocol"] for line in lines)
     return "\n".join([*rows, "", f"In nats; the bins: {'; networks: '.join(protocols)}."])
+
+
+def _data(line: dict[str, Any]) -> str:
+    return f"{line['data']}, JPEG" if "JPEG" in line["data_note"] else str(line["data"])
 
 
 def _place(line: dict[str, Any]) -> str:

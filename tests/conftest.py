@@ -31,18 +31,20 @@ RUN_FILES = {
 
 
 def pytest_configure(config):
-    # before anything is collected, so that doctests and subprocesses have it too
-    os.environ["SELFSORT_CACHE"] = config.selfsort_cache = tempfile.mkdtemp(prefix="selfsort-cache-")
+    # before anything is collected, so that doctests and subprocesses have it too; workers take that of their parent
+    if not hasattr(config, "workerinput"):
+        os.environ["SELFSORT_CACHE"] = config.selfsort_cache = tempfile.mkdtemp(prefix="selfsort-cache-")
 
 
 def pytest_unconfigure(config):
-    shutil.rmtree(config.selfsort_cache, ignore_errors=True)
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(config.selfsort_cache, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="session")
-def cache_of_the_session(pytestconfig):
+def cache_of_the_session():
     """Where the cache of every test is, unless it asks for `fresh_cache`."""
-    return Path(pytestconfig.selfsort_cache)
+    return Path(os.environ["SELFSORT_CACHE"])
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def fresh_cache(tmp_path, monkeypatch, cache_of_the_session):
     folder.mkdir()
     encoders = cache_of_the_session / "encoders"
     if encoders.exists():
-        shutil.copytree(encoders, folder / "encoders")
+        shutil.copytree(encoders, folder / "encoders", ignore=shutil.ignore_patterns(".*"))  # what is half written
     monkeypatch.setenv("SELFSORT_CACHE", str(folder))
     return folder
 

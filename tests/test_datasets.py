@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from dataset_files import assert_is, cifar_10_files, idx, idx_files, isolate, random, write, write_tar
-from selfsort.datasets import DATASETS, load_dataset, places
+from selfsort.datasets import DATASETS, as_published, load_dataset, places
 from selfsort.datasets.catalog import SPECS
 from selfsort.errors import DataError
 
@@ -174,12 +174,14 @@ def write_jpegs(folder, change=None, **options):
 def test_cifar_10_as_jpegs_says_so(root, options, note):
     images = write_jpegs(root / "cifar10", **options)
     loaded = load_dataset("cifar-10")
+    assert not as_published("cifar-10")
     assert_is(loaded, images, [*range(10), *range(4)])
     assert loaded.note == note
     files, content = cifar_10_files()
     write_tar(root / "cifar-10-binary.tar.gz", "cifar-10-batches-bin", files)
     assert_is(load_dataset("cifar-10"), *content)  # the published form is better
     assert load_dataset("cifar-10").note == ""
+    assert as_published("cifar-10")
 
 
 @pytest.mark.parametrize(

@@ -39,13 +39,13 @@ ESTIMATORS = [
     AEKMeans(graph_steps=45, **SMALL),
     DEC(**SMALL, **SHORT),
     IDEC(**SMALL, **SHORT),
-    IIC(width=2, n_heads=2, n_epochs=2, start_steps=50, learning_rate=0.01),
+    IIC(width=2, n_heads=2, n_epochs=1, start_steps=50, learning_rate=0.01),
     MINE(width=2, n_codes=4, units=32, n_epochs=2, learning_rate=0.01),
     SimCLR(width=2, n_projected=8, n_epochs=1),
     DeepCluster(width=4, n_epochs=2),
-    SCAN(width=2, pretext_epochs=1, n_heads=2, n_epochs=2, label_epochs=1),
-    TEMI(n_heads=2, hidden=16, n_codes=8, n_epochs=2),
-    TURTLE(n_epochs=2),
+    SCAN(width=2, pretext_epochs=1, n_heads=2, start_steps=60, n_epochs=1, label_epochs=1),
+    TEMI(n_heads=2, hidden=16, n_codes=8, start_steps=60, n_epochs=1),
+    TURTLE(start_steps=60, n_epochs=1),
 ]
 TRAINED = (
     AEKMeans,

@@ -70,8 +70,7 @@ def _table(result: dict[str, Any]) -> str:
     lines.append(f"  published in: {result['source']}")
     found = f"clusters {result['mean']['n_clusters']:g}; " if "n_clusters" in result["mean"] else ""
     lines.append(f"  {found}{result['seconds']:.0f} s a seed, {_machine(result)}")
-    if result["note"]:
-        lines.append(f"  note: {shown(result['note'])}")
+    lines += [f"  {key}: {shown(result[of])}" for key, of in (("data", "data_note"), ("note", "note")) if result[of]]
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ from selfsort.errors import DataError
 from selfsort.images import Preprocessing
 from selfsort.runtime import Progress, silent
 
-__all__ = ["DATASETS", "Dataset", "Pictures", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "Pictures", "as_published", "load_dataset"]
 
 #: What each name stands for, in a line.
 DATASETS: Mapping[str, str] = {
@@ -130,6 +130,11 @@ def load_dataset(
         )
     images, paths, own_name = open_pictures(data, size or _OWN_SIZE, progress)
     return Dataset(own_name, "all", images, paths=paths)
+
+
+def as_published(name: str) -> bool:
+    """Return whether a set's pictures here are the published ones, not re-encoded as JPEG. They are not read."""
+    return name not in SPECS or find(name, SPECS[name], "all", silent).kind != "jpeg"
 
 
 def _is_there(path: str) -> bool:

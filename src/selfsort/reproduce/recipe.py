@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from selfsort.datasets import load_dataset
+from selfsort.datasets import as_published, load_dataset
 from selfsort.errors import DataError
 from selfsort.methods.base import Encoded, encode_pictures
 from selfsort.methods.saving import method_class
@@ -344,7 +344,7 @@ def _seed(job: Job) -> dict[str, Any]:
     """Run one seed, or return what it gave before."""
     path = job.folder / f"{job.row.key}-{job.seed}.json"
     facts: dict[str, Any] = {"method": job.recipe.method, "params": dict(job.params), "data": job.recipe.data}
-    facts |= {"protocol": job.row.protocol, "seed": job.seed}
+    facts |= {"protocol": job.row.protocol, "seed": job.seed, "as_published": as_published(job.recipe.data)}
     facts = json.loads(json.dumps(facts))
     if path.exists():
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -380,7 +380,8 @@ def _summary(recipe: Recipe, row: Row, params: Mapping[str, Any], seeds: list[di
         "title": recipe.title,
         "row": row.name,
         "data": recipe.data,
-        "note": " ".join(part for part in (recipe.note, seeds[0]["note"]) if part),
+        "data_note": seeds[0]["note"],
+        "note": recipe.note,
         "protocol": seeds[0]["measured"],
         "published": dict(row.published),
         "source": recipe.source,
