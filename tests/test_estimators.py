@@ -238,14 +238,39 @@ def test_images_are_as_good_as_their_pixels(estimator):
     assert fresh(estimator).fit(flat).image_shape_ is None
     assert np.array_equal(model.predict(images[::7]), model.predict(flat[::7]))
     gray = images[:, 0]
-    of_gray = fresh(estimator).fit(gray).labels_
+    of_gray = fresh(estimator).fit(gray)
+    assert np.array_equal(of_gray.predict(gray[::7, None]), of_gray.predict(gray[::7]))  # one channel, or none
+    assert np.array_equal(of_gray.predict(list(gray[::7])), of_gray.predict(gray[::7]))
+    of_gray = of_gray.labels_
     if isinstance(estimator, TRAINED):
-        assert np.array_equal(of_gray, fresh(estimator).fit(gray[:, None]).labels_)
+        assert np.array_equal(of_gray, fresh(estimator).fit(list(gray[:, None])).labels_)
     else:
         assert np.array_equal(model.labels_, fresh(estimator).fit(flat).labels_)
         assert np.array_equal(of_gray, fresh(estimator).fit(gray.reshape(90, -1)).labels_)
     with pytest.raises(DataError, match=r"shape \(2, 5, 4\) and got \(5, 2, 4\)"):
         model.predict(images.transpose(0, 2, 1, 3))
+
+
+@pytest.mark.parametrize("estimator", [e for e in ESTIMATORS if isinstance(e, TRAINED)], ids=lambda e: type(e).__name__)
+def test_values_of_another_unit_are_refused(estimator):
+    images = np.random.default_rng(0).integers(0, 256, (60, 1, 6, 6)).astype(np.uint8)
+    by_bytes = fresh(estimator).fit(images)
+    by_shares = fresh(estimator).fit((images / 255).astype(np.float32))
+    for X in (images / 255, (images / 255).reshape(60, -1)):
+        with pytest.raises(DataError, match="with values from 0 to 255 and got values from 0 to 1. Scale these"):
+            by_bytes.predict(X)
+    with pytest.raises(DataError, match="with values from 0 to 1 and got values from 0 to 255. Scale these"):
+        by_shares.predict(images)
+    assert len(by_bytes.predict(images.astype(np.float64))) == 60
+    assert len(by_bytes.predict(np.minimum(images, 1))) == 60  # dark, and still bytes
+
+
+def test_images_of_several_shapes_or_beyond_float32_are_refused():
+    with pytest.raises(DataError, match=r"Images must have one shape: got \(1, 4, 4\) and \(1, 5, 4\). Resize"):
+        SCAN(3).fit([np.zeros((1, 4, 4)), np.zeros((1, 5, 4))])
+    with warnings.catch_warnings(), pytest.raises(DataError, match="infinity"):
+        warnings.simplefilter("error")
+        SCAN(3).fit(np.full((9, 1, 4, 4), 1e300))
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import selfsort
 from conftest import snapshot
@@ -122,6 +123,18 @@ def test_own_pictures_that_cannot_be_read(tmp_path, pixels):
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_own_gray_pictures_have_one_channel_and_color_is_made_gray_for_their_model(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, shape in (("gray", (9, 9)), ("color", (9, 9, 3))):
+        (tmp_path / name).mkdir()
+        for i in range(8):
+            Image.fromarray(rng.integers(0, 256, shape).astype(np.uint8)).save(tmp_path / name / f"{i}.png")
+    run = selfsort.fit("kmeans", tmp_path / "gray", tmp_path / "run", params={"n_clusters": 2}, pixels=8)
+    assert run.run["samples"]["shape"] == [1, 8, 8]
+    assert run.labels.tolist() == selfsort.predict(run.path, tmp_path / "gray").labels.tolist()
+    assert selfsort.predict(run.path, tmp_path / "color").status == ["ok"] * 8
+
+
 def test_labels_that_belong_to_other_pictures_are_noticed_before_training(library, tmp_path):
     (tmp_path / "labels.csv").write_text("path,label\nelsewhere.png,cat\n")
     seen = []
@@ -175,5 +188,6 @@ def test_a_run_that_cannot_be_used_is_named(dec, tmp_path, file, content, error,
 def test_the_model_can_be_loaded_by_itself(dec, digits):
     model = selfsort.load_model(dec.path)
     assert type(model).__name__ == "DEC"
+    assert (model.device_, model.precision_) == (dec.run["device"], dec.run["precision"])
     assert np.array_equal(np.array(dec.run["clusters"])[dec.labels], model.predict(digits.images))
     assert (dec.path / "model.safetensors").stat().st_mode & 0o777 == (dec.path / "run.json").stat().st_mode & 0o777

@@ -96,6 +96,39 @@ def test_other_settings_do_not_meet_the_checkpoints_of_before(library, few, tmp_
     assert list(tmp_path.iterdir()) == [run]
 
 
+@pytest.mark.parametrize("other", [{"split": "valid"}, {"method": "kmeans"}, {"pixels": 9}])
+def test_what_a_stopped_fit_has_learned_is_not_lost_to_another(library, few, tmp_path, other):
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit_few(library, run, progress=stop_at("map"))
+    before = snapshot(workplace_of(run))
+    with pytest.raises(DataError, match=r"a stopped fit of dec has learned is kept for run. Go on .* or give it up"):
+        selfsort.fit(**{"method": "dec", "data": library.root, "output": run, "pixels": 8} | other)
+    with pytest.raises(DataError, match="no_such.csv"):
+        fit_few(library, run, labels=tmp_path / "no_such.csv")
+    assert snapshot(workplace_of(run)) == before
+    identical(selfsort.resume(run).path, few.path)
+
+
+def test_a_mistake_in_the_labels_leaves_what_can_be_resumed(library, few, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit_few(library, run, progress=stop_at("map"))
+    (tmp_path / "labels.csv").write_text("path,label\nnone.png,a\n")
+    with pytest.raises(DataError, match="label"):
+        fit_few(library, run, labels=tmp_path / "labels.csv")
+    identical(selfsort.resume(run).path, few.path)
+
+
+def test_the_run_that_a_fit_goes_on_from_is_not_replaced(digits, tmp_path):
+    params = {"width": 4, "n_epochs": 1, "n_clusters": 3}
+    first = selfsort.fit("simclr", digits.images[:100], tmp_path / "run", params=params)
+    before = snapshot(first.path)
+    with pytest.raises(DataError, match="is the run that would be replaced"):
+        selfsort.fit("scan", digits.images[:100], tmp_path / "run", params={"pretext": first.path, "n_clusters": 3})
+    assert snapshot(first.path) == before
+
+
 def test_a_truncated_checkpoint_is_named_and_nothing_is_lost(library, few, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):

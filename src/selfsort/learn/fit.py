@@ -99,12 +99,15 @@ def fit(
     if output is not None:
         check_target(Path(output))
         target = Path(output).resolve()  # what a link points to is replaced, not the link
+        _check_paths(method, params, target)
     if labels is not None:
         check_labels(labels)
     clock = Clock()
+    job = _job(method, data, params, split, pixels, labels, seed)
+    stopped = _stopped(target, job)
     with workplace(target) as work, _recorded_warnings() as caught:
-        if work is not None:
-            save_json(work / JOB, _job(method, data, params, split, pixels, labels, seed))
+        if work is not None and not stopped:
+            save_json(work / JOB, job)
         samples = read_samples(data, split, pixels, progress=progress)
         clock("data")
         labels = samples.labels if labels is None else labels
@@ -116,6 +119,8 @@ def fit(
         facts["fingerprint"] = _digest(fit_digest, digest_of_labels(labels))
         if target is not None and (same := unchanged(target, facts["fingerprint"])) is not None:
             return same
+        if work is not None:
+            save_json(work / JOB, job)  # only now in the place of another: this one can work
         model.fit(samples.X, checkpoint=work / f"fit-{fit_digest}" if work is not None else None, progress=progress)
         clock("fit")
         clusters = build_clusters(model, samples, facts, clock, progress)
@@ -201,12 +206,46 @@ def _make_model(method: str, params: Mapping[str, Any] | None, seed: int) -> Sel
 
 def _absolute(method: str, params: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the parameters with absolute paths, for a resume from wherever it is called."""
-    constraints = method_class(method)._parameter_constraints
-    paths = {name for name, allowed in constraints.items() if Path in allowed}
+    paths = _of_paths(method)
     return {
         name: os.path.abspath(value) if name in paths and value is not None else value  # noqa: PTH100
         for name, value in (params or {}).items()
     }
+
+
+def _of_paths(method: str) -> set[str]:
+    """Return the names of a method's parameters that are paths."""
+    return {name for name, allowed in method_class(method)._parameter_constraints.items() if Path in allowed}
+
+
+def _check_paths(method: str, params: Mapping[str, Any], target: Path) -> None:
+    """Refuse to replace a run that the fit goes on from."""
+    for name in _of_paths(method) & params.keys():
+        if params[name] is not None and Path(params[name]).resolve() == target:
+            raise DataError(f"{name}={str(params[name])!r} is the run that would be replaced. Give another with -o.")
+
+
+def _stopped(target: Path | None, job: dict[str, Any]) -> bool:
+    """Return whether what was learned with other settings is kept beside the target.
+
+    Raises
+    ------
+    DataError
+        If it was learned by another method or from other data: all of it would be lost.
+    """
+    if target is None or not any(workplace_of(target).glob("fit-*/*")):
+        return False
+    other = None
+    with contextlib.suppress(DataError):  # of a record that is damaged nothing can be gone on with
+        other = unfinished(target)
+    if other is None or other == {name: job[name] for name in other}:
+        return False
+    if any(other[name] != job[name] for name in ("method", "data", "split", "pixels")):
+        raise DataError(
+            f"What a stopped fit of {other['method']} has learned is kept for {target.name}. Go on with it: selfsort "
+            f"resume {target.name}; or give another folder with -o; or give it up: remove {workplace_of(target)}."
+        )
+    return True
 
 
 def _whole(name: str, value: Any) -> int:

@@ -100,8 +100,8 @@ def read_samples(
     split : str, optional
         Of a known set.
     pixels : int, optional
-        Side of the squares that pictures are scaled to. Without it known sets and arrays stay as they are, and own
-        pictures are given by the encoder's features.
+        Side of the squares that pictures are scaled to; own pictures that are all gray get one channel. Without it
+        known sets and arrays stay as they are, and own pictures are given by the encoder's features.
     encoder : str
         For own pictures, see `selfsort.features.encoders.load_encoder`.
     progress : callable
@@ -266,6 +266,8 @@ def _of_pixels(source: Source, size: int, progress: Progress) -> Samples:
         example = f"{items[0]['path']} ({items[0]['status']})"
         raise DataError(f"None of {n} files is a readable picture, such as {example}. Pass others.")
     X = pixels if len(rows) == n else pixels[rows]
+    if all((image == image[:1]).all() for image in X):
+        X = np.ascontiguousarray(X[:, :1])  # all are gray
     facts = _of_source(source) | {"encoder": None, "samples": _described(X)}
     return Samples(X, items, rows, thumbnails, None, facts, source.warnings)
 

@@ -101,6 +101,7 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
         self.image_shape_: tuple[int, ...] | None = None
         self.paths_: list[str] | None = None
         self._preparation: Preparation | None = None
+        X = _stacked(X)
         if _are_pictures(X):
             encoded, self.paths_ = X if isinstance(X, Encoded) else encode_pictures(X)
             self._preparation = self._prepare(encoded)
@@ -118,17 +119,18 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
     def _read_fitted(self, X: Any) -> FloatArray:
         """Return new samples as float32 rows, in the same form as those of `fit`."""
         check_is_fitted(self)
-        name = type(self).__name__
+        name, X = type(self).__name__, _stacked(X)
         if _are_pictures(X) != (self.paths_ is not None):
             fitted, got = ("pictures", "an array") if self.paths_ is not None else ("an array", "a path")
             raise DataError(f"This {name} was fitted on {fitted} and got {got}. Pass {fitted}, as in fit.")
         if self._preparation is not None:
             X = self._preparation((X if isinstance(X, Encoded) else encode_pictures(X)).features)
-        elif hasattr(X, "shape") and len(X.shape) > 2 and self.image_shape_ not in (None, X.shape[1:]):
-            raise DataError(
-                f"This {name} was fitted on images of shape {self.image_shape_} and got {X.shape[1:]}. "
-                "Resize them to the shape used in fit."
-            )
+        elif hasattr(X, "shape") and len(X.shape) > 2 and self.image_shape_ is not None:
+            if _of_one_channel(X.shape[1:]) != _of_one_channel(self.image_shape_):
+                raise DataError(
+                    f"This {name} was fitted on images of shape {self.image_shape_} and got {tuple(X.shape[1:])}. "
+                    "Resize them to the shape used in fit."
+                )
         return self._rows(X, reset=False)
 
     def _rows(self, X: Any, *, reset: bool) -> FloatArray:
@@ -329,6 +331,20 @@ def seed_from(random_state: int | np.random.RandomState | None) -> int:
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
     return int(random_state)
+
+
+def _stacked(X: Any) -> Any:
+    """Return a list of images as one array; anything else as it is."""
+    if not isinstance(X, (list, tuple)) or isinstance(X, Encoded) or getattr(X[0] if X else None, "ndim", 0) < 2:
+        return X
+    if len(shapes := {np.shape(image) for image in X}) > 1:
+        raise DataError(f"Images must have one shape: got {' and '.join(map(str, sorted(shapes)[:2]))}. Resize them.")
+    return np.stack(X)
+
+
+def _of_one_channel(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of an image without a channel if it has only one."""
+    return tuple(shape[1:] if len(shape) == 3 and shape[0] == 1 else shape)
 
 
 def _are_pictures(X: Any) -> bool:

@@ -32,8 +32,12 @@ from selfsort.training.session import Session, resolve_device, resolve_precision
 #: Raise when the same data and parameters would give other weights: checkpoints of before are then refused.
 _VERSION = 11
 _CHUNK, _CHUNK_VALUES = 2048, 2048 * 3 * 32 * 32  # samples that pass a network at a time, and numbers in them
+_FAR = 10  # values so many times as large as those of the fit are of another unit
 #: Largest learning rate at which a network learns the graph's groups: with 0.001 they stay half learnt.
 GRAPH_RATE = 3e-3
+
+#: Attributes that tell how a fit went, where it has them.
+_USED = frozenset({"device_", "precision_", "mined_recall_"})
 
 INIT = StrOptions({"graph", "kmeans", "random"})
 
@@ -105,7 +109,7 @@ class TrainedClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Selfso
         """Return features as float32 rows, and images as (n, c, h, w), uint8 or float32."""
         if getattr(X, "ndim", 2) <= 2:
             rows = super()._rows(X, reset=reset)
-            return rows if reset else rows.reshape(len(rows), *self._sample_shape)
+            return rows if reset else self._in_range(rows.reshape(len(rows), *self._sample_shape))
         shape = tuple(X.shape)
         if 0 in shape:
             raise DataError(f"There are no images in an array of shape {shape}. Pass at least one.")
@@ -116,14 +120,28 @@ class TrainedClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Selfso
                 f"Images must have the shape (n, channels, height, width) or (n, height, width): got {tuple(X.shape)}. "
                 "Where the channels come last, pass X.transpose(0, 3, 1, 2)."
             )
+        flat = np.asarray(X).reshape(len(X), -1)
         try:
-            flat = validate_data(
-                self, np.asarray(X).reshape(len(X), -1), dtype=[np.float32, np.uint8], order="C", reset=reset
-            )
+            with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is reported
+                flat = validate_data(self, flat, dtype=[np.float32, np.uint8], order="C", reset=reset)
         except ValueError as error:
             raise DataError(str(error)) from error
         images: npt.NDArray[Any] = flat.reshape(shape)
-        return images
+        return images if reset else self._in_range(images)
+
+    def _in_range(self, samples: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Refuse images whose values are in another unit than those of the fit, such as 0 to 255 and 0 to 1."""
+        if self._scaling.shift.ndim:  # of features
+            return samples
+        low, width = float(self._scaling.shift), 1 / float(self._scaling.factor)
+        least, most = float(samples.min()), float(samples.max())
+        shares = samples.dtype != np.uint8 and 0 < most <= 1 and (samples % 1).any()
+        if most - low > _FAR * width or (shares and width > _FAR):
+            raise DataError(
+                f"This {type(self).__name__} was fitted on images with values from {low:g} to {low + width:g} and got "
+                f"values from {least:g} to {most:g}. Scale these as those."
+            )
+        return samples
 
     def _session(self, work: Work, samples: npt.NDArray[Any]) -> Session:
         device = resolve_device(self.device)
@@ -157,11 +175,14 @@ class TrainedClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Selfso
         for name, module in self._modules().items():
             arrays |= {f"{name}.{key}": value.cpu().numpy() for key, value in module.state_dict().items()}
         arrays |= {name: getattr(self, name) for name in self._kept}
+        facts |= {name: getattr(self, name) for name in _USED.intersection(vars(self))}
         return arrays, facts | {"sample_shape": list(self._sample_shape), "history_": self.history_}
 
     def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
         super()._set_state(arrays, facts)
         self.history_ = facts["history_"]
+        for name in _USED.intersection(facts):
+            setattr(self, name, facts[name])
         self._build(tuple(facts["sample_shape"]), Scaling(arrays["_scaling.shift"], float(arrays["_scaling.factor"])))
         for name, module in self._modules().items():
             own = {key: torch.from_numpy(value) for key, value in _inside(arrays, name)}
