@@ -104,7 +104,7 @@ def test_what_a_stopped_fit_has_learned_is_not_lost_to_another(library, few, tmp
     before = snapshot(workplace_of(run))
     with pytest.raises(DataError, match=r"a stopped fit of dec has learned is kept for run. Go on .* or give it up"):
         selfsort.fit(**{"method": "dec", "data": library.root, "output": run, "pixels": 8} | other)
-    with pytest.raises(DataError, match="no_such.csv"):
+    with pytest.raises(DataError, match=r"no_such\.csv"):
         fit_few(library, run, labels=tmp_path / "no_such.csv")
     assert snapshot(workplace_of(run)) == before
     identical(selfsort.resume(run).path, few.path)

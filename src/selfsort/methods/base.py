@@ -125,13 +125,17 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
             raise DataError(f"This {name} was fitted on {fitted} and got {got}. Pass {fitted}, as in fit.")
         if self._preparation is not None:
             X = self._preparation((X if isinstance(X, Encoded) else encode_pictures(X)).features)
-        elif hasattr(X, "shape") and len(X.shape) > 2 and self.image_shape_ is not None:
-            if _of_one_channel(X.shape[1:]) != _of_one_channel(self.image_shape_):
-                raise DataError(
-                    f"This {name} was fitted on images of shape {self.image_shape_} and got {tuple(X.shape[1:])}. "
-                    "Resize them to the shape used in fit."
-                )
+        elif not self._is_image(np.shape(X)[1:]):
+            raise DataError(
+                f"This {name} was fitted on images of shape {self.image_shape_} and got {np.shape(X)[1:]}. Resize them "
+                "to the shape used in fit."
+            )
         return self._rows(X, reset=False)
+
+    def _is_image(self, shape: tuple[int, ...]) -> bool:
+        """Return whether samples of this shape may be such images as were fitted; vectors are checked elsewhere."""
+        of_vectors = self.image_shape_ is None or len(shape) < 2
+        return of_vectors or _of_one_channel(shape) == _of_one_channel(self.image_shape_ or ())
 
     def _rows(self, X: Any, *, reset: bool) -> FloatArray:
         if sparse.issparse(X):
