@@ -208,6 +208,14 @@ def test_vectors_that_are_not_finite():
         choose_k(np.arange(50.0))
 
 
+def test_scores_of_what_are_no_vectors():
+    labels = np.arange(30) % 3
+    with pytest.raises(DataError, match="30 of 30 rows are not"):
+        label_free_scores(np.full((30, 4), np.nan, np.float32), labels)
+    with pytest.raises(DataError, match=r"got one of shape \(30, 1, 8, 8\)"):
+        label_free_scores(np.zeros((30, 1, 8, 8), np.float32), labels)
+
+
 def test_the_largest_number_tried(groups):
     X, _ = groups
     assert choose_k(X, range(2, 6)).k == 5  # nothing can be more stable

@@ -74,7 +74,7 @@ def test_the_run_that_agrees_best_is_chosen(tmp_path):
         (["digits", "--k", "2-1000"], "from 2 to 359"),
         (["digits", "--k", "9-3"], "smaller to its larger"),
         (["no-such-thing"], "neither a data set"),
-        (["digits", "--k", "2-5", "-o", "/no/such/place/x.png"], "cannot be written"),
+        (["digits", "--k", "2-5", "-o", "/no/such/place/x.png"], "there is no folder"),
     ],
 )
 def test_what_does_not_work(options, message):

@@ -247,6 +247,8 @@ def test_wrong_usage_ends_with_2(arguments):
         (["fit", "kmeans", "digits", "-o", "file"], "file is a file"),
         (["fit", "kmeans", "digits", "-o", "file/run"], "cannot be made"),
         (["fit", "kmeans", "digits", "-o", "thesis"], "'thesis.doc', which no run does"),
+        (["fit", "simclr", "digits", "--device", "cpu", "--set", "precision=16-mixed"], "needs a GPU"),
+        (["fit", "simclr", "digits", "--set", "width=1000000000"], "does not fit into the memory"),
         (["resume", "nowhere"], "There is nothing to resume at nowhere"),
         (["resume", "thesis"], "There is nothing to resume at thesis"),
         (["predict", "nowhere", "digits"], "not a finished run"),
@@ -278,7 +280,7 @@ def test_pictures_that_cannot_be_placed_are_one_line(run, tmp_path, monkeypatch,
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.png").write_bytes(b"")
     assert message in error("predict", run, images)
-    assert "cannot be written" in error("predict", run, "digits", "-o", tmp_path / "nowhere" / "a.csv")
+    assert "there is no folder" in error("predict", run, "digits", "-o", tmp_path / "nowhere" / "a.csv")
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "run.json"])

@@ -26,10 +26,12 @@ from selfsort.methods.iic import IIC
 from selfsort.methods.kmeans import KMeans
 from selfsort.methods.mine import MINE
 from selfsort.methods.pretrain import AutoencoderClusterer
+from selfsort.methods.saving import load_model, save_model
 from selfsort.methods.scan import SCAN
 from selfsort.methods.simclr import SimCLR
 from selfsort.methods.temi import TEMI
 from selfsort.methods.turtle import TURTLE
+from selfsort.nets.backbones import make_backbone
 
 SMALL = {"hidden": (16,), "n_codes": 4, "n_epochs": 15, "batch_size": 64, "learning_rate": 0.01}
 SHORT = {"max_steps": 40, "graph_steps": 45, "update_interval": 10}
@@ -263,6 +265,29 @@ def test_values_of_another_unit_are_refused(estimator):
         by_shares.predict(images)
     assert len(by_bytes.predict(images.astype(np.float64))) == 60
     assert len(by_bytes.predict(np.minimum(images, 1))) == 60  # dark, and still bytes
+
+
+@every
+def test_a_model_that_was_saved_has_all_that_it_learned(estimator, tmp_path):
+    model = fresh(estimator).fit(blobs()[0])
+    save_model(model, tmp_path)
+    loaded = load_model(tmp_path)
+    learned = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")}
+    assert {name for name in vars(loaded) if name.endswith("_") and not name.startswith("_")} == learned
+    assert loaded.get_params() == model.get_params()
+
+
+@every
+def test_samples_that_are_not_finite_are_named(estimator):
+    X = blobs()[0]
+    X[7, 2] = np.nan
+    with pytest.raises(DataError, match=r"1 of 150 hold NaN or infinity.* such as sample 7"):
+        fresh(estimator).fit(X)
+
+
+def test_large_images_meet_a_network_whose_features_do_not_grow_with_them():
+    assert make_backbone("auto", (3, 32, 32), 4).n_features == 8 * 4 * 16
+    assert make_backbone("auto", (3, 224, 224), 4).n_features == 8 * 4
 
 
 def test_images_of_several_shapes_or_beyond_float32_are_refused():

@@ -135,6 +135,25 @@ def test_own_gray_pictures_have_one_channel_and_color_is_made_gray_for_their_mod
     assert selfsort.predict(run.path, tmp_path / "color").status == ["ok"] * 8
 
 
+def test_a_fit_goes_on_from_an_encoder_of_gray_or_of_colored_pictures(tmp_path):
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    for name, shape in (("gray", (9, 9)), ("color", (9, 9, 3))):
+        (tmp_path / name).mkdir()
+        for i in range(30):
+            Image.fromarray(rng.integers(0, 256, shape).astype(np.uint8)).save(tmp_path / name / f"{i}.png")
+    few = {"n_clusters": 2, "n_epochs": 1}
+    for first, other, channels in (("gray", "color", 1), ("color", "gray", 3)):
+        pretext = tmp_path / f"{first} features"
+        selfsort.fit("simclr", tmp_path / first, pretext, pixels=8, params=few | {"width": 2})
+        params = few | {"label_epochs": 0, "pretext": pretext}
+        run = selfsort.fit("scan", tmp_path / other, tmp_path / f"{other} run", pixels=8, params=params)
+        assert run.run["samples"]["shape"] == [channels, 8, 8]
+        assert selfsort.predict(run.path, tmp_path / first).status == ["ok"] * 30
+    with pytest.raises(DataError, match="pretext"):
+        selfsort.fit("scan", tmp_path / "gray", pixels=8, params={"pretext": 3})
+
+
 def test_labels_that_belong_to_other_pictures_are_noticed_before_training(library, tmp_path):
     (tmp_path / "labels.csv").write_text("path,label\nelsewhere.png,cat\n")
     seen = []

@@ -96,13 +96,14 @@ def test_other_settings_do_not_meet_the_checkpoints_of_before(library, few, tmp_
     assert list(tmp_path.iterdir()) == [run]
 
 
-@pytest.mark.parametrize("other", [{"split": "valid"}, {"method": "kmeans"}, {"pixels": 9}])
-def test_what_a_stopped_fit_has_learned_is_not_lost_to_another(library, few, tmp_path, other):
+@pytest.mark.parametrize("other", [{"split": "valid"}, {"method": "kmeans"}, {"pixels": 9}, {"params": SHORT}])
+def test_what_a_stopped_fit_has_learned_is_not_lost_to_another(library, few, tmp_path, monkeypatch, other):
+    monkeypatch.setattr("selfsort.learn.fit._MUCH", 1e-6)
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         fit_few(library, run, progress=stop_at("map"))
     before = snapshot(workplace_of(run))
-    with pytest.raises(DataError, match=r"a stopped fit of dec has learned is kept for run. Go on .* or give it up"):
+    with pytest.raises(DataError, match=r"of dec, learned in .* is kept for run. Go on .* or give it up"):
         selfsort.fit(**{"method": "dec", "data": library.root, "output": run, "pixels": 8} | other)
     with pytest.raises(DataError, match=r"no_such\.csv"):
         fit_few(library, run, labels=tmp_path / "no_such.csv")

@@ -219,8 +219,8 @@ class Diverging(nn.Module):
 @pytest.mark.parametrize("folder", [True, False])
 def test_a_loss_that_is_not_finite_names_step_rate_and_checkpoint(tmp_path, folder):
     session = Session(folder=tmp_path if folder else None, checkpoint_seconds=0, precision="32-true")
-    kept = "The last good state is .*bad.pt" if folder else "No state was kept"
-    with pytest.raises(ModelError, match=rf"'bad' was not finite at step 8 of 24 \(learning rate 0.01\). {kept}"):
+    kept = "The last good state is .*bad.pt" if folder else "No state of this stage was kept"
+    with pytest.raises(ModelError, match=rf"stage 'bad' was not finite at step 8 of 24 \(learning rate 0.01\). {kept}"):
         train(session, "bad", Diverging(8), Batches(IMAGES, 16, 0, view), Plan(4, 0.01))
     if folder:
         state = torch.load(tmp_path / "bad.pt", weights_only=True)["state"]

@@ -239,7 +239,7 @@ def _csv_labels(source: Path, clusters: Clusters) -> _Labels:
         known = next(iter(clusters.items.column("path").to_pylist()), None)
         raise DataError(
             f"No label in {source} belongs to a picture of the run: the file has {seen}, the run has {known!r}. "
-            f"Paths must be relative to {root}."
+            + (f"Paths must be relative to {root}." if root else "Name them as the run does.")
         )
     return _Labels({row: label for row, label in labels.items() if row not in not_scored}, not_scored, len(strangers))
 

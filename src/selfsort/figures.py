@@ -142,7 +142,7 @@ def as_png(figure: Figure) -> bytes:
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a letter that no typeface has is drawn as a box
-        figure.savefig(file, format="png")
+        figure.savefig(file, format="png", metadata={"Software": "selfsort"})
     return file.getvalue()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,6 +55,8 @@ def check_target(target: Path, shown: Path | None = None) -> None:
         )
     if target.exists() and not target.is_dir():
         raise DataError(f"{target} is a file. Give a folder with -o.")
+    if target.is_dir() and not os.access(target, os.W_OK):  # then it cannot be moved away either
+        raise DataError(f"{shown} may not be changed, so it is not replaced. Give another folder with -o.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import adjusted_rand_score
 
-from selfsort.choosing.scores import modularity
+from selfsort.choosing.scores import check_vectors, modularity
 from selfsort.errors import DataError
 from selfsort.features.graph import shared_neighbor_graph
 from selfsort.features.groups import Divisions, default_n_neighbors, divide
@@ -121,13 +121,7 @@ def choose_k(
             f"To find how many clusters there are takes {_FEWEST} samples or more, in an array of shape (n, d): got "
             f"shape {given.shape}."
         )
-    with np.errstate(over="ignore"):
-        bad = np.flatnonzero(~np.isfinite(np.einsum("ij,ij->i", given, given)))
-    if len(bad):
-        raise DataError(
-            f"The vectors must be numbers whose squares are finite: {len(bad)} of {len(given)} rows are not, such as "
-            f"row {bad[0]}. Remove or scale them."
-        )
+    check_vectors(given)
     if seed < 0:
         raise DataError(f"The seed must be 0 or more: got {seed}.")
     rows, n = unit_rows(given), len(given)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
@@ -51,13 +53,15 @@ def label_free_scores(
     Raises
     ------
     DataError
-        If there are not as many labels as vectors.
+        If there are not as many labels as vectors, or these are no vectors of numbers.
 
     References
     ----------
     The first: Gadetsky, Jiang & Brbic, "Let Go of Your Labels with Unsupervised Transfer", ICML 2024, who choose their
     settings so.
     """
+    vectors, labels = np.asarray(vectors, np.float32), np.asarray(labels)
+    check_vectors(vectors)
     if len(vectors) != len(labels):
         raise DataError(f"There must be one label per vector: got {len(vectors)} vectors and {len(labels)} labels.")
     if graph is None:
@@ -75,6 +79,19 @@ def label_free_scores(
         "silhouette": _silhouette(vectors, codes),
         "stable": _stable(graph, codes, rng),
     }
+
+
+def check_vectors(vectors: npt.NDArray[np.floating[Any]]) -> None:
+    """Raise `DataError` unless these are vectors whose lengths are finite numbers."""
+    if vectors.ndim != 2 or 0 in vectors.shape:
+        raise DataError(f"An array of shape (n, d) is needed: got one of shape {vectors.shape}.")
+    with np.errstate(over="ignore"):
+        bad = np.flatnonzero(~np.isfinite(np.einsum("ij,ij->i", vectors, vectors)))
+    if len(bad):
+        raise DataError(
+            f"The vectors must be numbers whose squares are finite: {len(bad)} of {len(vectors)} rows are not, such as "
+            f"row {bad[0]}. Remove or scale them."
+        )
 
 
 def neighbor_graph(vectors: FloatArray, *, seed: int = 0) -> sparse.csr_matrix:

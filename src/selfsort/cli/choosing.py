@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfsort.cli.output import PATH, emit, json_option, progress_bar, shown
+from selfsort.cli.output import PATH, check_file, emit, json_option, progress_bar, shown, write_file
 from selfsort.errors import DataError
-from selfsort.runtime import Progress, atomic_write
+from selfsort.runtime import Progress
 
 if TYPE_CHECKING:
     from selfsort.choosing import KChoice
@@ -44,6 +44,7 @@ def choose_k(
     """
     from selfsort.choosing import choose_k as choose
 
+    check_file(output)
     tried = None if numbers is None else _numbers(numbers)
     with progress_bar() as progress:
         title, vectors = _vectors(data, split, pixels, progress)
@@ -162,9 +163,4 @@ def _text(found: KChoice, facts: dict[str, Any]) -> str:
 def _draw(path: Path, found: KChoice, title: str) -> None:
     from selfsort.curves import stability_png
 
-    png = stability_png(found, title)
-    try:
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(png)
-    except OSError as error:
-        raise DataError(f"The figure {path} cannot be written: {error.strerror}. Give another path with -o.") from error
+    write_file(path, stability_png(found, title))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfsort.cli.output import emit, json_option, run_argument, shown
+from selfsort.cli.output import emit, json_option, quoted, run_argument, shown
 from selfsort.errors import DataError
 from selfsort.runtime import counted
 
@@ -106,7 +106,7 @@ def _kept(run: Path, action: str, numbers: Sequence[int], n_groups: int, group: 
     it, teach = ("it", "it teaches") if len(numbers) == 1 else ("all of them", "they teach")
     said = f"{one if len(numbers) == 1 else several}; {'there is' if n_groups == 1 else 'there are'} "
     said += f"{counted(n_groups, 'group')} now" + (f", the new one is {group}" if group is not None else "")
-    said += f". Take {it} back with: selfsort correct {shown(str(run))} undo"
+    said += f". Take {it} back with: selfsort correct {quoted(run)} undo"
     if action in _TEACHING:
         said += f"\nGroup anew with what {teach}: give the same selfsort organize again."
     return said

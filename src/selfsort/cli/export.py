@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from selfsort.cli.output import PATH, emit, json_option, progress_bar, run_argument, shown
+from selfsort.cli.output import PATH, emit, json_option, progress_bar, quoted, run_argument, shown
 from selfsort.errors import DataError
 from selfsort.runtime import counted
 
@@ -93,7 +93,7 @@ def export(
             n_there = len(result.already_done)
             again = f", {n_there:,} {'was' if n_there == 1 else 'were'} there already" if n_there else ""
             lines.append(f"{counted(len(result.done), 'file')} written to {shown(str(result.destination))}{again}.")
-            lines.append(f"To take it back: selfsort undo {shown(str(destination or result.destination))}")
+            lines.append(f"To take it back: selfsort undo {quoted(destination or result.destination)}")
         lines += [f"left out: {shown(o['path'])}: {shown(o['reason'])}" for o in skipped]
         lines += [lacking] if lacking else []
         return "\n".join(lines)

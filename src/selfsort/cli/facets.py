@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from selfsort.cli.output import PATH, emit, json_option, progress_bar, run_argument, shown
+from selfsort.cli.output import PATH, emit, json_option, progress_bar, quoted, run_argument, shown
 from selfsort.errors import DataError
 from selfsort.runtime import counted
 
@@ -32,7 +32,7 @@ def text(run: Path, as_json: bool) -> None:
     lines = [f"{facts['n_with_text']:,} of {counted(facts['n_pictures'], 'picture')} have text."]
     lines += _lacking(facts)
     if facts["n_with_text"]:
-        lines.append(f"Search it with: selfsort search {shown(str(run))} WORDS")
+        lines.append(f"Search it with: selfsort search {quoted(run)} WORDS")
     emit(facts, "\n".join(lines), as_json=as_json)
 
 

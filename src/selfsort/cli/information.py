@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfsort.cli.output import PATH, emit, json_option, progress_bar, shown
+from selfsort.cli.output import PATH, check_file, emit, json_option, progress_bar, shown, write_file
 from selfsort.errors import DataError
-from selfsort.runtime import Progress, atomic_write
+from selfsort.runtime import Progress
 
 if TYPE_CHECKING:
     from selfsort.information.estimate import MutualInformation
@@ -62,6 +62,7 @@ def mi(
         raise click.UsageError("Give either --rho, for a Gaussian, or --csv with --x and --y, for a table.")
     if table is None and (x or y):
         raise click.UsageError("--x and --y name columns of a table: give it with --csv.")
+    check_file(output)
     names = _names(x), _names(y)
     if table is not None and (samples is not None or dim is not None or not all(names)):
         raise click.UsageError("With --csv, name the columns with --x and --y; all rows are used.")
@@ -181,9 +182,4 @@ def _draw(path: Path, found: list[MutualInformation], exact: float | None) -> No
         for estimate in found
         for step, value in estimate.curve
     ]
-    png = learning_curves_png(rows, unit="step", exact=exact)
-    try:
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(png)
-    except OSError as error:
-        raise DataError(f"The figure {path} cannot be written: {error.strerror}. Give another path with -o.") from error
+    write_file(path, learning_curves_png(rows, unit="step", exact=exact))

@@ -16,9 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfsort.cli.organize import SCORES, stem
-from selfsort.cli.output import PATH, emit, interrupted, json_option, progress_bar, shown
-from selfsort.errors import DataError
+from selfsort.cli.organize import scored, stem
+from selfsort.cli.output import (
+    PATH,
+    check_file,
+    emit,
+    interrupted,
+    json_option,
+    progress_bar,
+    quoted,
+    shown,
+    write_file,
+)
 from selfsort.runtime import Progress, counted
 
 if TYPE_CHECKING:
@@ -168,7 +177,7 @@ def _stoppable(run: Path) -> Iterator[Progress]:
             warnings.simplefilter("ignore")
             yield progress
     except KeyboardInterrupt:
-        interrupted(f"run selfsort resume {shown(str(run))}" if unfinished(run) else "run the same command again")
+        interrupted(f"run selfsort resume {quoted(run)}" if unfinished(run) else "run the same command again")
 
 
 def _result(clusters: Clusters) -> dict[str, Any]:
@@ -190,12 +199,11 @@ def _summary(clusters: Clusters) -> str:
     lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
     lines += [f"Warning: {warning}" for warning in facts["warnings"]]
     if "scores" in facts:
-        scores = "  ".join(f"{name} {facts['scores'][name]:.3f}" for name in SCORES)
-        lines.append(f"Against the labels, which the method never saw: {scores}")
+        lines.append(f"Against the labels, which the method never saw: {scored(facts)}")
     if path is not None:
         lines.append(f"Look at the groups: {shown((path / 'report.html').as_uri())}")
         lines.append(f"The model: {shown(str(path / 'model.safetensors'))}")
-        lines.append(f"Groups of other pictures: selfsort predict {shown(str(path))} PICTURES")
+        lines.append(f"Groups of other pictures: selfsort predict {quoted(path)} PICTURES")
     return "\n".join(lines)
 
 
@@ -213,6 +221,7 @@ def predict(run: Path, images: str, split: str | None, output: Path | None, as_j
     """
     from selfsort.learn.predict import predict as find
 
+    check_file(output)
     with progress_bar() as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = find(run, images, split=split, progress=progress)
@@ -224,10 +233,7 @@ def predict(run: Path, images: str, split: str | None, output: Path | None, as_j
     writer.writeheader()
     writer.writerows(rows)
     if output is not None:
-        try:
-            output.write_text(table.getvalue(), encoding="utf-8", newline="")
-        except OSError as error:
-            raise DataError(f"{output} cannot be written: {error.strerror}. Give another file with -o.") from error
+        write_file(output, table.getvalue().encode())
         facts["table"] = str(output)
     if as_json:
         click.echo(json.dumps(facts | {"rows": rows}))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from selfsort.clusters import Clusters
 
 _GROUPS = {"new_groups": "new", "gone_groups": "fewer"}
-SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
+_SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
 
 
 @click.command()
@@ -211,11 +211,17 @@ def _summary(clusters: Clusters) -> str:
     if "learned" in facts:
         lines.append(_lesson(facts["learned"]))
     if "scores" in facts:
-        scores = "  ".join(f"{name} {facts['scores'][name]:.3f}" for name in SCORES)
-        lines.append(f"Against the labels, which the grouping never saw: {scores}")
+        lines.append(f"Against the labels, which the grouping never saw: {scored(facts)}")
     if path is not None:
         lines.append(f"Look at the groups: {shown((path / 'report.html').as_uri())}")
     return "\n".join(lines)
+
+
+def scored(facts: dict[str, Any]) -> str:
+    """Return the scores of a run in a line, and of how many pictures they are unless of all."""
+    scores = "  ".join(f"{name} {facts['scores'][name]:.3f}" for name in _SCORES)
+    n_scored, n_ok = facts["protocol"]["n_scored"], facts["n_ok"]
+    return scores + (f"  ({n_scored:,} of {n_ok:,} pictures have one)" if n_scored < n_ok else "")
 
 
 def _news(facts: dict[str, Any]) -> list[str]:

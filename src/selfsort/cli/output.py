@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +14,8 @@ from typing import Any, NoReturn
 
 import click
 
-from selfsort.runtime import Progress
+from selfsort.errors import DataError
+from selfsort.runtime import Progress, atomic_write
 
 
 class _Place(click.Path):
@@ -28,6 +31,8 @@ PATH = _Place(path_type=Path)
 run_argument = click.argument("run", type=PATH, metavar="RUN")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 _PLAIN_SECONDS = 10.0
+#: Near the beginning of the tables and figures that commands write, so that only these are replaced.
+_OURS = (b"path,group,status", b"Software\0selfsort")
 
 
 def emit(result: dict[str, Any], text: str | Callable[[], str], *, as_json: bool) -> None:
@@ -51,6 +56,34 @@ def interrupted(how: str = "run the same command again") -> NoReturn:
     """Say how to go on after Ctrl-C and end with exit code 130."""
     click.echo(f"\nInterrupted. Nothing is lost: {how} to continue.", err=True)
     sys.exit(130)
+
+
+def check_file(path: Path | None, option: str = "-o") -> None:
+    """Refuse, before work starts, a file that cannot be written or that selfsort did not: it may be an original."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise DataError(f"{path} is a folder. Give a file with {option}.")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise DataError(f"{path} cannot be written: there is no folder {path.parent} to write to. Make it first.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(256)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DataError(f"{path} cannot be replaced: {error.strerror}. Give another file with {option}.") from error
+    if not any(mark in start for mark in _OURS):
+        raise DataError(f"{path} is there and is not of selfsort, so it is not replaced. Give another with {option}.")
+
+
+def write_file(path: Path, content: bytes, option: str = "-o") -> None:
+    """Write what `check_file` allowed, whole or not at all."""
+    try:
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}. Give another with {option}.") from error
 
 
 @contextmanager
@@ -123,3 +156,8 @@ def shown(text: str) -> str:
     from selfsort.sources import display_path
 
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in display_path(text))
+
+
+def quoted(path: str | Path) -> str:
+    """Return a path as it can be pasted into a command."""
+    return shlex.quote(shown(str(path)))

@@ -8,12 +8,17 @@ from typing import Any
 import click
 
 from selfsort.cli.output import PATH, emit, json_option, progress_bar, shown
+from selfsort.runtime import counted
 
 
 @click.command()
 @click.argument("name", metavar="NAME|list")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
-@click.option("--budget", type=click.FloatRange(min=0, min_open=True), help="Minutes for everything.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Minutes for everything; what would not end in them is not begun.",
+)
 @click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="How many seeds, from 0.")
 @click.option(
     "-o",
@@ -53,7 +58,10 @@ def reproduce(name: str, device: str, budget: float | None, seeds: int, output: 
 
     with progress_bar() as progress:
         results = run(name, output, device=device, budget=budget, n_seeds=seeds, progress=progress, done=told)
-    emit({"results": results, "folder": str(output)}, lambda: "\n\n".join(map(_table, results)), as_json=as_json)
+    tables = list(map(_table, results))
+    if n_left := len(load_recipe(name).rows) - len(results):
+        tables.append(f"{counted(n_left, 'row')} not begun: the budget is over.")
+    emit({"results": results, "folder": str(output)}, "\n\n".join(tables), as_json=as_json)
 
 
 def _table(result: dict[str, Any]) -> str:

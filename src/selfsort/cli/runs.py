@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from selfsort.cli.output import PATH, emit, json_option, run_argument, shown
-from selfsort.errors import DataError
+from selfsort.cli.output import PATH, check_file, emit, json_option, run_argument, shown, write_file
 from selfsort.runtime import counted
 
 _LEVEL = click.option("--level", type=int, help="Level of the groups, 0 is the coarsest.  [default: the run's own]")
@@ -121,17 +120,11 @@ def evaluate(run: Path, labels: str, level: int | None, figure: Path | None, as_
     from selfsort.clusters import Clusters
     from selfsort.evaluation import evaluate as score
     from selfsort.figures import confusion_png
-    from selfsort.runtime import atomic_write
 
+    check_file(figure, "--figure")
     evaluation = score(Clusters.load(run), labels, level=level)
     figure = figure or run / "confusion.png"
-    try:
-        with atomic_write(figure) as path:
-            path.write_bytes(confusion_png(evaluation))
-    except OSError as error:
-        raise DataError(
-            f"The figure {figure} cannot be written: {error.strerror}. Give another path with --figure."
-        ) from error
+    write_file(figure, confusion_png(evaluation), "--figure")
     result = json.loads(evaluation.to_json()) | {"figure": str(figure)}
 
     def text() -> str:

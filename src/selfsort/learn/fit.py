@@ -7,6 +7,7 @@ import inspect
 import json
 import operator
 import os
+import shlex
 import warnings
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -17,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfsort import __version__
-from selfsort.clusters import SCHEMA_VERSION, Clusters, items_table, save_json
+from selfsort.clusters import METRICS, SCHEMA_VERSION, Clusters, items_table, read_metrics, save_json
 from selfsort.errors import DataError
 from selfsort.evaluation import FOLDERS, Labels, check_labels, read_labels
 from selfsort.images import Preprocessing
 from selfsort.learn.result import build_clusters
 from selfsort.learn.samples import Samples, known_set, read_samples
-from selfsort.methods.saving import method_class, plain_params, save_model
+from selfsort.methods.saving import load_model, method_class, plain_params, save_model
 from selfsort.publish import JOB, check_target, digest_of_labels, publish, score, unchanged, workplace, workplace_of
 from selfsort.runtime import Clock, Progress, n_threads, silent
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 #: Raise when the same model would give another record: runs are then made anew.
 _VERSION = 2
 _JOB_VERSION = 1
+_MUCH = 60  # seconds of training that are not replaced by those of another fit
 _PACKAGES = ("numpy", "scikit-learn", "scikit-network", "faiss-cpu")
 _TRAINING_PACKAGES = ("torch", "lightning-fabric")
 
@@ -109,6 +111,8 @@ def fit(
         if work is not None and not stopped:
             save_json(work / JOB, job)
         samples = read_samples(data, split, pixels, progress=progress)
+        if pixels is not None and params.get("pretext") is not None:
+            samples.in_colors_of(load_model(params["pretext"]).image_shape_)
         clock("data")
         labels = samples.labels if labels is None else labels
         if labels is not None:
@@ -208,7 +212,7 @@ def _absolute(method: str, params: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the parameters with absolute paths, for a resume from wherever it is called."""
     paths = _of_paths(method)
     return {
-        name: os.path.abspath(value) if name in paths and value is not None else value  # noqa: PTH100
+        name: os.path.abspath(value) if name in paths and isinstance(value, (str, os.PathLike)) else value  # noqa: PTH100
         for name, value in (params or {}).items()
     }
 
@@ -226,24 +230,29 @@ def _check_paths(method: str, params: Mapping[str, Any], target: Path) -> None:
 
 
 def _stopped(target: Path | None, job: dict[str, Any]) -> bool:
-    """Return whether what was learned with other settings is kept beside the target.
+    """Return whether a fit with other settings was stopped beside the target, whose training goes if this one ends.
 
     Raises
     ------
     DataError
-        If it was learned by another method or from other data: all of it would be lost.
+        If it was trained for longer than somebody would like to lose.
     """
-    if target is None or not any(workplace_of(target).glob("fit-*/*")):
+    if target is None:
         return False
     other = None
     with contextlib.suppress(DataError):  # of a record that is damaged nothing can be gone on with
         other = unfinished(target)
     if other is None or other == {name: job[name] for name in other}:
         return False
-    if any(other[name] != job[name] for name in ("method", "data", "split", "pixels")):
+    work = workplace_of(target)
+    if not (kept := list(work.glob("fit-*"))):
+        return False
+    trained = sum(row["seconds"] for path in kept if (path / METRICS).exists() for row in read_metrics(path / METRICS))
+    if trained >= _MUCH:
         raise DataError(
-            f"What a stopped fit of {other['method']} has learned is kept for {target.name}. Go on with it: selfsort "
-            f"resume {target.name}; or give another folder with -o; or give it up: remove {workplace_of(target)}."
+            f"What another fit, of {other['method']}, learned in {trained:,.0f} s before it was stopped is kept for "
+            f"{target.name}. Go on with it: selfsort resume {shlex.quote(target.name)}; or give another folder with "
+            f"-o; or give it up: remove {work}."
         )
     return True
 

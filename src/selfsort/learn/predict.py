@@ -15,7 +15,7 @@ from selfsort.errors import DataError, ModelError
 from selfsort.features.encoders import LAYERED
 from selfsort.features.groups import default_n_neighbors
 from selfsort.features.layers import prepare_as_run
-from selfsort.learn.samples import Samples, encode_samples, known_set, read_samples
+from selfsort.learn.samples import Samples, encode_samples, in_colors, known_set, read_samples
 from selfsort.methods.base import Encoded
 from selfsort.methods.graph import vote
 from selfsort.methods.saving import load_model
@@ -130,7 +130,7 @@ def _in_shape(images: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDAr
     channels = shape[0] if len(shape) == 3 else 1
     if channels not in (1, 3):
         raise DataError(f"The run was fitted on images of {channels} channels, which no picture has. Pass an array.")
-    images = _in_colors(images, channels)
+    images = in_colors(images, channels)
     height, width = shape[-2:]
     if images.shape[2:] != (height, width):
         scaled = np.empty((*images.shape[:2], height, width), np.uint8)
@@ -138,15 +138,6 @@ def _in_shape(images: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDAr
             target[:] = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
         images = scaled
     return images.reshape(len(images), *shape)
-
-
-def _in_colors(images: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.uint8]:
-    if images.shape[1] == channels:
-        return images
-    if images.shape[1] == 1:
-        return np.repeat(images, channels, axis=1)
-    weights = np.array([299, 587, 114], np.float32) / 1000  # as Pillow and television do
-    return np.rint(np.einsum("nchw,c->nhw", images, weights)).astype(np.uint8)[:, None]
 
 
 def _by_vote(clusters: Clusters, data: Any, split: str | None, progress: Progress) -> Prediction:

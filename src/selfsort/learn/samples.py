@@ -63,6 +63,12 @@ class Samples:
         """The numbers in `X`."""
         return self.X.features if isinstance(self.X, Encoded) else self.X
 
+    def in_colors_of(self, shape: tuple[int, ...] | None) -> None:
+        """Make gray pictures colored, or the other way, where a model has learned from images of this shape."""
+        if shape is not None and len(shape) == self.values.ndim - 1 == 3 and shape[0] in (1, 3):
+            self.X = in_colors(self.values, shape[0])
+            self.facts["samples"] = _described(self.X)
+
     def fingerprint(self) -> str:
         """Return a hash of the samples, and of all files' names and states."""
         import xxhash
@@ -204,6 +210,16 @@ def as_pictures(X: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
     if X.ndim == 4 and X.shape[1] == 3:
         return X.transpose(0, 2, 3, 1)
     return X if X.ndim == 3 else X[:, 0] if X.shape[1] == 1 else X.mean(1).astype(np.uint8)
+
+
+def in_colors(images: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.uint8]:
+    """Return images of shape (n, c, h, w) with one channel, gray, or with three."""
+    if images.shape[1] == channels:
+        return images
+    if images.shape[1] == 1:
+        return np.repeat(images, channels, axis=1)
+    weights = np.array([299, 587, 114], np.float32) / 1000  # as Pillow and television do
+    return np.rint(np.einsum("nchw,c->nhw", images, weights)).astype(np.uint8)[:, None]
 
 
 def _small(picture: npt.NDArray[np.uint8]) -> bytes:

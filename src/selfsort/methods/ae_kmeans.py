@@ -38,7 +38,8 @@ class AEKMeans(AutoencoderClusterer):
         session = self._session(work, samples)
         centers = self._start_clusters(samples, session).centers.detach().cpu().numpy()
         found = kmeans(self._encode(samples), self.n_clusters_, initial_centers=centers, seed=work.seed)
-        self.cluster_centers_, self.labels_, self.inertia_, _ = found
+        self.cluster_centers_, self.labels_, inertia, _ = found
+        self.inertia_ = float(inertia)
         self.history_ = session.history
 
     def predict(self, X: Any) -> npt.NDArray[np.int64]:

@@ -7,9 +7,12 @@ as they were; nothing is printed; input that cannot work raises `DataError` befo
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -80,7 +83,8 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
             If the input or a parameter cannot work.
         """
         samples, seed = self._start_fit(X)
-        self._learn(samples, Work(seed, Path(checkpoint) if checkpoint is not None else None, progress))
+        with self._memory_explained():
+            self._learn(samples, Work(seed, Path(checkpoint) if checkpoint is not None else None, progress))
         self._warn_of_collapse()
         return self
 
@@ -148,8 +152,22 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
             with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is reported
                 rows: FloatArray = validate_data(self, X, dtype=np.float32, order="C", reset=reset)
         except ValueError as error:
-            raise DataError(str(error)) from error
+            raise explained(error, X) from error
         return rows
+
+    @contextlib.contextmanager
+    def _memory_explained(self) -> Iterator[None]:
+        """Turn what NumPy and torch say where the memory is too small into what to do."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not re.search("allocate|out of memory", str(error)):
+                raise
+            first = " ".join(str(error).partition("\n")[0].split())[:200]
+            raise DataError(
+                f"{type(self).__name__} does not fit into the memory with these settings and samples ({first}). Pass "
+                "smaller images or batches, or a smaller network."
+            ) from error
 
     def _prepare(self, features: FloatArray) -> Preparation:
         """Return how the encoder's features of pictures are prepared."""
@@ -192,10 +210,11 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
             return
         usage = cluster_usage(self.labels_, self.n_clusters_)
         if is_collapsed(usage):
+            other = "n_clusters, which was not given" if self.n_clusters is None else "another n_clusters"
             warnings.warn(
                 f"{type(self).__name__} collapsed: the largest of {self.n_clusters_} clusters holds "
                 f"{usage['largest_share']:.0%} of {len(self.labels_)} samples and {usage['n_empty']} hold none. The "
-                "samples may really be alike; otherwise scale the features or pass another n_clusters.",
+                f"samples may really be alike; otherwise scale the features or pass {other}.",
                 CollapseWarning,
                 stacklevel=3,
             )
@@ -344,6 +363,20 @@ def _stacked(X: Any) -> Any:
     if len(shapes := {np.shape(image) for image in X}) > 1:
         raise DataError(f"Images must have one shape: got {' and '.join(map(str, sorted(shapes)[:2]))}. Resize them.")
     return np.stack(X)
+
+
+def explained(error: ValueError, X: Any) -> DataError:
+    """Return the error for samples that cannot be used; of those that are not finite it names one."""
+    said = str(error)
+    if "NaN" not in said and "infinity" not in said:
+        return DataError(said)
+    with np.errstate(over="ignore"):
+        rows = np.asarray(X, np.float32).reshape(len(X), -1)
+    bad = np.flatnonzero(~np.isfinite(rows).all(1))
+    return DataError(
+        f"Samples must be finite numbers: {len(bad)} of {len(rows)} hold NaN or infinity, or more than float32 can, "
+        f"such as sample {bad[0]}. Mend or remove them."
+    )
 
 
 def _of_one_channel(shape: tuple[int, ...]) -> tuple[int, ...]:

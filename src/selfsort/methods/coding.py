@@ -35,7 +35,8 @@ class Coder(TrainedClusterer):
         at codes drawn at random.
     backbone : str
         "vgg-f", "airbench", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its
-        weights of ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
+        weights of ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8
+        to 32 x 32 pixels, resnet18 for larger ones, mlp otherwise.
     width : int
         Channels of the encoder's first layer, or block.
     views : {"auto", "crops", "strokes", "digits", "simclr", "strong", "weak", "neighbors"}

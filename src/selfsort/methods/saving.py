@@ -83,7 +83,8 @@ def load_model(folder: str | Path) -> SelfsortClusterer:
                 f"{folder} holds a model of format {config['schema']}, this selfsort reads up to {_VERSION}. "
                 "Update selfsort."
             )
-        model = method_class(config["method"])(**config["params"])
+        params = {key: tuple(value) if isinstance(value, list) else value for key, value in config["params"].items()}
+        model = method_class(config["method"])(**params)
         model._set_state(load_file(folder / ARRAYS), config["facts"])
     except FileNotFoundError as error:
         raise ModelError(

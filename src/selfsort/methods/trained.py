@@ -24,7 +24,7 @@ from selfsort.features.groups import default_n_neighbors
 from selfsort.features.kmeans import kmeans
 from selfsort.features.neighbors import Neighbors
 from selfsort.features.project import FloatArray, unit_rows
-from selfsort.methods.base import SelfsortClusterer, Work, graph_start
+from selfsort.methods.base import SelfsortClusterer, Work, explained, graph_start
 from selfsort.nets.backbones import Backbone, make_backbone
 from selfsort.nets.efficientnet import EfficientNetLite0
 from selfsort.training.session import Session, resolve_device, resolve_precision
@@ -37,7 +37,7 @@ _FAR = 10  # values so many times as large as those of the fit are of another un
 GRAPH_RATE = 3e-3
 
 #: Attributes that tell how a fit went, where it has them.
-_USED = frozenset({"device_", "precision_", "mined_recall_"})
+_TOLD = frozenset({"device_", "precision_", "mined_recall_", "n_steps_", "inertia_"})
 
 INIT = StrOptions({"graph", "kmeans", "random"})
 
@@ -125,7 +125,7 @@ class TrainedClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Selfso
             with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is reported
                 flat = validate_data(self, flat, dtype=[np.float32, np.uint8], order="C", reset=reset)
         except ValueError as error:
-            raise DataError(str(error)) from error
+            raise explained(error, flat) from error
         images: npt.NDArray[Any] = flat.reshape(shape)
         return images if reset else self._in_range(images)
 
@@ -175,13 +175,13 @@ class TrainedClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Selfso
         for name, module in self._modules().items():
             arrays |= {f"{name}.{key}": value.cpu().numpy() for key, value in module.state_dict().items()}
         arrays |= {name: getattr(self, name) for name in self._kept}
-        facts |= {name: getattr(self, name) for name in _USED.intersection(vars(self))}
+        facts |= {name: getattr(self, name) for name in _TOLD.intersection(vars(self))}
         return arrays, facts | {"sample_shape": list(self._sample_shape), "history_": self.history_}
 
     def _set_state(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
         super()._set_state(arrays, facts)
         self.history_ = facts["history_"]
-        for name in _USED.intersection(facts):
+        for name in _TOLD.intersection(facts):
             setattr(self, name, facts[name])
         self._build(tuple(facts["sample_shape"]), Scaling(arrays["_scaling.shift"], float(arrays["_scaling.factor"])))
         for name, module in self._modules().items():

@@ -13,6 +13,7 @@ from selfsort.errors import DataError
 from selfsort.nets.efficientnet import EfficientNetLite0
 from selfsort.nets.lite0 import HEAD
 
+_SMALL = 32 * 32  # pixels
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
@@ -227,8 +228,9 @@ def make_backbone(name: str, shape: Sequence[int], width: int = 64) -> Backbone:
     Parameters
     ----------
     name : str
-        One of `BACKBONES`, "auto" or "none". Auto is vgg-f for images of 8 x 8 pixels or more, mlp otherwise; "none"
-        has no weights and returns the samples.
+        One of `BACKBONES`, "auto" or "none". Auto is vgg-f for images of 8 x 8 to 32 x 32 pixels, whose features grow
+        with the image; resnet18 for larger ones, mlp for smaller ones and vectors. "none" has no weights and returns
+        the samples.
     shape : sequence of int
         Of one sample: (c, h, w) or (d,).
     width : int
@@ -241,7 +243,8 @@ def make_backbone(name: str, shape: Sequence[int], width: int = 64) -> Backbone:
     """
     images = len(shape) == 3
     if name == "auto":
-        name = "vgg-f" if images and min(shape[1:]) >= 8 else "mlp"
+        small = "mlp" if not images or min(shape[1:]) < 8 else "vgg-f"
+        name = small if len(shape) < 3 or math.prod(shape[1:]) <= _SMALL else "resnet18"
     if name == "none":
         return none(shape, width)
     if name != "mlp" and not images:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import re
 import time
@@ -276,7 +277,7 @@ def reproduce(
     device : str
     budget : float, optional
         Minutes for everything. The full recipe is taken where a GPU is used and its time fits, else the CPU's; no seed
-        is begun that would end after the budget.
+        is begun that would end after the budget, by the time that a seed is known to take.
     n_seeds : int
         Seeds 0 to n_seeds - 1.
     progress : callable
@@ -286,7 +287,13 @@ def reproduce(
     Returns
     -------
     list of dict
-        One per row: ``published``, ``mean``, ``std`` and ``worst`` of each score, ``seeds``, ``seconds``, ``protocol``.
+        One per row that there was time for: ``published``, ``mean``, ``std`` and ``worst`` of each score, ``seeds``,
+        ``seconds``, ``protocol``.
+
+    Raises
+    ------
+    DataError
+        If there is no such recipe, the folder cannot be used, or the budget is less than a seed takes.
     """
     recipe = load_recipe(name)
     variant, which = _choose(recipe, device, budget, n_seeds)
@@ -296,19 +303,31 @@ def reproduce(
     except OSError as error:
         raise DataError(f"{place} cannot be made: {error.strerror}. Give another folder with -o.") from error
     began = time.monotonic()
-    results = []
-    for row in recipe.rows:
-        params = {**recipe.params, **variant.params, **row.params}
-        seeds: list[dict[str, Any]] = []
-        for seed in range(n_seeds):
-            if budget is not None and seeds and (time.monotonic() - began) / 60 + variant.minutes > budget:
-                break
-            seeds.append(_seed(Job(recipe, row, params, seed, device, place, progress)))
-            done(seeds[-1] | {"row": row.key, "shown": recipe.shown})
-        results.append({"recipe": name, "variant": which} | _summary(recipe, row, params, seeds))
+    found: dict[str, list[dict[str, Any]]] = {row.key: [] for row in recipe.rows}
+    for seed, row in itertools.product(range(n_seeds), recipe.rows):  # every row has a number before one has two
+        job = Job(recipe, row, _params(recipe, variant, row), seed, device, place, progress)
+        result = _kept(job)
+        if result is None and budget is not None and (time.monotonic() - began) / 60 + variant.minutes > budget:
+            break
+        found[row.key].append(result or _measured(job))
+        done(found[row.key][-1] | {"row": row.key, "shown": recipe.shown})
+    if not any(found.values()):
+        raise DataError(
+            f"A seed of {name} takes about {variant.minutes:g} minutes, more than the budget of {budget:g}. Give more "
+            "minutes, or no budget."
+        )
+    results = [
+        {"recipe": name, "variant": which} | _summary(recipe, row, _params(recipe, variant, row), found[row.key])
+        for row in recipe.rows
+        if found[row.key]
+    ]
     with atomic_write(place / "results.json") as path:
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return results
+
+
+def _params(recipe: Recipe, variant: Variant, row: Row) -> dict[str, Any]:
+    return {**recipe.params, **variant.params, **row.params}
 
 
 def _choose(recipe: Recipe, device: str, budget: float | None, n_seeds: int) -> tuple[Variant, str]:
@@ -340,16 +359,18 @@ def _parts(
     return np.sort(order[:n_fit]), np.sort(order[n_fit : n_fit + n_scored])
 
 
-def _seed(job: Job) -> dict[str, Any]:
-    """Run one seed, or return what it gave before."""
-    path = job.folder / f"{job.row.key}-{job.seed}.json"
-    facts: dict[str, Any] = {"method": job.recipe.method, "params": dict(job.params), "data": job.recipe.data}
-    facts |= {"protocol": job.row.protocol, "seed": job.seed, "as_published": as_published(job.recipe.data)}
-    facts = json.loads(json.dumps(facts))
-    if path.exists():
-        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if {key: kept.get(key) for key in facts} == facts:
-            return kept
+def _kept(job: Job) -> dict[str, Any] | None:
+    """Return what a seed gave before, if it was run."""
+    path, facts = _result(job)
+    if not path.exists():
+        return None
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return kept if {key: kept.get(key) for key in facts} == facts else None
+
+
+def _measured(job: Job) -> dict[str, Any]:
+    """Run a seed and keep what it gives."""
+    path, facts = _result(job)
     measured = (job.recipe.measure or clusters)(job)
     result = facts | {
         "measured": measured.protocol,
@@ -361,6 +382,13 @@ def _seed(job: Job) -> dict[str, Any]:
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
+
+
+def _result(job: Job) -> tuple[Path, dict[str, Any]]:
+    """Return the file of a seed's result, and what it depends on."""
+    facts: dict[str, Any] = {"method": job.recipe.method, "params": dict(job.params), "data": job.recipe.data}
+    facts |= {"protocol": job.row.protocol, "seed": job.seed, "as_published": as_published(job.recipe.data)}
+    return job.folder / f"{job.row.key}-{job.seed}.json", json.loads(json.dumps(facts))
 
 
 def _take_up(checkpoint: Path, begins_as: str) -> float:

@@ -204,10 +204,11 @@ class _Run:
             return
         rate = self.plan.rate(step, self.n_steps, len(self.batches))
         path = self.session.path(f"{self.stage}.pt")
-        kept = f"The last good state is {path}" if path is not None and path.exists() else "No state was kept"
+        known = path is not None and path.exists()
+        kept = f"The last good state is {path}" if known else "No state of this stage was kept"
         raise ModelError(
-            f"The loss of {self.stage!r} was not finite at step {step} of {self.n_steps} (learning rate {rate:.3g}). "
-            f"{kept}. Use a smaller learning rate, or clip the gradient."
+            f"The loss of stage {self.stage!r} was not finite at step {step} of {self.n_steps} (learning rate "
+            f"{rate:.3g}). {kept}. Use a smaller learning rate in it."
         )
 
     def keep(self) -> None:

@@ -212,6 +212,8 @@ def resolve_precision(name: str, device: torch.device) -> str:
     if name != "auto":
         if name not in ("32-true", "bf16-mixed", "16-mixed"):
             raise DataError(f"The precision must be auto, 32-true, bf16-mixed or 16-mixed: got {name!r}.")
+        if name == "16-mixed" and device.type == "cpu":
+            raise DataError("precision='16-mixed' needs a GPU. Pass bf16-mixed or auto.")
         return name
     if device.type == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
