@@ -244,17 +244,17 @@ def _stopped(target: Path | None, job: dict[str, Any]) -> bool:
         other = unfinished(target)
     if other is None or other == {name: job[name] for name in other}:
         return False
-    work = workplace_of(target)
-    if not (kept := list(work.glob("fit-*"))):
-        return False
-    trained = sum(row["seconds"] for path in kept if (path / METRICS).exists() for row in read_metrics(path / METRICS))
+    work, trained = workplace_of(target), 0.0
+    for metrics in work.glob(f"fit-*/{METRICS}"):
+        with contextlib.suppress(OSError, ValueError, KeyError):  # damaged
+            trained += sum(row["seconds"] for row in read_metrics(metrics))
     if trained >= _MUCH:
         raise DataError(
             f"What another fit, of {other['method']}, learned in {trained:,.0f} s before it was stopped is kept for "
             f"{target.name}. Go on with it: selfsort resume {shlex.quote(target.name)}; or give another folder with "
             f"-o; or give it up: remove {work}."
         )
-    return True
+    return any(work.glob("fit-*"))
 
 
 def _whole(name: str, value: Any) -> int:

@@ -129,10 +129,10 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
             raise DataError(f"This {name} was fitted on {fitted} and got {got}. Pass {fitted}, as in fit.")
         if self._preparation is not None:
             X = self._preparation((X if isinstance(X, Encoded) else encode_pictures(X)).features)
-        elif not self._is_image(np.shape(X)[1:]):
+        elif not self._is_image(shape := tuple(getattr(X, "shape", ())[1:])):
             raise DataError(
-                f"This {name} was fitted on images of shape {self.image_shape_} and got {np.shape(X)[1:]}. Resize them "
-                "to the shape used in fit."
+                f"This {name} was fitted on images of shape {self.image_shape_} and got {shape}. Resize them to the "
+                "shape used in fit."
             )
         return self._rows(X, reset=False)
 
@@ -368,11 +368,13 @@ def _stacked(X: Any) -> Any:
 def explained(error: ValueError, X: Any) -> DataError:
     """Return the error for samples that cannot be used; of those that are not finite it names one."""
     said = str(error)
-    if "NaN" not in said and "infinity" not in said:
+    bad, rows = np.zeros(0, np.int64), X
+    if "NaN" in said or "infinity" in said:
+        with np.errstate(over="ignore"):
+            rows = np.asarray(X, np.float32).reshape(len(X), -1)
+        bad = np.flatnonzero(~np.isfinite(rows).all(1))
+    if len(bad) == 0:
         return DataError(said)
-    with np.errstate(over="ignore"):
-        rows = np.asarray(X, np.float32).reshape(len(X), -1)
-    bad = np.flatnonzero(~np.isfinite(rows).all(1))
     return DataError(
         f"Samples must be finite numbers: {len(bad)} of {len(rows)} hold NaN or infinity, or more than float32 can, "
         f"such as sample {bad[0]}. Mend or remove them."
