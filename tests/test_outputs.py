@@ -43,7 +43,7 @@ NAMES = ("predict", "choose-k", "evaluate", "mi")
 @pytest.mark.parametrize("place", ["own/00.png", "a run/run.json", "table.csv", "labels.csv"])
 def test_a_file_of_others_is_not_replaced(scene, name, place):
     before = (scene / place).read_bytes()
-    assert "is not of selfsort, so it is not replaced" in error(*commands(scene)[name], scene / place)
+    assert "is no table or figure of selfsort: it stays" in error(*commands(scene)[name], scene / place)
     assert (scene / place).read_bytes() == before
 
 

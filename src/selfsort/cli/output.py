@@ -74,7 +74,7 @@ def check_file(path: Path | None, option: str = "-o") -> None:
     except OSError as error:
         raise DataError(f"{path} cannot be replaced: {error.strerror}. Give another file with {option}.") from error
     if not any(mark in start for mark in _OURS):
-        raise DataError(f"{path} is there and is not of selfsort, so it is not replaced. Give another with {option}.")
+        raise DataError(f"{path} is there and is no table or figure of selfsort: it stays. Give another with {option}.")
 
 
 def write_file(path: Path, content: bytes, option: str = "-o") -> None:
