@@ -4,7 +4,7 @@
 
 Photographs of the photo library of at least 480 pixels are blurred (Gaussian, so many pixels at a longer side of 512;
 or moved sideways by so many) and darkened (so many stops less light, as a camera's shutter would). All pictures of both
-libraries as they are tell the false alarms; nobody labelled flaws in them.
+libraries as they are tell the false alarms; nobody labeled flaws in them.
 """
 
 from __future__ import annotations

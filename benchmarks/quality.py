@@ -141,7 +141,7 @@ def _measure(
         data=name,
         method=method,
         features=which,
-        protocol=f"{len(y)} labelled of {len(X)} pictures grouped; -1 scored as a cluster; seeds 0-{seeds - 1}",
+        protocol=f"{len(y)} labeled of {len(X)} pictures grouped; -1 scored as a cluster; seeds 0-{seeds - 1}",
         **{key: [round(float(f([s[key] for s in scores])), 4) for f in (np.mean, np.std)] for key in keys},
         seconds=[round(float(f(seconds)), 3) for f in (np.mean, np.std)],
     )

@@ -139,8 +139,8 @@ def test_neighbors_without_label_are_not_counted(tmp_path, run):
         ("path,label\n", "the file has no row with a label"),
         ("path,label\nelsewhere/a.jpg,cat\n", "has 'elsewhere/a.jpg', the run has 'cats/a.jpg'"),
         ("path,label\ncats/a.jpg,cat\n./cats/a.jpg,dog\n", "two labels, 'cat' and 'dog'"),
-        ("path,label,eval\ncats/a.jpg,cat,0\n", "None of the 0 labelled"),
-        ("path,label\ndogs/broken.jpg,cat\n", "None of the 1 labelled"),
+        ("path,label,eval\ncats/a.jpg,cat,0\n", "None of the 0 labeled"),
+        ("path,label\ndogs/broken.jpg,cat\n", "None of the 1 labeled"),
         ("path,label\ncats/a.jpg,\n", "has no row with a label"),
     ],
 )

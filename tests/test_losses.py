@@ -55,7 +55,7 @@ def test_divergence_where_the_target_is_zero():
     assert target_divergence(log_q, sure).item() == pytest.approx(math.log(2))
 
 
-def test_relabelled_clusters_change_nothing():
+def test_relabeled_clusters_change_nothing():
     z, mu = codes()
     order = torch.tensor([2, 0, 3, 1])
     q = student_t_log_assignment(z, mu)

@@ -1,4 +1,4 @@
-"""selfsort: sort images that nobody labelled.
+"""selfsort: sort images that nobody labeled.
 
 Names are loaded when first used, so ``import selfsort`` costs next to nothing.
 """
@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selfsort.choosing import choose_k, consensus, label_free_scores, vote
     from selfsort.clusters import Clusters
     from selfsort.datasets import load_dataset
     from selfsort.errors import DataError, ModelError, SelfsortError
@@ -18,9 +19,16 @@ if TYPE_CHECKING:
     from selfsort.learn.predict import predict
     from selfsort.methods.ae_kmeans import AEKMeans
     from selfsort.methods.dec import DEC, IDEC
+    from selfsort.methods.deepcluster import DeepCluster
     from selfsort.methods.graph import GraphClusterer
+    from selfsort.methods.iic import IIC
     from selfsort.methods.kmeans import KMeans
+    from selfsort.methods.mine import MINE
     from selfsort.methods.saving import load_model
+    from selfsort.methods.scan import SCAN
+    from selfsort.methods.simclr import SimCLR
+    from selfsort.methods.temi import TEMI
+    from selfsort.methods.turtle import TURTLE
     from selfsort.photos.export import export, undo
     from selfsort.photos.organize import organize
     from selfsort.photos.settings import Settings

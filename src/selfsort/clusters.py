@@ -187,11 +187,18 @@ class Clusters:
         """Return the small JPEG of one item, squashed to a square, or None."""
         return self.thumbnails[row] if self.thumbnails is not None else None
 
-    def save(self, folder: Path) -> None:
-        """Write the run folder; ``run.json`` comes last, so a folder that has one is whole."""
+    def save(self, folder: str | Path) -> None:
+        """Write the run folder; ``run.json`` comes last, so a folder that has one is whole.
+
+        Parameters
+        ----------
+        folder : path
+            Made if it is not there; files of the same names are replaced.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / "items.parquet") as path, open(path, "wb") as file:  # pyarrow wants UTF-8 names
             pq.write_table(self.items, file, compression="zstd")
@@ -215,6 +222,14 @@ class Clusters:
     @classmethod
     def load(cls, folder: str | Path) -> Clusters:
         """Read a run folder.
+
+        Parameters
+        ----------
+        folder : path
+
+        Returns
+        -------
+        Clusters
 
         Raises
         ------

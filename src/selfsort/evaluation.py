@@ -77,9 +77,9 @@ def read_labels(source: Labels, clusters: Clusters) -> tuple[npt.NDArray[np.int6
 
     Returns
     -------
-    rows : int64 array, shape (n_labelled,)
+    rows : int64 array, shape (n_labeled,)
         Rows of the run that have a label, ascending.
-    labels : str array, shape (n_labelled,)
+    labels : str array, shape (n_labeled,)
 
     Raises
     ------
@@ -118,16 +118,16 @@ def evaluate(clusters: Clusters, labels: Labels, *, level: int | None = None) ->
     Raises
     ------
     DataError
-        As `read_labels`; if the level does not exist; if no labelled picture could be read.
+        As `read_labels`; if the level does not exist; if no labeled picture could be read.
     """
     default = int(clusters.run["level"])
     level = clusters.level_of(level)
     found = _find_labels(labels, clusters)
-    labelled = np.zeros(len(clusters.items), dtype=bool)
-    labelled[list(found.labels)] = True
-    rows = np.flatnonzero(labelled & clusters.ok)
+    labeled = np.zeros(len(clusters.items), dtype=bool)
+    labeled[list(found.labels)] = True
+    rows = np.flatnonzero(labeled & clusters.ok)
     if len(rows) == 0:
-        raise DataError(f"None of the {labelled.sum()} labelled pictures could be read, so there is nothing to score.")
+        raise DataError(f"None of the {labeled.sum()} labeled pictures could be read, so there is nothing to score.")
     truth = np.array([found.labels[row] for row in rows.tolist()])
     groups = np.asarray(clusters.levels[:, level]).astype(np.int64)
     scores = metrics.score_all(
@@ -139,12 +139,12 @@ def evaluate(clusters: Clusters, labels: Labels, *, level: int | None = None) ->
     confusion, classes, columns = metrics.confusion_matrix(truth, groups[rows])
     left_out = {
         "eval=0": len(found.not_scored),
-        "no label": int(len(labelled) - labelled.sum() - len(found.not_scored)),
-        "unreadable": int((labelled & ~clusters.ok).sum()),
+        "no label": int(len(labeled) - labeled.sum() - len(found.not_scored)),
+        "unreadable": int((labeled & ~clusters.ok).sum()),
     }
     n_groups = len(np.unique(groups[groups >= 0]))
     protocol = _protocol(clusters, labels, level) | {
-        "n_items": len(labelled),
+        "n_items": len(labeled),
         "n_scored": len(rows),
         "left_out": left_out,
         "labels_without_picture": found.n_without_picture,

@@ -188,12 +188,18 @@ def cluster_usage(labels: ArrayLike, n_clusters: int | None = None) -> dict[str,
 
 
 def is_collapsed(usage: Mapping[str, float | int]) -> bool:
-    """Tell whether clusters collapsed: one holds more than `MAX_SHARE`, or their entropy is below `MIN_ENTROPY` ln k.
+    """Tell whether clusters collapsed.
+
+    One is empty, or holds more than `MAX_SHARE`, or their entropy is below `MIN_ENTROPY` ln k.
 
     Parameters
     ----------
     usage : mapping
         From `cluster_usage`, with ``n_clusters`` given to it.
+
+    Returns
+    -------
+    bool
     """
     possible = usage["n_clusters"] + usage["n_empty"]
     entropy = usage["size_entropy"] / float(np.log(max(2, possible)))

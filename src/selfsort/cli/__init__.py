@@ -107,4 +107,4 @@ def _of_disk(error: OSError) -> str:
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="selfsort")
 def main() -> None:
-    """Sort images that nobody labelled: group them, look at the groups, score them, export them; train methods."""
+    """Sort images that nobody labeled: group them, look at the groups, score them, export them; train methods."""

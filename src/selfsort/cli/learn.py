@@ -65,7 +65,7 @@ def methods(name: str | None, as_json: bool) -> None:
         wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
         lines = [f"{name}: {facts['about']}", "", "Parameters, their defaults and what they may be:"]
         lines += [f"  {key:<{wide[0]}}  {default:<{wide[1]}}  {words}" for key, default, words in rows]
-        return "\n".join([*lines, "", f"Set them with --set name=value. More: {page}"])
+        return "\n".join([*lines, "", f"Set them with --set name=value. More in the source: {page}"])
 
     emit(facts, text, as_json=as_json)
 

@@ -69,10 +69,15 @@ def predict(run: str | Path, data: Any, *, split: str | None = None, progress: P
         Of a known set.
     progress : callable
 
+    Returns
+    -------
+    Prediction
+
     Raises
     ------
     DataError, ModelError
-        If the folder is no run, its model is damaged, or the pictures are not of a kind that it can place.
+        If the folder is no run, there is no such split, its model is damaged, or the pictures are not of a kind that it
+        can place.
     """
     clusters = Clusters.load(run)
     if "samples" not in clusters.run:

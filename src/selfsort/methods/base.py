@@ -1,6 +1,6 @@
 """What every method shares: reading input, checking parameters, the start from the graph, the warning of a collapse.
 
-The promises, each a test that runs over every method: constructor arguments stay as given and what is learnt ends in
+The promises, each a test that runs over every method: constructor arguments stay as given and what is learned ends in
 ``_``; labels passed as `y` are never looked at; the same seed gives the same labels; random states of the caller stay
 as they were; nothing is printed; input that cannot work raises `DataError` before work starts; a collapse is a warning.
 """
@@ -94,7 +94,7 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def _learn(self, samples: Any, work: Work) -> None:
-        """Set what is learnt from samples that were checked."""
+        """Set what is learned from samples that were checked."""
 
     def _start_fit(self, X: Any) -> tuple[Any, int]:
         """Check parameters and input; return the samples (float32 rows, unless a method overrides it), and the seed."""

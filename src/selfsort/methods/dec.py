@@ -30,6 +30,33 @@ class DEC(AutoencoderClusterer):
 
     Parameters
     ----------
+    n_clusters : int or None
+        None: as many as the shared-neighbor graph of the samples finds.
+    init : {"graph", "kmeans", "random"}
+        Where clusters start: at the means of the graph's groups, at k-means of the codes (20 starts), or at codes drawn
+        at random.
+    graph_steps : int
+        With ``init="graph"``: steps, rounded up to whole passes over the samples, in which the net learns the graph's
+        groups beside reconstructing, so that codes show them; by Adam with a largest learning rate of 0.003, whatever
+        the autoencoder's. 0: clusters only start there.
+    network : {"auto", "dense", "conv"}
+        Auto is convolutional for images of 8 x 8 pixels or more, dense otherwise.
+    hidden : sequence of int
+        Widths of the dense encoder's hidden layers; the decoder mirrors them.
+    channels : sequence of int
+        Depths of the convolutions; all but the last halve the image.
+    n_codes : int
+        Length of a code.
+    views : {"crops", "strokes", "digits", "simclr", "strong", "weak"} or None
+        How images are changed at random before the net sees them, each time anew (`selfsort.augment`); None: not.
+    n_epochs : int
+        Passes over the samples to train the autoencoder.
+    batch_size : int
+    optimizer : {"adam", "sgd"}
+        Of the autoencoder. Adam, with a one-cycle schedule, reconstructs well after few epochs. SGD with momentum 0.9
+        and a constant learning rate of 1, as in DEC's published code, needs a hundred or more, and its codes cluster
+        better.
+    learning_rate : float
     max_steps : int
         Most steps of the cluster stage, rounded up to whole intervals.
     update_interval : int
@@ -39,14 +66,19 @@ class DEC(AutoencoderClusterer):
     cluster_optimizer : {"adam", "sgd"}
         SGD has momentum 0.9.
     cluster_learning_rate : float
+        The largest, in this stage.
     cluster_views : {"crops", "strokes", "digits", "simclr", "strong", "weak"} or None
         As `views`, for this stage: targets come from the images as they are, and the net learns them from changed ones
         (Guo et al., "Deep Embedded Clustering with Data Augmentation", ACML 2018). Changes should be small.
-    others
-        See `selfsort.methods.pretrain.AutoencoderClusterer`.
+    device : str
+        "auto", "cpu", "cuda", "cuda:1" or "mps".
+    precision : {"auto", "32-true", "bf16-mixed", "16-mixed"}
+    random_state : int, RandomState or None
 
     Attributes
     ----------
+    labels_, n_clusters_, n_features_in_, image_shape_, paths_, history_, device_, precision_
+        See `selfsort.methods.base.SelfsortClusterer` and `selfsort.methods.trained.TrainedClusterer`.
     n_steps_ : int
         Steps of the cluster stage that were taken.
     cluster_centers_ : ndarray of float32, shape (n_clusters_, n_codes)
@@ -178,7 +210,62 @@ class DEC(AutoencoderClusterer):
 class IDEC(DEC):
     """Improved deep embedded clustering: DEC that goes on reconstructing, which keeps the codes from being distorted.
 
-    The loss is 0.1 x KL(p || q) + the reconstruction's mean squared error. Parameters and attributes are `DEC`'s.
+    The loss is 0.1 x KL(p || q) + the reconstruction's mean squared error.
+
+    Parameters
+    ----------
+    n_clusters : int or None
+        None: as many as the shared-neighbor graph of the samples finds.
+    init : {"graph", "kmeans", "random"}
+        Where clusters start: at the means of the graph's groups, at k-means of the codes (20 starts), or at codes drawn
+        at random.
+    graph_steps : int
+        With ``init="graph"``: steps, rounded up to whole passes over the samples, in which the net learns the graph's
+        groups beside reconstructing, so that codes show them; by Adam with a largest learning rate of 0.003, whatever
+        the autoencoder's. 0: clusters only start there.
+    network : {"auto", "dense", "conv"}
+        Auto is convolutional for images of 8 x 8 pixels or more, dense otherwise.
+    hidden : sequence of int
+        Widths of the dense encoder's hidden layers; the decoder mirrors them.
+    channels : sequence of int
+        Depths of the convolutions; all but the last halve the image.
+    n_codes : int
+        Length of a code.
+    views : {"crops", "strokes", "digits", "simclr", "strong", "weak"} or None
+        How images are changed at random before the net sees them, each time anew (`selfsort.augment`); None: not.
+    n_epochs : int
+        Passes over the samples to train the autoencoder.
+    batch_size : int
+    optimizer : {"adam", "sgd"}
+        Of the autoencoder. Adam, with a one-cycle schedule, reconstructs well after few epochs. SGD with momentum 0.9
+        and a constant learning rate of 1, as in DEC's published code, needs a hundred or more, and its codes cluster
+        better.
+    learning_rate : float
+    max_steps : int
+        Most steps of the cluster stage, rounded up to whole intervals.
+    update_interval : int
+        Steps between two targets.
+    tol : float
+        Share of samples; 0: all steps are taken.
+    cluster_optimizer : {"adam", "sgd"}
+        SGD has momentum 0.9.
+    cluster_learning_rate : float
+        The largest, in this stage.
+    cluster_views : {"crops", "strokes", "digits", "simclr", "strong", "weak"} or None
+        As `views`, for this stage: targets come from the images as they are, and the net learns them from changed ones
+        (Guo et al., "Deep Embedded Clustering with Data Augmentation", ACML 2018). Changes should be small.
+    device : str
+        "auto", "cpu", "cuda", "cuda:1" or "mps".
+    precision : {"auto", "32-true", "bf16-mixed", "16-mixed"}
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    labels_, n_clusters_, n_features_in_, image_shape_, paths_, history_, device_, precision_
+        See `selfsort.methods.base.SelfsortClusterer` and `selfsort.methods.trained.TrainedClusterer`.
+    n_steps_ : int
+        Steps of the cluster stage that were taken.
+    cluster_centers_ : ndarray of float32, shape (n_clusters_, n_codes)
 
     References
     ----------

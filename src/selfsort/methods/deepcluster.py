@@ -131,6 +131,8 @@ class DeepCluster(Coder):
 
     Attributes
     ----------
+    labels_, n_clusters_, n_features_in_, image_shape_, paths_, history_, device_, precision_
+        See `selfsort.methods.base.SelfsortClusterer` and `selfsort.methods.trained.TrainedClusterer`.
     cluster_centers_ : ndarray of float32, shape (n_clusters_, n_features)
     pseudo_labels_ : ndarray of int64, shape (n,)
         What was learned in the last pass.

@@ -47,7 +47,7 @@ class GraphClusterer(SelfsortClusterer):
         Nearest other samples, nearest first.
     agreement_ : float
         Share of the training samples for which `predict` gives ``labels_``. The graph itself says nothing about new
-        samples, so they are labelled by a vote of their neighbors.
+        samples, so they are labeled by a vote of their neighbors.
     n_clusters_, n_features_in_, image_shape_, paths_ :
         See `selfsort.methods.base.SelfsortClusterer`.
 

@@ -85,7 +85,8 @@ class IIC(HeadClusterer):
         What heads learn first: the graph's groups, k-means of the samples, or nothing, as published.
     backbone : str
         "vgg-f", "airbench", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its
-        weights of ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
+        weights of ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 to 32 x 32
+        pixels, resnet18 for larger ones, mlp otherwise.
     width : int
         Channels of the encoder's first layer, or block.
     n_heads : int
@@ -114,6 +115,8 @@ class IIC(HeadClusterer):
 
     Attributes
     ----------
+    labels_, n_clusters_, n_features_in_, image_shape_, paths_, history_, device_, precision_
+        See `selfsort.methods.base.SelfsortClusterer` and `selfsort.methods.trained.TrainedClusterer`.
     head_information_ : ndarray of float64, shape (n_heads,)
         Mutual information of each head in the last pass, in nats; log n_clusters at most.
     best_head_ : int

@@ -73,7 +73,8 @@ class MINE(PairCoder):
         at codes drawn at random.
     backbone : str
         "vgg-f", "airbench", "vgg16", "alexnet", "resnet18", "resnet50", "efficientnet-lite0" (which starts from its
-        weights of ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 pixels or more, mlp otherwise.
+        weights of ImageNet), "mlp"; "auto" is vgg-f for images of 8 x 8 to 32 x 32
+        pixels, resnet18 for larger ones, mlp otherwise.
     width : int
         Channels of the encoder's first layer, or block.
     n_codes : int
@@ -102,6 +103,8 @@ class MINE(PairCoder):
 
     Attributes
     ----------
+    labels_, n_clusters_, n_features_in_, image_shape_, paths_, history_, device_, precision_
+        See `selfsort.methods.base.SelfsortClusterer` and `selfsort.methods.trained.TrainedClusterer`.
     cluster_centers_ : ndarray of float32, shape (n_clusters_, n_codes)
     information_ : float
         Mean of the bound over the last pass, in nats, on the samples that were trained on. With "jsd": the divergence.

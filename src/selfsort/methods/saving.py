@@ -67,6 +67,16 @@ def save_model(model: SelfsortClusterer, folder: Path) -> None:
 def load_model(folder: str | Path) -> SelfsortClusterer:
     """Read what `save_model` wrote, here or in another process or on another machine.
 
+    Parameters
+    ----------
+    folder : path
+        A run folder of `selfsort.fit`.
+
+    Returns
+    -------
+    SelfsortClusterer
+        The fitted estimator, on the processor.
+
     Raises
     ------
     ModelError

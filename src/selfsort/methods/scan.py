@@ -125,12 +125,16 @@ class SCAN(HeadClusterer):
 
     Attributes
     ----------
+    labels_, n_clusters_, n_features_in_, image_shape_, paths_, history_, device_, precision_
+        See `selfsort.methods.base.SelfsortClusterer` and `selfsort.methods.trained.TrainedClusterer`.
     head_loss_ : ndarray of float64, shape (n_heads,)
         SCAN's loss of each head in the last pass; with equal sizes, below 0 where it is healthy.
     best_head_ : int
         That of the least loss among those that are not collapsed; `labels_` and `predict` are its.
     mined_neighbors_ : ndarray of int32, shape (n, n_neighbors)
         Of each sample, the nearest first.
+    mined_recall_ : float
+        Share of the true nearest that are among them; 1 where they were searched exactly.
     prototypes_ : ndarray of int64, shape (n_clusters_,)
         The sample that is nearest to the mean features of a cluster's surest tenth; -1 where a cluster has none.
     prototype_confidence_ : ndarray of float32, shape (n_clusters_,)

@@ -96,12 +96,17 @@ class TEMI(HeadClusterer):
 
     Attributes
     ----------
+    labels_, n_clusters_, n_features_in_, image_shape_, paths_, history_, device_, precision_
+        See `selfsort.methods.base.SelfsortClusterer` and `selfsort.methods.trained.TrainedClusterer`.
     head_loss_ : ndarray of float64, shape (n_heads,)
         Of each head in the last pass.
     best_head_ : int
         That of the least loss; `labels_` and `predict` are its.
     mined_neighbors_ : ndarray of int32, shape (n, n_neighbors)
         Of each sample, the nearest first.
+
+    mined_recall_ : float
+        Share of the true nearest that are among them; 1 where they were searched exactly.
 
     References
     ----------

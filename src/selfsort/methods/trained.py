@@ -33,7 +33,7 @@ from selfsort.training.session import Session, resolve_device, resolve_precision
 _VERSION = 11
 _CHUNK, _CHUNK_VALUES = 2048, 2048 * 3 * 32 * 32  # samples that pass a network at a time, and numbers in them
 _FAR = 10  # values so many times as large as those of the fit are of another unit
-#: Largest learning rate at which a network learns the graph's groups: with 0.001 they stay half learnt.
+#: Largest learning rate at which a network learns the graph's groups: with 0.001 they stay half learned.
 GRAPH_RATE = 3e-3
 
 #: Attributes that tell how a fit went, where it has them.

@@ -137,6 +137,8 @@ class TURTLE(HeadClusterer):
 
     Attributes
     ----------
+    labels_, n_clusters_, n_features_in_, image_shape_, paths_, history_, device_, precision_
+        See `selfsort.methods.base.SelfsortClusterer` and `selfsort.methods.trained.TrainedClusterer`.
     head_loss_ : ndarray of float64, shape (n_heads,)
         Of each head in the last pass.
     best_head_ : int

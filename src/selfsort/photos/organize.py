@@ -43,7 +43,7 @@ def organize(
     labels: str | Path | None = None,
     progress: Progress = silent,
 ) -> Clusters:
-    """Group pictures nobody labelled.
+    """Group pictures nobody labeled.
 
     Parameters
     ----------

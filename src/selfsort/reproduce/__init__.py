@@ -1,6 +1,6 @@
 """Published rows, each a small file: settings, source, number; and one command that prints ours beside it.
 
-A row is scored by labels after everything was learnt; no fit sees them, and no run, epoch or head is chosen by them.
+A row is scored by labels after everything was learned; no fit sees them, and no run, epoch or head is chosen by them.
 Where a recipe's own settings were found in trials whose scores were looked at, its note says so.
 """
 

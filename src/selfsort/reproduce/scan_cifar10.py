@@ -59,8 +59,8 @@ RECIPE = Recipe(
         },
     ),
     note="Published: 500 passes of SimCLR by SGD, 50 of SCAN, 200 of self-labeling. Ours are fewer, the first by "
-    "AdamW with smaller views first, and heads start from the graph's groups except in the last row. Self-labeling "
-    "listens to half of each cluster and keeps all in use. On a CPU the encoder is that of airbench, half as wide as "
-    "published.",
+    "AdamW with smaller views first, and heads start from the graph's groups except in the row that says so. "
+    "Self-labeling listens to half of each cluster and keeps all in use. On a CPU the encoder is that of airbench, "
+    "half as wide as published.",
     shown=("acc", "nmi", "ari", "worst head", "mean head", "mined@1", "mined@5", "mined@20"),
 )

@@ -31,7 +31,7 @@ def train(
     *,
     before_epoch: Callable[[int], bool | nn.Module | None] | None = None,
 ) -> None:
-    """Minimise ``objective(*batch)["loss"]``; the rows of mean terms per epoch go to ``session.history``.
+    """Minimize ``objective(*batch)["loss"]``; the rows of mean terms per epoch go to ``session.history``.
 
     With a folder, the state is kept every minute and at the end; a call with the same session, stage and arguments goes
     on from there, and ends with the same weights, to the bit on a CPU.

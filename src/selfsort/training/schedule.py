@@ -22,7 +22,7 @@ ONE_CYCLE: tuple[str, ...] = ("adam", "adamw", "muon")
 
 @dataclass(frozen=True)
 class Plan:
-    """How to minimise an objective.
+    """How to minimize an objective.
 
     Attributes
     ----------
