@@ -5,9 +5,12 @@ python docs/write.py [--check]
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import click
 import method_tables as of_methods
@@ -15,6 +18,7 @@ import photo_tables as of_photos
 from recipe_tables import reproduced
 from tables import ROOT
 
+import selfsort
 from selfsort.cli import main
 from selfsort.methods import METHODS
 from selfsort.reproduce import RECIPES
@@ -31,6 +35,39 @@ def commands() -> str:
         with click.Context(command, info_name=name, parent=context, terminal_width=100) as sub:
             parts.append(f"## selfsort {name}\n\n```\n{command.get_help(sub)}\n```\n")
     return "\n".join(parts)
+
+
+REFERENCE = """# Reference
+
+What `import selfsort` offers. Classes with `fit` are scikit-learn estimators: `fit(X)` takes an array of shape (n, d);
+images as an array of shape (n, h, w) or (n, c, h, w), which are compared by their pixels; or the path of a folder or a
+list of paths, which are compared by the built-in encoder's features. `predict` takes what `fit` took. `organize` takes
+arrays of pictures as (n, h, w) or (n, h, w, 3).
+"""
+
+
+def reference() -> str:
+    """Return the page of docstrings."""
+    parts = [REFERENCE]
+    for name in sorted(selfsort.__all__, key=str.lower):
+        thing = getattr(selfsort, name)
+        head = textwrap.fill(f"{name}{_arguments(thing)}", 110, subsequent_indent="    ", break_long_words=False)
+        lines = [head, "", inspect.getdoc(thing) or ""]
+        for key, of in inspect.getmembers(thing, inspect.isroutine) if inspect.isclass(thing) else ():
+            if not key.startswith("_") and getattr(of, "__module__", "").startswith("selfsort"):
+                lines += ["", f".{key}{_arguments(of)}", f"    {(inspect.getdoc(of) or '').partition(chr(10))[0]}"]
+        parts.append(f"## {name}\n\n```\n" + "\n".join(lines).rstrip() + "\n```\n")
+    return "\n".join(parts)
+
+
+def _arguments(thing: Any) -> str:
+    """Return the names of what it takes, and defaults."""
+    if inspect.isclass(thing) and issubclass(thing, Exception):
+        return ""
+    signature = inspect.signature(thing)
+    plain = [of.replace(annotation=of.empty) for name, of in signature.parameters.items() if name != "self"]
+    text = str(signature.replace(parameters=plain, return_annotation=signature.empty))
+    return re.sub(r"<(?:function|object|factory)\s*(\w*)[^>]*>", lambda match: match[1] or "...", text)
 
 
 def filled(text: str) -> str:
@@ -70,7 +107,7 @@ def filled(text: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Return the wanted text of every page that holds something generated."""
-    wanted = {ROOT / "docs/guide/commands.md": commands()}
+    wanted = {ROOT / "docs/guide/commands.md": commands(), ROOT / "docs/guide/reference.md": reference()}
     folders = (ROOT / "docs/guide", ROOT / "docs/methods")
     written = [page for folder in folders for page in sorted(folder.glob("*.md")) if page not in wanted]
     for page in (ROOT / "README.md", ROOT / "docs/benchmarks.md", *written):
