@@ -70,6 +70,7 @@ class Trial(NamedTuple):
 
 
 _CPU = Trial("airbench", 32, "muon", 0.02, n_epochs=35, growth=0.9, batch_size=256)
+_WHOLE = Trial(n_epochs=60, growth=0.0)
 LONG = {
     "optimizers": (
         Trial(optimizer="sgd", learning_rate=0.4, weight_decay=1e-4, n_epochs=16),
@@ -82,6 +83,14 @@ LONG = {
         Trial(hidden=HIDDEN, temperature=0.2, n_epochs=12),
         Trial(learning_rate=4e-3, n_epochs=12),
     ),
+    "long": (
+        Trial(n_epochs=60, growth=0.0),
+        Trial(n_epochs=60, growth=0.0, crop=0.08),
+        Trial(n_epochs=60, growth=0.0, crop=0.08, optimizer="muon", learning_rate=0.02),
+        Trial(
+            n_epochs=60, growth=0.0, crop=0.08, optimizer="sgd", learning_rate=0.06, weight_decay=5e-4, temperature=0.5
+        ),
+    ),
     "muon": tuple(Trial(optimizer="muon", learning_rate=rate, n_epochs=16) for rate in (0.005, 0.01, 0.02)),
     "nets": (
         Trial("airbench"),
@@ -92,8 +101,8 @@ LONG = {
     "cpu": (
         _CPU,
         _CPU._replace(crop=0.08),
-        _CPU._replace(learning_rate=0.05),
-        _CPU._replace(batch_size=512, learning_rate=0.028),
+        _CPU._replace(n_epochs=12),
+        _CPU._replace(n_epochs=12, growth=0.0),
     ),
 }
 #: Smallest share of the area in a crop, temperature.

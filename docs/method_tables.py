@@ -131,9 +131,9 @@ def on_a_gpu() -> str:
             "Settings were chosen by short trials, in which 10,000 training images were classified by the other 40,000 "
             "(their labels were looked at, those of the test images were not):",
             _trials([line for line in lines if line["what"] == "trial of settings"]),
-            "Seed 100, batches of 512; growth is the share of the passes with smaller views. Hidden units: normalized "
-            "ones of the projector, which the library has with `ema` only; otherwise as many as features, not "
-            "normalized.",
+            "Seed 100; crops have this share of the area or more; found is the share of views that find their own image "
+            "at the end; growth is the share of the passes with smaller views. Hidden units: normalized ones of the "
+            "projector, which the library has with `ema` only; otherwise as many as features, not normalized.",
             f"Smaller trials ({small[0]['data']}, {small[0]['net']}; {small[0]['protocol']}): {crops}.",
             *(
                 [f"Networks on the same images, each for about the time of the others on a core: {nets}."]
@@ -141,6 +141,7 @@ def on_a_gpu() -> str:
                 else []
             ),
             *_optimizers([line for line in lines if line["what"] == "trial of optimizers"]),
+            *_bound(lines),
         ]
     )
 
@@ -247,27 +248,29 @@ def _features_hold(lines: list[dict[str, Any]]) -> list[str]:
 
 def _trials(lines: list[dict[str, Any]]) -> str:
     keys = ("optimizer", "learning_rate", "weight_decay", "ema", "hidden", "temperature", "growth")
-    head = [
-        "network",
-        "passes",
-        "optimizer",
-        "rate",
-        "weight decay",
-        "ema",
-        "hidden units",
-        "temperature",
-        "growth",
-        "sides",
-        "kNN",
-    ]
+    head = ["network", "passes", "batch", "crops from", "optimizer", "rate", "weight decay", "ema", "hidden units"]
+    head += ["temperature", "growth", "sides", "found", "kNN", "on"]
     rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for line in sorted(lines, key=lambda line: (line["params"]["n_epochs"], -line["knn"])):
+    for line in sorted(lines, key=lambda line: (line["device"] == "cpu", line["params"]["n_epochs"], -line["knn"])):
         params = line["params"]
-        net = f"{_NETS[params.get('backbone', 'resnet18')]}, {params['width']}"
-        cells = ["–" if params[key] is None else f"{params[key]}" for key in keys]
-        sides = ", ".join(f"{side:g}" for side in line.get("view_sides", _GREW))
-        rows.append("| " + " | ".join([net, str(params["n_epochs"]), *cells, sides, f"{line['knn']:.3f}"]) + " |")
+        cells = [f"{_NETS[params.get('backbone', 'resnet18')]}, {params['width']}", str(params["n_epochs"])]
+        cells += [str(params.get("batch_size", 512)), f"{params.get('crop', 0.2):.0%}"]
+        cells += ["–" if params[key] is None else f"{params[key]}" for key in keys]
+        cells.append(", ".join(f"{side:g}" for side in line.get("view_sides", _GREW)))
+        found = f"{line['found']:.0%}" if "found" in line else "–"
+        cells += [found, f"{line['knn']:.3f}", "a core" if line["device"] == "cpu" else line["device"]]
+        rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
+
+
+def _bound(lines: list[dict[str, Any]]) -> list[str]:
+    """Return what a network learns from the labels of the images as they are here, and as published."""
+    newest = {line["data"]: line for line in lines if line["what"] == "supervised, for comparison"}
+    if not newest:
+        return []
+    first = next(iter(newest.values()))
+    told = "; ".join(f"{data}: {line['accuracy']:.1%}" for data, line in newest.items())
+    return [f"What {first['net']}, learns from the labels ({first['protocol']}): {told}."]
 
 
 def deepcluster() -> str:
