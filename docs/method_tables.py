@@ -131,9 +131,9 @@ def on_a_gpu() -> str:
             "Settings were chosen by short trials, in which 10,000 training images were classified by the other 40,000 "
             "(their labels were looked at, those of the test images were not):",
             _trials([line for line in lines if line["what"] == "trial of settings"]),
-            "Seed 100; crops have this share of the area or more; found is the share of views that find their own image "
-            "at the end; growth is the share of the passes with smaller views. Hidden units: normalized ones of the "
-            "projector, which the library has with `ema` only; otherwise as many as features, not normalized.",
+            "Seed 100; crops have this share of the area or more; found is the share of views that find their own "
+            "image at the end; growth is the share of the passes with smaller views. Hidden units: normalized ones of "
+            "the projector, which the library has with `ema` only; otherwise as many as features, not normalized.",
             f"Smaller trials ({small[0]['data']}, {small[0]['net']}; {small[0]['protocol']}): {crops}.",
             *(
                 [f"Networks on the same images, each for about the time of the others on a core: {nets}."]
