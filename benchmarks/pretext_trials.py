@@ -1,11 +1,13 @@
 """Short trials of SimCLR's settings on CIFAR-10, and what the features hold that a run of SCAN started from.
 
     SELFSORT_DATA=... python benchmarks/pretext_trials.py settings [NAME] [SECONDS] [NUMBER] | another |
-        supervised | small | nets [NAME] | optimizers | features RUN
+        starts FEATURES... | supervised | small | nets [NAME] | optimizers | features RUN
 
 settings: passes over all training images, or as many as take so many seconds, with each setting of one part of `LONG`,
 or with one of them; 10,000 training images are then classified by their neighbors among the others. The labels choose
 settings here: nothing of the test images does.
+starts: groups of features that `settings` has written to reproduced/, by k-means and by the graph, and what SCAN makes
+of the features from each start, and from a random one.
 another: the rows of `selfsort reproduce scan-cifar10` with another network than the recipe's for a GPU.
 supervised: a network that learns from the labels, as a bound of what features of these re-encoded images may reach.
 small: 50 passes over 6,000 images at 16 pixels, for machines without a GPU.
@@ -32,9 +34,13 @@ from record import record
 from selfsort.augment import VIEWS, simclr, weak
 from selfsort.datasets import load_dataset
 from selfsort.features.project import unit_rows
+from selfsort.methods.graph import GraphClusterer
+from selfsort.methods.kmeans import KMeans
 from selfsort.methods.pairs import Pairs
 from selfsort.methods.pretext import HIDDEN, Contrast, contrast_plan, make_projector
+from selfsort.methods.scan import SCAN
 from selfsort.methods.trained import Scaling, outputs
+from selfsort.metrics import score_all
 from selfsort.nets.backbones import make_backbone
 from selfsort.probes import knn_probe
 from selfsort.reproduce.recipe import Job, clusters, load_recipe
@@ -144,6 +150,8 @@ def settings(name: str = "nets", seconds: str = "35", number: str | None = None)
         device = session.fabric.device
         taken = time.perf_counter() - start
         features = outputs(lambda x, net=net: net.encoder(net.scaling(x)), images, device)
+        Path("reproduced").mkdir(exist_ok=True)
+        np.save(f"reproduced/{trial.backbone}-{trial.n_epochs}-passes-crops-{trial.crop:g}.npy", features)
         record(
             "pretext_device",
             what="trial of settings",
@@ -156,6 +164,31 @@ def settings(name: str = "nets", seconds: str = "35", number: str | None = None)
             knn=round(knn_probe(features[:40_000], labels[:40_000], features[40_000:], labels[40_000:]), 4),
             found=round(session.history[-1]["found"], 4),
             seconds=round(taken, 1),
+        )
+
+
+def starts(*files: str) -> None:
+    data = load_dataset("cifar-10", "train")
+    labels = np.asarray(data.labels)
+    for file in files:
+        features, found = unit_rows(np.load(file)), {}
+        for seed in range(2):
+            models = {"k-means": KMeans(10, random_state=seed), "graph": GraphClusterer(10, random_state=seed)}
+            for init in ("random", "kmeans", "graph"):
+                scan = SCAN(10, init=init, prior="equal", label_epochs=0, learning_rate=1e-3, batch_size=512)
+                models[f"SCAN, {init} start"] = scan.set_params(random_state=seed)
+            for name, model in models.items():
+                scores = score_all(labels, model.fit(features).labels_)
+                for key in ("acc", "nmi", "largest_share"):
+                    found.setdefault(name, {}).setdefault(key, []).append(round(scores[key], 4))
+        record(
+            "pretext_device",
+            what="starts",
+            data=told(data.note, "train"),
+            protocol="10 clusters of 50,000 images by frozen features, fitted and scored on the same; seeds 0 and 1",
+            device="cpu",
+            features=Path(file).stem,
+            found=found,
         )
 
 
@@ -331,5 +364,5 @@ def features(folder: str) -> None:
 
 if __name__ == "__main__":
     part, *rest = sys.argv[1:] or ["settings"]
-    parts = (settings, another, supervised, small, nets, optimizers, features)
+    parts = (settings, starts, another, supervised, small, nets, optimizers, features)
     {function.__name__: function for function in parts}[part](*rest)

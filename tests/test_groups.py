@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
 
-from selfsort.features.graph import shared_neighbor_graph, support
+from selfsort.features.graph import modularity, shared_neighbor_graph, support
 from selfsort.features.groups import (
     MIN_SUPPORT,
     N_ODD,
@@ -10,6 +11,7 @@ from selfsort.features.groups import (
     Grouping,
     default_n_neighbors,
     describe_groups,
+    divide,
     find_groups,
 )
 from selfsort.features.neighbors import nearest_neighbors
@@ -200,3 +202,18 @@ def test_images_that_belong_nowhere_are_in_no_description():
     assert not any(i < 5 for g in groups for i in g["prototypes"] + g["odd"])
     assert (confidence[:5] == 0).all()
     assert sum(g["size"] for g in groups if g["level"] == 2) == 55
+
+
+def test_more_groups_than_are_found_in_what_is_all_connected_are_no_fragments():
+    rng = np.random.default_rng(0)
+    y = np.arange(4000) % 10
+    X = unit_rows((rng.normal(size=(4000, 16)) + 0.6 * rng.normal(size=(10, 16))[y]).astype(np.float32))
+    graph = shared_neighbor_graph(nearest_neighbors(X, 15).indices)
+    divisions = divide(graph, X)
+    assert divisions.n_found < 10 < divisions.tree.n_leaves
+    by_tree, found = divisions.tree.cut(10), divisions.at(10)
+    assert np.bincount(by_tree).max() > 1500
+    assert np.bincount(found, minlength=10).max() < 700
+    assert modularity(graph, found) > modularity(graph, by_tree) + 0.02
+    assert adjusted_rand_score(y, found) > 1.3 * adjusted_rand_score(y, by_tree)
+    assert np.array_equal(find_groups(graph, X, n_groups=10).labels, found)

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import adjusted_rand_score
 
-from selfsort.choosing.scores import check_vectors, modularity
+from selfsort.choosing.scores import check_vectors
 from selfsort.errors import DataError
-from selfsort.features.graph import shared_neighbor_graph
+from selfsort.features.graph import modularity, shared_neighbor_graph
 from selfsort.features.groups import Divisions, default_n_neighbors, divide
 from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import FloatArray, unit_rows

@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.metrics import adjusted_mutual_info_score
 
 from selfsort.errors import DataError
-from selfsort.features.graph import shared_neighbor_graph
+from selfsort.features.graph import modularity, shared_neighbor_graph
 from selfsort.features.groups import default_n_neighbors
 from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import FloatArray, principal_axes, unit_rows
@@ -113,16 +113,6 @@ def _learnable(vectors: FloatArray, codes: npt.NDArray[np.int64], rng: np.random
         weights = np.linalg.solve(gram - held.T @ held + ridge, cross - held.T @ targets[fold == number])
         said[fold == number] = (held @ weights).argmax(1)
     return float(adjusted_mutual_info_score(codes, said))
-
-
-def modularity(graph: sparse.csr_matrix, codes: npt.NDArray[np.int64]) -> float:
-    """Return how many more links stay inside clusters, 0 to k - 1, than chance has it, as a share of all (Newman)."""
-    links, total = graph.tocoo(), graph.sum()
-    if total == 0:
-        return 0.0
-    inside = links.data[codes[links.row] == codes[links.col]].sum()
-    leaving, arriving = (np.bincount(codes, np.asarray(graph.sum(axis)).ravel()) for axis in (1, 0))
-    return float(inside / total - (leaving / total) @ (arriving / total))
 
 
 def _silhouette(vectors: FloatArray, codes: npt.NDArray[np.int64]) -> float:

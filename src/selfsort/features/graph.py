@@ -165,6 +165,16 @@ def merge_threshold(n: int) -> float:
     return MERGE_THRESHOLD * min(1.0, THRESHOLD_UP_TO / n) ** (1 / 3)
 
 
+def modularity(graph: sparse.csr_matrix, codes: IntArray) -> float:
+    """Return how many more links stay inside clusters, 0 to k - 1, than chance has it, as a share of all (Newman)."""
+    links, total = graph.tocoo(), graph.sum()
+    if total == 0:
+        return 0.0
+    inside = links.data[codes[links.row] == codes[links.col]].sum()
+    leaving, arriving = (np.bincount(codes, np.asarray(graph.sum(axis)).ravel()) for axis in (1, 0))
+    return float(inside / total - (leaving / total) @ (arriving / total))
+
+
 def merge_down(graph: sparse.csr_matrix, labels: IntArray, n_groups: int) -> IntArray:
     """Merge whole groups until `n_groups` are left, each time the pair that costs the least modularity.
 

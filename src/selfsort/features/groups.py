@@ -20,6 +20,7 @@ from selfsort.features.graph import (
     merge_down,
     merge_threshold,
     merge_tree,
+    modularity,
     refine,
     split,
     support,
@@ -27,6 +28,8 @@ from selfsort.features.graph import (
 
 #: An image belongs nowhere if no group holds at least this share of its links (by weight).
 MIN_SUPPORT = 0.25
+#: By so much more modularity another division is a better one, not one of about the same.
+_MARKED = 0.02
 N_PROTOTYPES = 12
 N_ODD = 8
 
@@ -82,7 +85,13 @@ class Divisions:
         if n_groups > self.tree.n_leaves:
             return split(self.graph, self.tree.leaves, self.features, n_groups, self.seed)
         labels = self.tree.cut(max(n_groups, self.n_found))
-        return merge_down(self.graph, labels, n_groups) if n_groups < self.n_found else labels
+        if n_groups < self.n_found:
+            return merge_down(self.graph, labels, n_groups)
+        if n_groups > self.n_found:  # where all is connected, the tree has grown two large groups and many fragments
+            even = merge_down(self.graph, self.tree.leaves, n_groups)
+            if modularity(self.graph, even) > modularity(self.graph, labels) + _MARKED:
+                return even
+        return labels
 
 
 def divide(

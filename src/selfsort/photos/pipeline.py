@@ -16,11 +16,10 @@ import numpy.typing as npt
 from scipy import sparse
 
 from selfsort import __version__
-from selfsort.choosing import modularity
 from selfsort.clusters import SCHEMA_VERSION, Clusters, items_table, save_array
 from selfsort.features.encoders import Encoder
 from selfsort.features.extract import Extracted
-from selfsort.features.graph import by_size, merge_order, shared_neighbor_graph
+from selfsort.features.graph import by_size, merge_order, modularity, shared_neighbor_graph
 from selfsort.features.groups import Grouping, default_n_neighbors, describe_groups, find_groups, nest
 from selfsort.features.layers import WEIGHTS, margin, prepare_layers
 from selfsort.features.layout import layout
