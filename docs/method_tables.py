@@ -273,6 +273,20 @@ def _bound(lines: list[dict[str, Any]]) -> list[str]:
     return [f"What {first['net']}, learns from the labels ({first['protocol']}): {told}."]
 
 
+def starts() -> str:
+    """Return groups of SimCLR's features that heads may start from, and what SCAN makes of each start."""
+    newest = {line["features"]: line for line in recorded("pretext_device") if line["what"] == "starts"}
+    if not newest:
+        return "No figures yet."
+    rows = ["| features | groups | ACC | NMI | largest share |", "|---" * 5 + "|"]
+    for name, line in newest.items():
+        for groups, of in line["found"].items():
+            cells = [", ".join(f"{value:.3f}" for value in of[key]) for key in ("acc", "nmi", "largest_share")]
+            rows.append("| " + " | ".join([name.replace("-", " "), groups, *cells]) + " |")
+    notes = dict.fromkeys(f"{line['data']}; {line['protocol']}" for line in newest.values())
+    return "\n".join([*rows, "", f"{'; '.join(notes)}."])
+
+
 def deepcluster() -> str:
     """Return what DeepCluster's layers hold beside those of others."""
     newest = {line["what"]: line for line in recorded("deepcluster")}

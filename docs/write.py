@@ -86,6 +86,7 @@ def filled(text: str) -> str:
         "deepcluster": of_methods.deepcluster(),
         "on-a-gpu": of_methods.on_a_gpu(),
         "learning": of_methods.learning(),
+        "starts": of_methods.starts(),
         "kinds": of_photos.kinds(),
         "corrections": of_photos.corrections(),
         "locks": of_photos.locks(),
