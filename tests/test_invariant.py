@@ -20,7 +20,7 @@ from selfsort.features.bottleneck import (  # noqa: E402
 from selfsort.losses.invariant import invariant_information, log_joint  # noqa: E402
 from selfsort.methods.pairs import Pairs  # noqa: E402
 from selfsort.methods.trained import Scaling  # noqa: E402
-from selfsort.training.session import Session  # noqa: E402
+from selfsort.training.session import Session, random_state  # noqa: E402
 
 
 def logits(*shape, seed=0, scale=3.0):
@@ -177,12 +177,13 @@ def test_neighbors_are_others_and_near():
 @pytest.mark.parametrize("views", ["auto", *VIEWS])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_second_view_of_an_image_is_another(views, channels):
-    images = np.random.default_rng(0).integers(0, 256, (4, channels, 16, 16)).astype(np.uint8)
-    first, second = pairs(views, images)(torch.from_numpy(images), torch.arange(4))
+    images = np.random.default_rng(0).integers(0, 256, (40, channels, 16, 16)).astype(np.uint8)
+    with random_state(0):
+        first, second = pairs(views, images)(torch.from_numpy(images), torch.arange(40))
     torch.testing.assert_close(first, torch.from_numpy(images) / 255)
     assert second.shape == images.shape
     assert second.dtype == torch.float32
-    assert ((first != second).flatten(1).any(1)).all()
+    assert ((first != second).flatten(1).any(1)).sum() >= 36  # few are neither shifted nor mirrored by chance
 
 
 def test_a_single_sample_is_its_own_neighbor():
