@@ -87,7 +87,7 @@ def test_a_seed_that_is_done_is_not_run_again(tiny, tmp_path, monkeypatch):
 
 def test_what_was_measured_on_other_files_is_measured_again(tiny, tmp_path, monkeypatch):
     reproduce("tiny", tmp_path, n_seeds=1, device="cpu")
-    monkeypatch.setattr(machinery, "as_published", lambda name: False)
+    monkeypatch.setattr(machinery, "as_published", lambda *_: False)
     monkeypatch.setattr(method_class("kmeans"), "_learn", lambda *a, **k: pytest.fail("run again"))
     with pytest.raises(pytest.fail.Exception, match="run again"):
         reproduce("tiny", tmp_path, n_seeds=1, device="cpu")

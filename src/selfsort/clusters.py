@@ -260,7 +260,7 @@ class Clusters:
                 items=_read_table(folder / "items.parquet"),
                 groups=json.loads((folder / "groups.json").read_text(encoding="utf-8")),
                 thumbnails=_read_table(thumbnails).column("jpeg").to_pylist() if thumbnails.exists() else None,
-                metrics=read_metrics(folder / METRICS) if (folder / METRICS).exists() else [],
+                metrics=_read_metrics(folder / METRICS) if (folder / METRICS).exists() else [],
                 figures=_read_figures(folder) if (folder / FIGURES).exists() else [],
                 path=folder,
                 **{
@@ -292,8 +292,13 @@ def _json_line(row: Mapping[str, Any]) -> bytes:
     return json.dumps(plain, allow_nan=False).encode("ascii") + b"\n"
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a training's metrics; raise `ValueError` if the file is damaged."""
+def seconds_trained(folder: Path) -> float:
+    """Return how many seconds of training a folder holds; raise `ValueError` if its metrics are damaged."""
+    path = folder / METRICS
+    return float(sum(row["seconds"] for row in _read_metrics(path))) if path.exists() else 0.0
+
+
+def _read_metrics(path: Path) -> list[dict[str, Any]]:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f"{path.name} does not hold one JSON object per line")

@@ -132,9 +132,9 @@ def load_dataset(
     return Dataset(own_name, "all", images, paths=paths)
 
 
-def as_published(name: str) -> bool:
+def as_published(name: str, progress: Progress = silent) -> bool:
     """Return whether a set's pictures here are the published ones, not re-encoded as JPEG. They are not read."""
-    return name not in SPECS or find(name, SPECS[name], "all", silent).kind != "jpeg"
+    return name not in SPECS or find(name, SPECS[name], "all", progress).kind != "jpeg"
 
 
 def _is_there(path: str) -> bool:

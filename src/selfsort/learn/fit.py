@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfsort import __version__
-from selfsort.clusters import METRICS, SCHEMA_VERSION, Clusters, items_table, read_metrics, save_json
+from selfsort.clusters import METRICS, SCHEMA_VERSION, Clusters, items_table, save_json, seconds_trained
 from selfsort.errors import DataError
 from selfsort.evaluation import FOLDERS, Labels, check_labels, read_labels
 from selfsort.images import Preprocessing
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from selfsort.methods.base import SelfsortClusterer
 
 #: Raise when the same model would give another record: runs are then made anew.
-_VERSION = 2
+_VERSION = 3
 _JOB_VERSION = 1
 _MUCH = 60  # seconds of training that are not replaced by those of another fit
 _PACKAGES = ("numpy", "scikit-learn", "scikit-network", "faiss-cpu")
@@ -247,7 +247,7 @@ def _stopped(target: Path | None, job: dict[str, Any]) -> bool:
     work, trained = workplace_of(target), 0.0
     for metrics in work.glob(f"fit-*/{METRICS}"):
         with contextlib.suppress(OSError, ValueError, KeyError):  # damaged
-            trained += sum(row["seconds"] for row in read_metrics(metrics))
+            trained += seconds_trained(metrics.parent)
     if trained >= _MUCH:
         raise DataError(
             f"What another fit, of {other['method']}, learned in {trained:,.0f} s before it was stopped is kept for "

@@ -36,7 +36,7 @@ from selfsort.runtime import Clock, Progress, counted, n_threads
 from selfsort.sources import Source
 
 #: Raise when the same features would give other groups, or other weights are tried: runs are then made anew.
-_STAGES_VERSION = 9
+_STAGES_VERSION = 10
 #: So many neighbors are kept for those who read the run; the graph uses the nearest of them.
 _N_STORED = 20
 _PACKAGES = ("numpy", "faiss-cpu", "onnxruntime", "pillow", "scikit-network")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from selfsort.clusters import seconds_trained
 from selfsort.datasets import as_published, load_dataset
 from selfsort.errors import DataError
 from selfsort.methods.base import Encoded, encode_pictures
@@ -387,19 +388,23 @@ def _measured(job: Job) -> dict[str, Any]:
 def _result(job: Job) -> tuple[Path, dict[str, Any]]:
     """Return the file of a seed's result, and what it depends on."""
     facts: dict[str, Any] = {"method": job.recipe.method, "params": dict(job.params), "data": job.recipe.data}
-    facts |= {"protocol": job.row.protocol, "seed": job.seed, "as_published": as_published(job.recipe.data)}
+    facts |= {
+        "protocol": job.row.protocol,
+        "seed": job.seed,
+        "as_published": as_published(job.recipe.data, job.progress),
+    }
     return job.folder / f"{job.row.key}-{job.seed}.json", json.loads(json.dumps(facts))
 
 
 def _take_up(checkpoint: Path, begins_as: str) -> float:
     """Return the seconds of the training that the folder holds, or gets from the row that this one begins as."""
-    from selfsort.training.session import seconds_kept, take_up
+    from selfsort.training.session import take_up
 
     if begins_as and not checkpoint.exists():
         variant, seed = (path.name.rpartition("-")[2] for path in (checkpoint.parent, checkpoint))
         recipe, key, *stage = begins_as.split("/")
         take_up(checkpoint.parents[1] / f"{recipe}-{variant}" / f"{key}-{seed}", checkpoint, *stage)
-    return seconds_kept(checkpoint)
+    return seconds_trained(checkpoint)
 
 
 def _summary(recipe: Recipe, row: Row, params: Mapping[str, Any], seeds: list[dict[str, Any]]) -> dict[str, Any]:

@@ -174,15 +174,6 @@ def take_up(source: Path, folder: Path, stage: str | None = None) -> None:
         copy.rename(folder)
 
 
-def seconds_kept(folder: Path) -> float:
-    """Return how many seconds of training a folder holds."""
-    try:
-        lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return 0.0
-    return float(sum(json.loads(line)["seconds"] for line in lines))
-
-
 def resolve_device(name: str) -> torch.device:
     """Return the device of this name.
 
