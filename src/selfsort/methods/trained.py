@@ -27,11 +27,12 @@ from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.base import SelfsortClusterer, Work, explained, graph_start
 from selfsort.nets.backbones import Backbone, make_backbone
 from selfsort.nets.efficientnet import EfficientNetLite0
+from selfsort.training.memory import memory_kept
 from selfsort.training.session import Session, resolve_device, resolve_precision
 
 #: Raise when the same data and parameters would give other weights: checkpoints of before are then refused.
 _VERSION = 12
-_CHUNK, _CHUNK_VALUES = 2048, 2048 * 3 * 32 * 32  # samples that pass a network at a time, and numbers in them
+_CHUNK, _CHUNK_VALUES = 512, 512 * 3 * 32 * 32  # samples that pass a network at a time, and numbers in them
 _FAR = 10  # values so many times as large as those of the fit are of another unit
 #: Largest learning rate at which a network learns the graph's groups: with 0.001 they stay half learned.
 GRAPH_RATE = 3e-3
@@ -279,7 +280,8 @@ def outputs(module: Callable[[Tensor], Tensor], samples: npt.NDArray[Any], devic
     """
     step = max(16, min(_CHUNK, _CHUNK_VALUES // max(1, math.prod(samples.shape[1:]))))
     chunks = [torch.from_numpy(samples[start : start + step]) for start in range(0, len(samples), step)]
-    values: FloatArray = torch.cat([module(chunk.to(device)).float().cpu() for chunk in chunks]).numpy()
+    with memory_kept():
+        values: FloatArray = torch.cat([module(chunk.to(device)).float().cpu() for chunk in chunks]).numpy()
     return values
 
 

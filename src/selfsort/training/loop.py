@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from selfsort.errors import ModelError
 from selfsort.training.batches import Batches
 from selfsort.training.guard import Guard
+from selfsort.training.memory import memory_kept
 from selfsort.training.replay import Replayed
 from selfsort.training.schedule import Average, Plan
 from selfsort.training.session import Session, random_state
@@ -61,7 +62,7 @@ def train(
     run = _Run(session, stage, objective, batches, plan)
     if run.restore():
         return
-    with random_state(session.seed), _fastest_convolutions(), _interrupt_between_steps() as interrupted:
+    with random_state(session.seed), memory_kept(), _fastest_convolutions(), _interrupt_between_steps() as interrupted:
         while run.epoch < plan.n_epochs:
             if run.step % len(batches) == 0 and not run.refreshed:
                 changed = before_epoch(run.epoch) if before_epoch is not None else None
