@@ -75,7 +75,7 @@ class TwoViews(Dataset):
         return torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy()).float() / 255
 
 
-def steps(n: int = 512, batch: int = 128, width: int = 64) -> None:
+def steps(n: int = 1024, batch: int = 128, width: int = 64) -> None:
     images = load_dataset("cifar-10", "train").images[:n]
     shape, device = images.shape[1:], Session().fabric.device
 

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from selfsort.errors import DataError  # noqa: E402
 from selfsort.features.kmeans import kmeans  # noqa: E402
-from selfsort.features.project import whitened  # noqa: E402
+from selfsort.features.project import unit_rows, whitened  # noqa: E402
 from selfsort.methods.deepcluster import DeepCluster, _PseudoLabels  # noqa: E402
 from selfsort.nets.backbones import layer_outputs, make_backbone  # noqa: E402
 from selfsort.nets.sobel import Sobel  # noqa: E402
@@ -124,6 +124,18 @@ def test_whitened_rows_have_directions_of_equal_weight():
     np.testing.assert_allclose(second[:5, :5], np.eye(5) / 5, atol=0.01)
     assert (rows[:, 5] == 0).all()  # nothing varies there
     assert whitened(np.ones((1, 3))).shape == (1, 1)
+
+
+def test_partly_whitened_rows_lie_between_those_that_are_centered_and_those_that_are_whitened():
+    X = np.random.default_rng(0).normal(size=(5000, 4)) * [10, 3, 1, 0.1] + 7
+    centered = unit_rows(X - X.mean(0))
+    rows = whitened(X, power=0.0)
+    np.testing.assert_allclose(rows @ rows[0], centered @ centered[0], atol=1e-4)
+    deviations = np.array([whitened(X, power=power).std(0) for power in (0.0, 0.25, 0.5, 1.0)])
+    assert (np.diff(deviations[:, 0]) < 0).all()
+    assert (np.diff(deviations[:, 3]) > 0).all()
+    rows = (X - X.mean(0)) / X.std(0) ** 0.25
+    np.testing.assert_allclose(deviations[1], unit_rows(rows).std(0), rtol=0.05)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from selfsort.errors import CollapseWarning, DataError
 
 torch = pytest.importorskip("torch")
 
+from selfsort.features.neighbors import nearest_neighbors  # noqa: E402
+from selfsort.features.project import unit_rows, whitened  # noqa: E402
 from selfsort.methods.base import Encoded  # noqa: E402
 from selfsort.methods.saving import save_model  # noqa: E402
 from selfsort.methods.scan import SCAN  # noqa: E402
@@ -74,6 +76,14 @@ def test_neighbors_are_mined_without_the_sample_itself(groups):
     assert not (model.mined_neighbors_ == np.arange(600)[:, None]).any()
     assert neighbor_purity(y, model.mined_neighbors_, 5) == 1
     assert SCAN(2, **FAST).fit(X[:9]).mined_neighbors_.shape == (9, 8)
+
+
+def test_few_directions_of_an_encoder_do_not_decide_which_neighbors_are_mined(digits, features):
+    model = SCAN(10, pretext=features, train_encoder=False, **FAST).fit(digits)
+    codes, mined = model.transform(digits), model.mined_neighbors_
+    evened = whitened(codes, codes.shape[1], power=0.25)
+    assert (mined == nearest_neighbors(evened, 20).indices).mean() > 0.99
+    assert (mined == nearest_neighbors(unit_rows(codes), 20).indices).mean() < 0.9
 
 
 def test_clusters_are_as_large_as_the_groups_they_start_from_or_asked_to_be_equal():

@@ -60,25 +60,29 @@ def _leading(symmetric: npt.NDArray[np.float64], n: int) -> tuple[npt.NDArray[np
     return values[::-1], vectors[:, ::-1]
 
 
-def whitened(X: npt.ArrayLike, n_components: int = N_COMPONENTS) -> FloatArray:
-    """Return the rows' principal components, each divided by its deviation, scaled to length 1.
+def whitened(X: npt.ArrayLike, n_components: int = N_COMPONENTS, power: float = 1.0) -> FloatArray:
+    """Return the rows' principal components, each divided by a power of its deviation, scaled to length 1.
 
     Parameters
     ----------
     X : array-like, shape (n, d)
     n_components : int
-        Fewer where n / 10 or d is smaller, but at least 1: with nearly as many directions as rows, whitening would put
-        all rows equally far apart. Directions in which nothing varies become 0.
+        Fewer where d or n / (10 power) is smaller, but at least 1: with nearly as many directions as rows, whitening
+        would put all rows equally far apart. Directions in which nothing varies become 0.
+    power : float
+        1: all directions count alike; 0: as much as they vary.
 
     References
     ----------
     Caron et al., "Deep Clustering for Unsupervised Learning of Visual Features", ECCV 2018, section 3.3.
     """
     X = np.asarray(X, dtype=np.float32)
-    mean, axes = principal_axes(X, max(1, min(n_components, X.shape[1], len(X) // 10)))
+    most = int(len(X) / max(10 * power, 1))
+    mean, axes = principal_axes(X, max(1, min(n_components, X.shape[1], most)))
     rows = (X - mean) @ axes
     deviation = rows.std(0, dtype=np.float64)
-    rows /= np.where(deviation > _VARIES * deviation.max(initial=0), np.maximum(deviation, _TINY), np.inf)
+    varies = deviation > _VARIES * deviation.max(initial=0)
+    rows /= np.where(varies, np.maximum(deviation, _TINY) ** power, np.inf)
     return unit_rows(rows)
 
 

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from selfsort.errors import DataError
-from selfsort.features.project import FloatArray, Preparation, unit_rows
+from selfsort.features.project import FloatArray, Preparation, unit_rows, whitened
 from selfsort.methods.base import Work
 from selfsort.methods.heads import HeadClusterer
 from selfsort.methods.pairs import CHOICES, Pairs, count_neighbors, fitting_views, mine, steps_per_epoch
@@ -31,6 +31,7 @@ from selfsort.training.schedule import OPTIMIZERS, Optimizer, Plan
 from selfsort.training.session import Session, random_state
 
 _N_NEIGHBORS = 20
+_WHITENING = 0.25  # power of the deviation that an encoder's directions are divided by
 #: What the contrastive stage depends on.
 _PRETEXT = (
     "backbone",
@@ -267,7 +268,7 @@ class SCAN(HeadClusterer):
         self._views(samples.shape[1:])  # said before work starts, if it cannot work
         projector = self._start_encoder(samples, session)
         features = self._encode(samples)
-        rows = unit_rows(self._mined_of(features, projector))
+        rows = self._evened(self._mined_of(features, projector))
         neighbors = mine(rows, n_neighbors, session)
         self.mined_neighbors_, self.mined_recall_ = neighbors.indices[:, :n_neighbors], neighbors.recall
         start = self._start(rows, session, neighbors)
@@ -336,6 +337,12 @@ class SCAN(HeadClusterer):
         if projector is None:
             raise DataError('There are no projections to mine neighbors of. Pass neighbors_of="features".')
         return outputs(projector, features, self._scaling.factor.device)
+
+    def _evened(self, features: FloatArray) -> FloatArray:
+        """Return unit rows whose inner products tell neighbors: in those of an encoder, few directions would decide."""
+        if self._origin[0] == "none":
+            return unit_rows(features)
+        return whitened(features, features.shape[1], _WHITENING)
 
     def _cluster(self, samples: npt.NDArray[Any], log_prior: Tensor | None, session: Session) -> Guard:
         objective = Consistency(

@@ -31,7 +31,7 @@ from selfsort.training.memory import memory_kept
 from selfsort.training.session import Session, resolve_device, resolve_precision
 
 #: Raise when the same data and parameters would give other weights: checkpoints of before are then refused.
-_VERSION = 12
+_VERSION = 13
 _CHUNK, _CHUNK_VALUES = 512, 512 * 3 * 32 * 32  # samples that pass a network at a time, and numbers in them
 _FAR = 10  # values so many times as large as those of the fit are of another unit
 #: Largest learning rate at which a network learns the graph's groups: with 0.001 they stay half learned.
