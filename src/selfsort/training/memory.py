@@ -27,6 +27,9 @@ def memory_kept() -> Iterator[None]:
     """
     global _n_inside
     libc = _glibc()
+    if libc is None:
+        yield
+        return
     with _lock:
         _n_inside += 1
         _set(libc, _KEPT)
@@ -37,14 +40,12 @@ def memory_kept() -> Iterator[None]:
             _n_inside -= 1
             if not _n_inside:
                 _set(libc, _AS_GLIBC)
-                if libc is not None:
-                    libc.malloc_trim(0)
+                libc.malloc_trim(0)
 
 
-def _set(libc: ctypes.CDLL | None, values: dict[int, int]) -> None:
+def _set(libc: ctypes.CDLL, values: dict[int, int]) -> None:
     for name, value in values.items():
-        if libc is not None:
-            libc.mallopt(name, value)
+        libc.mallopt(name, value)
 
 
 @cache
