@@ -28,11 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from record import record
+from selfsort.files import content_id
 from selfsort.photos import ocr
 from selfsort.photos.catalog import Catalog
 from selfsort.photos.changes import Scanned
@@ -56,7 +56,7 @@ LEAST = 4
 def one_pass(source: Source, only: Collection[str] | None = None) -> tuple[dict[str, Any], float, float]:
     """Read the text of all pictures, or of some paths; return facts by path, seconds, and seconds of processor time."""
     wanted = [i for i, item in enumerate(source.items) if only is None or item.path in only]
-    rows = {xxhash.xxh3_128_hexdigest(source.read(i)): i for i in wanted}
+    rows = {content_id(source.read(i)): i for i in wanted}
     with tempfile.TemporaryDirectory() as folder, Catalog(Path(folder, "a.catalog")) as catalog:
         items = source.items
         catalog.scan(source.root, [Scanned(items[i].path, key, items[i].size, None, "ok") for key, i in rows.items()])

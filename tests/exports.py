@@ -3,9 +3,9 @@
 import os
 
 import pytest
-import xxhash
 
 from selfsort.clusters import Clusters
+from selfsort.files import content_id
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.changes import Scanned
 from selfsort.photos.corrected import Corrected
@@ -34,7 +34,7 @@ def catalogued(tmp_path, files=FILES, **options):
         catalog.scan(str(root), [Scanned(os.fsdecode(p), i, size, 10**18, s) for p, i, size, s in zip(*columns)])  # noqa: B905
         keys = {i: KEYS[0] + int(g) if g >= 0 else -1 for i, g in zip(ids, made.labels, strict=True) if i}
         catalog.add_grouping("f1", {content: (key, key) for content, key in keys.items()})
-        first = xxhash.xxh3_128_hexdigest(files[next(iter(files))])
+        first = content_id(files[next(iter(files))])
         facts = {"date": "2019-06-01T12:33:10", "offset": 120, "latitude": 48.8584, "longitude": 2.2945}
         catalog.add_facts("metadata", 1, {first: facts})
     return folder
@@ -59,7 +59,7 @@ def files(folder):
 
 def originals(root):
     """Return the content hash of every file below a folder."""
-    return {str(path): xxhash.xxh3_128_hexdigest(path.read_bytes()) for path in root.rglob("*") if path.is_file()}
+    return {str(path): content_id(path.read_bytes()) for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(name="folder")

@@ -291,6 +291,7 @@ def test_a_catalog_of_the_first_format_is_read_as_it_is_and_gets_what_it_lacks(t
         number = catalog.append({"do": "rename"})
     with sqlite3.connect(path) as db:
         db.execute("DROP TABLE person_names")
+        db.execute("ALTER TABLE pictures DROP COLUMN former")
         db.execute("PRAGMA user_version=1")
     db.close()
     with Catalog(path, read_only=True) as catalog:
@@ -302,6 +303,20 @@ def test_a_catalog_of_the_first_format_is_read_as_it_is_and_gets_what_it_lacks(t
     with Catalog(path, read_only=True) as catalog:
         assert catalog.person_names() == {1: "Ann"}
         assert [entry for _, _, entry in catalog.entries()] == [{"do": "rename"}]
+
+
+def test_corrections_outlive_a_change_of_identities(catalog):
+    old, gone, new = "0" * 32, "1" * 32, "a" * 64
+    catalog.scan("/a", files(a=old, copy=old, b=gone))
+    catalog.add_facts("looks", 1, {old: {"light": 0.5}})
+    catalog.append({"do": "move", "pictures": [old, gone], "group": 1})
+    changes = catalog.scan("/a", files(a=new, copy=new))
+    assert changes.n_same == 2
+    assert catalog.entries()[0][2]["pictures"] == [new, gone]
+    assert catalog.facts("looks") == {new: {"light": 0.5}}
+    changed = [Scanned("b", "b" * 64, 11, 1, "ok")]  # of another size, so it is another picture
+    assert catalog.scan("/a", changed).new == ["b"]
+    assert catalog.entries()[0][2]["pictures"] == [new, gone]
 
 
 @pytest.mark.parametrize("busy", [False, True])

@@ -7,10 +7,10 @@ import zipfile
 
 import numpy as np
 import pytest
-import xxhash
 
 from selfsort.clusters import Clusters, items_table
 from selfsort.errors import DataError
+from selfsort.files import content_id
 from selfsort.photos import export as export_module
 from selfsort.photos.export import JOURNAL, export, undo
 from selfsort.photos.export_plan import plan_folders
@@ -39,7 +39,7 @@ def write_files(root, files=FILES):
 def make_run(root, files=FILES, source="folder", run_folder=None, names=None, status=None):
     rows = [
         {
-            "id": xxhash.xxh3_128_hexdigest(content) if content else "",
+            "id": content_id(content) if content else "",
             "path": os.fsencode(name).decode("utf-8", "backslashreplace"),
             "path_bytes": os.fsencode(name),
             "size": len(content),
@@ -57,7 +57,7 @@ def make_run(root, files=FILES, source="folder", run_folder=None, names=None, st
     groups = [{"level": 1, "group": g, "size": 3, "prototypes": [3 * g]} for g in range(fine.max() + 1)]
     for group, name in zip(groups, names or [], strict=False):
         group["name"] = name
-    run = {"schema": 1, "level": 1, "root": str(root), "source": source, "fingerprint": "f1"}
+    run = {"schema": 2, "level": 1, "root": str(root), "source": source, "fingerprint": "f1"}
     clusters = Clusters(
         run, items_table(rows), levels, np.full(n, 0.75, np.float32), np.full((n, 1), -1, np.int32), groups
     )

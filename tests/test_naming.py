@@ -257,7 +257,7 @@ def looked_at(monkeypatch):
         for row in range(25)
     ]
     labels = np.array([*[0] * 12, *[1] * 12, -1])
-    run = {"schema": 1, "level": 0, "encoder": {"name": "efficientnet-lite0"}}
+    run = {"schema": 2, "level": 0, "encoder": {"name": "efficientnet-lite0"}}
     levels = labels[:, None].astype(np.int32)
     groups = [{"level": 0, "group": group, "size": 12, "prototypes": [12 * group]} for group in (0, 1)]
     none = np.zeros((25, 0), np.int32)

@@ -83,7 +83,7 @@ def clusters() -> Clusters:
     points[n_ok:] = np.nan
     return Clusters(
         run={
-            "schema": 1,
+            "schema": 2,
             "selfsort": "0.1.0",
             "method": "graph",
             "level": 1,

@@ -1,60 +1,10 @@
 import os
-import stat
-import sys
 import time
 
 import pytest
 
 from selfsort.errors import DataError
-from selfsort.runtime import Clock, atomic_write, cache_dir, n_threads
-
-
-def test_a_file_appears_whole(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with atomic_write(path) as temporary:
-        temporary.write_text("new")
-        assert path.read_text() == "old"
-        assert temporary.parent == tmp_path
-    assert path.read_text() == "new"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_on_failure_the_old_file_stays_and_nothing_else(tmp_path, error):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-
-    def fail():
-        with atomic_write(path) as temporary:
-            temporary.write_text("half")
-            raise error
-
-    with pytest.raises(error):
-        fail()
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX file system")
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
-def test_a_result_has_the_rights_of_an_ordinary_file(tmp_path, umask, mode):
-    before = os.umask(umask)
-    try:
-        with atomic_write(tmp_path / "a") as temporary:
-            temporary.write_bytes(b"1")
-        assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
-        assert os.umask(umask) == umask  # it is as it was
-    finally:
-        os.umask(before)
-
-
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="needs file names of any bytes")
-def test_names_of_any_bytes(tmp_path):
-    path = tmp_path / os.fsdecode(b"caf\xe9 \n.txt")
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(b"1")
-    assert path.read_bytes() == b"1"
+from selfsort.runtime import Clock, cache_dir, n_threads
 
 
 def test_the_cache_folder_is_made(tmp_path, monkeypatch):

@@ -128,7 +128,7 @@ def test_the_page_of_a_trained_run(trained, tmp_path):
     assert "How it was trained method dec autoencode 50 epochs, 170 s · lr 0.001 · loss 0.2" in text
     assert "fine tune 8 epochs, 27 s · lr 0.001 · loss 0.1" in text
     for part in (
-        "Run schema 1 selfsort 0.1.0 fingerprint f2 method dec seed 3 level 0 created",
+        "Run schema 2 selfsort 0.1.0 fingerprint f2 method dec seed 3 level 0 created",
         "Data name digits split train n 300 note scikit-learn&#39;s 8 x 8 digits",
         "Parameters n clusters 10 autoencoder · widths 500, 500, 2000, 10 seed 3 net None plan · n epochs 20",
         "Seconds per stage autoencode 170.2 cluster 68.4 Versions torch",

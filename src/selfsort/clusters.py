@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.errors import DataError
-from selfsort.runtime import atomic_write
+from selfsort.files import atomic_write
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ARRAYS = ("labels", "levels", "confidence", "embedding", "neighbors", "map", "probabilities", "merges")
 METRICS, FIGURES = "metrics.jsonl", "figures.json"
 _FIGURE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -38,7 +38,7 @@ def items_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     Parameters
     ----------
     rows : iterable of mappings
-        With the keys of the schema: ``id`` (xxh3-128 of the bytes, hexadecimal; empty if unread), ``path`` (valid
+        With the keys of the schema: ``id`` (SHA-256 of the bytes, hexadecimal; empty if unread), ``path`` (valid
         UTF-8, for people), ``path_bytes`` (exact bytes), ``size`` in bytes, ``width`` and ``height`` in pixels after
         turning upright (0 if unknown), ``format``, ``status`` ("ok" or the reason).
     """
@@ -252,6 +252,11 @@ class Clusters:
         if schema > SCHEMA_VERSION:
             raise DataError(
                 f"{folder} has run format {run['schema']}, this selfsort reads up to {SCHEMA_VERSION}. Update selfsort."
+            )
+        if schema < SCHEMA_VERSION:
+            raise DataError(
+                f"{folder} has run format {schema}, this selfsort reads format {SCHEMA_VERSION}. "
+                "Give the command that made it again: corrections are kept."
             )
         try:
             thumbnails = folder / "thumbnails.parquet"

@@ -17,6 +17,7 @@ import numpy as np
 from selfsort.clusters import ARRAYS, FIGURES, METRICS, Clusters
 from selfsort.errors import DataError
 from selfsort.evaluation import FOLDERS, Labels, evaluate
+from selfsort.files import content_id
 from selfsort.report import write_report
 from selfsort.runtime import Clock
 
@@ -139,13 +140,11 @@ def workplace(target: Path | None) -> Iterator[Path | None]:
 
 def digest_of_labels(labels: Labels | None) -> str:
     """Return what changes when the labels do."""
-    import xxhash
-
     if labels is None or (isinstance(labels, str) and labels == FOLDERS):
         return str(labels)
     if isinstance(labels, (str, Path)):
-        return xxhash.xxh3_128_hexdigest(Path(labels).read_bytes())
-    return xxhash.xxh3_128_hexdigest("\n".join(map(str, np.asarray(labels).tolist())).encode())
+        return content_id(Path(labels).read_bytes())
+    return content_id("\n".join(map(str, np.asarray(labels).tolist())).encode())
 
 
 def score(clusters: Clusters, labels: Labels) -> bytes:

@@ -20,7 +20,7 @@ import numpy as np
 from markupsafe import Markup
 
 from selfsort.clusters import name_of
-from selfsort.runtime import atomic_write
+from selfsort.files import atomic_write
 
 if TYPE_CHECKING:
     from selfsort.clusters import Clusters, Figure

@@ -1,14 +1,11 @@
-"""What every part shares: atomic files, the cache folder, threads, progress, names of files, numbers of things."""
+"""What every part shares: the cache folder, threads, progress, names of files, numbers of things."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import sqlite3
 import time
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -24,27 +21,6 @@ class Progress(Protocol):
 
 def silent(stage: str, done: int, total: int | None) -> None:
     """Report no progress."""
-
-
-@contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes the place of `path`, on failure it is removed.
-
-    A reader, also after a crash, sees the old file or the new one and never a part.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno is not None:  # none: of a connection, say
-            error.filename = error.filename or str(path)  # of a full disk it is not known which file did not fit
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def cache_dir() -> Path:

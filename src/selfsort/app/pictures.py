@@ -12,10 +12,11 @@ from PIL import Image
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
+from selfsort.files import atomic_write
 from selfsort.images import Unreadable
 from selfsort.photos.looks import upright
 from selfsort.photos.originals import Originals
-from selfsort.runtime import atomic_write, cache_dir
+from selfsort.runtime import cache_dir
 
 #: Longer sides in pixels of a tile and of a picture looked at by itself; only tiles are kept.
 TILE, LARGE = 320, 1600

@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 import click
 
 from selfsort.errors import DataError
-from selfsort.runtime import Progress, atomic_write
+from selfsort.files import atomic_write
+from selfsort.runtime import Progress
 
 
 class _Place(click.Path):

@@ -14,7 +14,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from selfsort.datasets.catalog import Spec, normal
 from selfsort.datasets.files import Found, file_in
 from selfsort.errors import DataError
-from selfsort.runtime import Progress, atomic_write, cache_dir
+from selfsort.files import atomic_write
+from selfsort.runtime import Progress, cache_dir
 from selfsort.sources import display_path
 from selfsort.sources.base import reason
 

@@ -26,6 +26,8 @@ CREATE TABLE IF NOT EXISTS pictures (
     encoder TEXT NOT NULL, id TEXT NOT NULL, status TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
     format TEXT NOT NULL, features BLOB, thumbnail BLOB, PRIMARY KEY (encoder, id));
 """
+#: Raise when contents get other identities: what is kept under the earlier ones is of no use.
+_VERSION = 1
 _IDS_PER_QUERY = 500
 
 
@@ -76,6 +78,11 @@ class Cache:
         self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
         write_ahead(self._db)
         self._db.execute("PRAGMA synchronous=NORMAL")  # a power cut may lose the last pictures, never harm the file
+        if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+            self._db.executescript(
+                f"BEGIN IMMEDIATE; {_SCHEMA} DELETE FROM files WHERE length(id) < 64;"
+                f"DELETE FROM pictures WHERE length(id) < 64; PRAGMA user_version={_VERSION}; COMMIT;"
+            )
         self._db.executescript(_SCHEMA)
 
     def __enter__(self) -> Cache:

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.errors import ModelError
+from selfsort.files import atomic_write
 from selfsort.images import Preprocessing
-from selfsort.runtime import atomic_write, cache_dir
+from selfsort.runtime import cache_dir
 
 DEFAULT = "efficientnet-lite0"
 #: The same network, whose last block but one speaks too.

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from selfsort.errors import DataError
 from selfsort.features.cache import Cache, Entry
 from selfsort.features.encoders import Encoder
+from selfsort.files import content_id
 from selfsort.images import Picture, PictureFile, Unreadable, decode, from_array, thumbnail
 from selfsort.runtime import Progress, n_threads, silent
 from selfsort.sources import Item, Source, display_path
@@ -262,15 +263,13 @@ class _Workers:
 
     def _read(self, index: int, batch: _Batch) -> tuple[str, Picture | None]:
         """Settle one item: unreadable, seen before, not a picture, or a picture to encode."""
-        import xxhash
-
         try:
             data = self._source.load(index)
         except Unreadable as error:
             batch.items.append((index, "", str(error)))
             return "", None
         raw = data if isinstance(data, bytes) else self._source.read(index)
-        content = xxhash.xxh3_128_hexdigest(raw)
+        content = content_id(raw)
         batch.items.append((index, content, ""))
         with self._lock:
             if content in self._claimed:

@@ -19,6 +19,7 @@ from selfsort.errors import DataError
 from selfsort.features.cache import Cache
 from selfsort.features.encoders import DEFAULT, load_encoder
 from selfsort.features.extract import extract
+from selfsort.files import content_id
 from selfsort.images import Preprocessing, Unreadable, decode, from_array, thumbnail
 from selfsort.methods.base import Encoded
 from selfsort.runtime import Progress, n_threads, silent
@@ -173,10 +174,8 @@ def _of_dataset(dataset: Dataset) -> Samples:
 
 
 def _row(path: str, *, content: bytes, width: int, height: int, kind: str = "array") -> dict[str, Any]:
-    import xxhash
-
     return {
-        "id": xxhash.xxh3_128_hexdigest(content),
+        "id": content_id(content),
         "path": path,
         "path_bytes": path.encode(),
         "size": len(content),
@@ -244,8 +243,6 @@ def _of_features(source: Source, encoder: str, progress: Progress) -> Samples:
 
 def _of_pixels(source: Source, size: int, progress: Progress) -> Samples:
     """Decode own pictures once: to pixels as `load_dataset` gives them, with what the run says of each file."""
-    import xxhash
-
     preprocessing = Preprocessing(size)
     n = len(source.items)
     thumbnails: list[bytes | None] = [None] * n
@@ -266,7 +263,7 @@ def _of_pixels(source: Source, size: int, progress: Progress) -> Samples:
         item = items[index]
         try:
             data = source.load(index)
-            item["id"] = xxhash.xxh3_128_hexdigest(data if isinstance(data, bytes) else source.read(index))
+            item["id"] = content_id(data if isinstance(data, bytes) else source.read(index))
             picture = decode(data, preprocessing) if isinstance(data, bytes) else from_array(data, preprocessing)
         except Unreadable as error:
             item["status"] = str(error)

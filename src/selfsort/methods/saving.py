@@ -12,8 +12,8 @@ import numpy as np
 
 from selfsort.clusters import save_json
 from selfsort.errors import DataError, ModelError
+from selfsort.files import atomic_write
 from selfsort.methods import METHODS
-from selfsort.runtime import atomic_write
 
 if TYPE_CHECKING:
     from selfsort.methods.base import SelfsortClusterer

@@ -18,7 +18,9 @@ from selfsort.errors import DataError
 from selfsort.photos.catalog_file import PRIVATE, CatalogFile
 from selfsort.photos.changes import Changes, Scanned, compare
 
-#: So many runs are known by the groups they found.
+#: From this version of the file on pictures have a former identity.
+_FORMER = 3
+#: The catalog knows this number of runs by the groups they found.
 _N_GROUPINGS = 10
 
 
@@ -57,12 +59,13 @@ class Catalog(CatalogFile):
         """
         with self._transaction():
             (scan,) = self._db.execute("SELECT coalesce(max(number), 0) + 1 FROM scans").fetchone()
+            now = {os.fsencode(item.path): item for item in found}
+            self._identify_anew(now)
             before = dict(
                 self._db.execute(
                     "SELECT path, id FROM paths LEFT JOIN pictures USING (number) WHERE scan = ?", (scan - 1,)
                 )
             )
-            now = {os.fsencode(item.path): item for item in found}
             self._note(item.id for item in now.values() if item.id)
             self._db.executemany(
                 "INSERT OR REPLACE INTO paths VALUES (?, (SELECT number FROM pictures WHERE id = ?), ?, ?, ?, ?)",
@@ -73,6 +76,14 @@ class Catalog(CatalogFile):
                 "INSERT INTO scans VALUES (?, ?, ?, ?)", (scan, _now(), os.fsencode(root), _json(changes.counts()))
             )
         return changes
+
+    def _identify_anew(self, now: Mapping[bytes, Scanned]) -> None:
+        """Give pictures with a former identity, of 32 digits, the one of now, by files that did not change since."""
+        self._db.executemany(
+            "UPDATE OR IGNORE pictures SET former = id, id = ? WHERE length(id) = 32 AND number = "
+            "(SELECT number FROM paths WHERE path = ? AND size = ? AND mtime_ns IS ?)",
+            ((item.id, path, item.size, item.mtime_ns) for path, item in now.items() if item.id),
+        )
 
     def _note(self, contents: Iterable[str]) -> None:
         """Give a number to each content that has none."""
@@ -230,7 +241,14 @@ class Catalog(CatalogFile):
         """Return the log of corrections as (number, time, entry), oldest first."""
         with self._explained():
             rows = self._db.execute("SELECT number, at, body FROM entries WHERE number > ? ORDER BY number", (after,))
-            return [(number, at, json.loads(body)) for number, at, body in rows]
+            entries = [(number, at, json.loads(body)) for number, at, body in rows]
+            former = {}
+            if self._version >= _FORMER:
+                former = dict(self._db.execute("SELECT former, id FROM pictures WHERE former IS NOT NULL"))
+        for _, _, body in entries if former else ():
+            if "pictures" in body:
+                body["pictures"] = [former.get(content, content) for content in body["pictures"]]
+        return entries
 
     def add_grouping(self, fingerprint: str, members: Mapping[str, tuple[int, int]]) -> None:
         """Keep the keys of each content's group in the run of this fingerprint, which is then the newest."""

@@ -34,6 +34,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE last_keys (number INTEGER PRIMARY KEY REFERENCES pictures, key INTEGER NOT NULL)",
     ),
     ("CREATE TABLE person_names (person INTEGER PRIMARY KEY, name TEXT NOT NULL)",),
+    ("ALTER TABLE pictures ADD COLUMN former TEXT",),  # the identity before contents were identified by SHA-256
 )
 #: From this version on a file holds all that is needed to read it.
 _READABLE = 1

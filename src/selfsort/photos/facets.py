@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
+from selfsort.files import content_id
 from selfsort.images import PictureFile, Unreadable
 from selfsort.photos import looks, metadata
 from selfsort.photos.catalog import Catalog, catalog_path
@@ -238,7 +237,7 @@ def _read(source: Source, row: int, content: str, facets: Mapping[str, Facet]) -
         data = source.read(row)
     except Unreadable:  # it went away since it was found: it may come back
         return content, {}
-    if xxhash.xxh3_128_hexdigest(data) != content:  # it was changed since it was found
+    if content_id(data) != content:  # it was changed since it was found
         return content, {}
     return content, _facts(PictureFile(data), facets)
 

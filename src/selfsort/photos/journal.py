@@ -19,9 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
 from selfsort.errors import DataError
+from selfsort.files import content_id, hash_file
 
 JOURNAL = "selfsort-export.jsonl"
 GONE, REPLACED, CHANGED = "it is not there any more", "it was replaced since", "it was changed since"
@@ -202,7 +201,7 @@ class Writer:
         self._make_folder(target)
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, "something of that name is there already, and it is not replaced")
-        temporary, digest = self._temporary(path, target), xxhash.xxh3_128_hexdigest(content)
+        temporary, digest = self._temporary(path, target), content_id(content)
         step: dict[str, Any] = {"do": "plan", "kind": kind, "target": target, "temporary": temporary.name}
         step["hash"] = digest
         if kind != "table":
@@ -249,11 +248,11 @@ class Writer:
         """
         path = self._destination / target
         self._make_folder(target)
-        temporary, digest = self._temporary(path, target), xxhash.xxh3_128_hexdigest(content)
+        temporary, digest = self._temporary(path, target), content_id(content)
         step: dict[str, Any] = {"do": "plan", "kind": "sidecar", "target": target, "temporary": temporary.name}
         step |= {"hash": digest, "before": None}
         if before is not None:
-            step["replaces"] = xxhash.xxh3_128_hexdigest(before)
+            step["replaces"] = content_id(before)
             earlier = self._earlier.files.get(target, {})
             ours = {earlier.get("hash"), None if earlier.get("done") else earlier.get("replaces")}
             if step["replaces"] in ours:  # what was there before us is what undo restores
@@ -272,7 +271,7 @@ class Writer:
         self._write({"do": "done", "target": target, "hash": digest})
 
     def _temporary(self, path: Path, target: str) -> Path:
-        return path.with_name(f".selfsort-{self._token}-{xxhash.xxh3_64_hexdigest(os.fsencode(target))}.tmp")
+        return path.with_name(f".selfsort-{self._token}-{content_id(os.fsencode(target))[:16]}.tmp")
 
     def _make_folder(self, target: str) -> None:
         parts = target.split("/")[:-1]
@@ -302,15 +301,6 @@ def difference(path: Path, entry: Mapping[str, Any]) -> str | None:
     if entry["kind"] == "hardlink":
         return None if found.st_ino == entry["inode"] else REPLACED
     return None if is_placeholder(path, entry) or hash_file(path) == entry["hash"] else CHANGED
-
-
-def hash_file(path: Path) -> str:
-    """Return the content hash of a file, as in the items table."""
-    digest = xxhash.xxh3_128()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def is_placeholder(path: Path, entry: Mapping[str, Any]) -> bool:

@@ -6,9 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-import xxhash
-
 from selfsort.clusters import Clusters
+from selfsort.files import content_id
 from selfsort.images import Unreadable
 from selfsort.sources import Source, open_source
 
@@ -72,6 +71,6 @@ class Originals:
                 content = path.read_bytes()
             except OSError as error:
                 raise Unreadable(f"the original cannot be read: {error.strerror}") from error
-        if xxhash.xxh3_128_hexdigest(content) != self._ids[row]:
+        if content_id(content) != self._ids[row]:
             raise Unreadable(CHANGED)
         return path, content, mtime_ns

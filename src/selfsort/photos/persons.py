@@ -18,6 +18,7 @@ import xxhash
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
+from selfsort.files import content_id
 from selfsort.images import PictureFile
 from selfsort.photos import people
 from selfsort.photos.catalog import Catalog, catalog_path
@@ -232,7 +233,7 @@ def _read_vectors(
     file: PictureFile, large: Mapping[str, Mapping[int, npt.NDArray[np.float64]]], model: FaceModel
 ) -> dict[str, Any]:
     """Return ``vectors`` of the large faces of a picture file: float16 in base64, and ``n`` of them."""
-    points = large[xxhash.xxh3_128_hexdigest(file.data)]
+    points = large[content_id(file.data)]
     # from eyes to mouth it is a third of the square that the recognizer sees
     heights = [float(np.ptp(of[:, 1])) for of in points.values()]
     side = int(np.clip(_FACE / 3 / max(min(heights), 1e-3), people.SIDE, _LARGEST))

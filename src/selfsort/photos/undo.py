@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
 from selfsort.errors import DataError
+from selfsort.files import content_id, hash_file
 from selfsort.photos.journal import (
     CHANGED,
     FOLDERS,
@@ -20,7 +19,6 @@ from selfsort.photos.journal import (
     JOURNAL,
     Journal,
     difference,
-    hash_file,
     replace_if_same,
     unpacked,
     write_whole,
@@ -142,7 +140,7 @@ def _take_sidecar_back(
     now = entry["hash"] if reason is None else ""
     if reason == CHANGED:
         now = hash_file(path)
-        if before is not None and now == xxhash.xxh3_128_hexdigest(before):
+        if before is not None and now == content_id(before):
             return None  # it was never changed, or is restored already
         if not entry["done"] and now == entry.get("replaces"):  # an earlier one of ours
             reason = None
@@ -156,7 +154,7 @@ def _take_sidecar_back(
     if not result.dry_run:
         temporary = path.with_name(entry["temporary"])
         try:
-            write_whole(temporary, before, xxhash.xxh3_128_hexdigest(before))
+            write_whole(temporary, before, content_id(before))
             os.utime(temporary, ns=(entry["mtime_ns"], entry["mtime_ns"]))
             replace_if_same(temporary, path, now)
         finally:

@@ -18,12 +18,13 @@ import numpy.typing as npt
 from selfsort.clusters import seconds_trained
 from selfsort.datasets import as_published, load_dataset
 from selfsort.errors import DataError
+from selfsort.files import atomic_write
 from selfsort.methods.base import Encoded, encode_pictures
 from selfsort.methods.saving import method_class
 from selfsort.metrics import neighbor_purity, score_all
 from selfsort.probes import knn_probe, linear_probe
 from selfsort.reproduce import RECIPES
-from selfsort.runtime import Progress, atomic_write, n_threads, silent
+from selfsort.runtime import Progress, n_threads, silent
 
 #: Which samples a row is fitted on, and which it is scored on.
 PROTOCOLS: Mapping[str, str] = {

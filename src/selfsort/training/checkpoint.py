@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from selfsort.errors import DataError
-from selfsort.runtime import atomic_write
+from selfsort.files import atomic_write
 
 _VERSION = 1
 

@@ -21,7 +21,8 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from selfsort.errors import DataError
-from selfsort.runtime import Progress, atomic_write, silent
+from selfsort.files import atomic_write
+from selfsort.runtime import Progress, silent
 from selfsort.training.batches import Batches, Samples, mixed
 from selfsort.training.checkpoint import load_checkpoint, save_checkpoint
 
