@@ -75,6 +75,12 @@ def test_texts_are_found_in_any_language_and_place(catalog):
     assert catalog.search("樂") == ["2"]
     assert catalog.search("100%") == ["2"]
     assert catalog.search("0_") == []
+    assert catalog.search("1%5") == catalog.search("mo_nt") == []  # signs that stand for others in SQL
+    assert catalog.search("%") == ["2"]
+    assert catalog.search("_") == ["3"]
+    catalog.add_texts({"3": "Straße_1!"})
+    assert catalog.search("!") == ["3"]
+    assert catalog.search("1!%") == []
     assert catalog.search("STRASSE_") == ["3"]
     assert catalog.search("  ") == []
     assert catalog.search("'; DROP TABLE texts; --") == []

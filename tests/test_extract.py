@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,6 +68,28 @@ def test_every_item_is_settled(library, cache):
     for a, b in library.copies:
         assert found.ids[index_of[a]] == found.ids[index_of[b]]
     assert found.n_encoded == len(set(found.ids)) - len(library.broken)  # a copy is encoded once
+
+
+def test_a_copy_is_tried_again_if_there_was_no_memory_for_the_first(tmp_path, cache, monkeypatch):
+    from selfsort.features import extract as module
+
+    for name in "ab":
+        shutil.copy(Path(__file__).parent / "conftest.py", tmp_path / name)  # any content: the decoder is replaced
+    picture, calls = module.Picture(np.zeros((16, 16, 3), np.uint8), 16, 16, "PNG"), []
+
+    def decode(file, preprocessing):
+        calls.append(1)
+        if len(calls) == 1:
+            raise module.Unreadable("not enough memory to decode 16×16")
+        return picture
+
+    monkeypatch.setattr(module, "decode", decode)
+    monkeypatch.setattr(module, "n_threads", lambda: 1)
+    _, found = run([tmp_path / "a", tmp_path / "b"], cache)
+    assert [found.status(index) for index in range(2)] == ["not enough memory to decode 16×16", "ok"]
+    assert found.n_encoded == 1
+    _, again = run([tmp_path / "a", tmp_path / "b"], cache)  # what failed for want of memory is not remembered
+    assert [again.status(index) for index in range(2)] == ["ok", "ok"]
 
 
 class Sizes:

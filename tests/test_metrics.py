@@ -108,6 +108,9 @@ def test_a_collapse_shows_in_the_usage():
     assert usage["n_empty"] == 8
     assert usage["size_entropy_normalized"] < 0.1
     assert metrics.cluster_usage([3, 3])["size_entropy_normalized"] == 0.0
+    assert math.copysign(1, metrics.cluster_usage([3, 3])["size_entropy"]) == 1  # no minus before a zero
+    assert metrics.cluster_usage([0, 1], n_clusters=2)["n_empty"] == 0
+    assert metrics.cluster_usage([4, -1])["size_entropy"] == 0
 
 
 def test_neighbor_purity():
@@ -119,6 +122,10 @@ def test_neighbor_purity():
     scores = metrics.score_all(labels, [0, 0, 1, 1], neighbors=neighbors)
     assert "neighbor_purity_1" in scores
     assert "neighbor_purity_5" not in scores
+    wide = np.column_stack([np.full(4, -1)] * 4 + [[1, 0, 3, 2]])
+    assert metrics.score_all(labels, [0, 0, 1, 1], neighbors=wide)["neighbor_purity_5"] == 1.0  # just as many columns
+    first = metrics.score_all(labels, [0, 0, 1, 1], neighbors=[[-1], [0], [0], [0]])  # row 0 is a neighbor too
+    assert first["neighbor_purity_1"] == pytest.approx(1 / 3)
     assert not [k for k in metrics.score_all(labels, [0, 0, 1, 1], neighbors=np.full((4, 5), -1)) if "neighbor" in k]
 
 
@@ -129,6 +136,44 @@ def test_calibration_error_by_hand():
     assert metrics.expected_calibration_error(truth, found, [1.0] * 4) == pytest.approx(0.25)
     mixed = metrics.expected_calibration_error(truth, found, [1.0, 1.0, 0.5, 0.0])
     assert mixed == pytest.approx(0.25 * 0.5)
+
+
+def test_calibration_bins_are_fifteen_of_one_width_and_the_last_holds_one():
+    truth, found = ["a", "a", "a", "a", "b"], [0] * 5  # wrong: the last item alone
+
+    def error(*confidence, **options):
+        return metrics.expected_calibration_error(truth, found, confidence, **options)
+
+    # 1.0 and 0.95 share the last bin, where the gaps of right and wrong items cancel.
+    assert error(1.0, 1.0, 1.0, 0.95, 1.0) == pytest.approx((4.95 - 4) / 5)
+    # 0.93 lies in the bin before: 14/15 = 0.9333 divides them. A right item is underrated, the wrong one overrated.
+    assert error(1.0, 1.0, 1.0, 0.93, 1.0) == pytest.approx((0.07 + 1.0) / 5)
+    assert error(1.0, 1.0, 1.0, 0.94, 1.0) == pytest.approx((1.0 - 0.06) / 5)
+    # With one bin only the means count.
+    assert error(0.0, 1.0, 1.0, 1.0, 1.0, n_bins=1) == pytest.approx(0)
+    assert error(0.0, 1.0, 1.0, 1.0, 1.0) == pytest.approx((1 + 1) / 5)
+    random = np.random.default_rng(0)
+    sure, right = random.random(2000), random.integers(0, 2, 2000)
+    y_true = np.where(right == 1, "a", "b").tolist() + ["a"] * 3000  # so that "a" is what the cluster is called
+    edges = [((sure >= low / 15) & (sure < (low + 1) / 15)) for low in range(15)]
+    by_hand = sum(abs((sure - right)[inside].sum()) for inside in edges) / 5000  # the sure and right ones add nothing
+    assert metrics.expected_calibration_error(y_true, [0] * 5000, [*sure, *[1.0] * 3000]) == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("labels", "k", "collapsed"),
+    [
+        ([0, 0, 1, 1, 2, 2], 3, False),
+        ([0, 0, 1, 1], 3, True),  # one is empty
+        ([0] * 8 + [1, 2], 3, False),  # 0.8 is allowed
+        ([0] * 9 + [1, 2], 3, True),
+        ([0] * 85 + [1] * 15, 2, True),
+        ([0] * 75 + [1] * 20 + list(range(2, 7)), 7, True),  # an entropy of 0.41 ln 7
+        ([0], 1, True),
+    ],
+)
+def test_what_is_a_collapse(labels, k, collapsed):
+    assert metrics.is_collapsed(metrics.cluster_usage(labels, k)) is collapsed
 
 
 def test_confusion_rows_sum_to_one_and_matched_clusters_stand_on_the_diagonal():
@@ -167,6 +212,17 @@ def test_confusion_puts_left_over_clusters_beside_their_class():
         (lambda: metrics.neighbor_purity([1, 2], [[1], [2]], 1), "from 0 to 1"),
         (lambda: metrics.neighbor_purity([1, 2], [[1], [0]], 2), "k=2"),
         (lambda: metrics.neighbor_purity([1, 2, 3], [[1], [0]], 1), "shape"),
+        (lambda: metrics.neighbor_purity([1, 2], [[-2], [0]], 1), "from -2 to 0"),
+        (lambda: metrics.neighbor_purity([1, 2], [[1], [0]], 0), "k=0"),
+        (lambda: metrics.neighbor_purity([], np.zeros((0, 1), int), 1), "^labels must be"),
+        (lambda: metrics.contingency([], [1]), "^y_true must be"),
+        (lambda: metrics.contingency([1], []), "^y_pred must be"),
+        (lambda: metrics.cluster_usage([]), "^labels must be"),
+        (lambda: metrics.expected_calibration_error([], [1], [1]), "^y_true must be"),
+        (lambda: metrics.expected_calibration_error([1], [], [1]), "^y_pred must be"),
+        (lambda: metrics.expected_calibration_error([1], [1], [[1]]), "got -1"),
+        (lambda: metrics.score_all([], [1]), "^y_true must be"),
+        (lambda: metrics.score_all([1], []), "^labels must be"),
     ],
 )
 def test_wrong_input_is_named(call, message):

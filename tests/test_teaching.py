@@ -206,6 +206,17 @@ def test_a_single_picture_does_not_take_a_small_group_with_it(n):
     assert set(now[1:n]) == {0}
 
 
+@pytest.mark.parametrize("n_split", [3, 5])
+def test_a_division_of_a_tight_group_does_not_undo_itself(n_split):
+    graph, truth = blobs(9, 30)
+    split = [f"p{i}" for i in range(n_split)]
+    now, _ = result(graph, truth, entries({"do": "split", "pictures": split}), looks(truth))
+    assert (now[:n_split] < NOWHERE).all()
+    assert set(now[n_split:9]) == {0}  # each looks like those that left, but then nothing would have been divided
+    now, _ = result(graph, truth, entries({"do": "move", "pictures": split, "group": 1}), looks(truth))
+    assert set(now[n_split:9]) == {1}  # to a group that was there before, all may follow
+
+
 def test_locked_pictures_stay_whatever_is_around_them():
     graph, truth = blobs(12, 12)
     log = entries(
