@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xxhash
 
 from selfsort.errors import DataError
 from selfsort.features.cache import Cache
@@ -90,6 +91,25 @@ def test_a_copy_is_tried_again_if_there_was_no_memory_for_the_first(tmp_path, ca
     assert found.n_encoded == 1
     _, again = run([tmp_path / "a", tmp_path / "b"], cache)  # what failed for want of memory is not remembered
     assert [again.status(index) for index in range(2)] == ["ok", "ok"]
+
+
+def test_pictures_made_to_share_a_fast_hash_are_two(tmp_path, cache):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    secret = bytes.fromhex("b8fe6c3923a44bbe7c01812c")  # the first bytes of what XXH3 mixes into its input
+    files = []
+    for name, highs in (("a", (1 << 24, 0)), ("b", (0, 1 << 24))):
+        content = bytearray(b"P6 64 32 255\n" + bytes(64 * 32 * 3))
+        for stripe, high in enumerate(highs):  # factors of 0 hide what the sums of both make up for
+            place, low = 1024 + 64 * stripe, secret[8 * stripe : 8 * stripe + 4]
+            content[place : place + 8] = low + high.to_bytes(4, "little")
+        (folder / name).write_bytes(content)
+        files.append(bytes(content))
+    assert files[0] != files[1]
+    assert xxhash.xxh3_128_hexdigest(files[0]) == xxhash.xxh3_128_hexdigest(files[1])
+    _, found = run(folder, cache)
+    assert found.n_encoded == 2
+    assert len(set(found.ids)) == 2
 
 
 class Sizes:
