@@ -105,13 +105,21 @@ def _undo(folder: Path, *, dry_run: bool, progress: Progress) -> UndoResult:
         if dry_run or not result.finished:
             return result
         place.unlink(JOURNAL)
-        place.sync()
+        if not _remove_made(folder, journal):
+            place.sync()
+    return result
+
+
+def _remove_made(folder: Path, journal: Journal) -> bool:
+    """Remove the destination and those above it that were made for it, if they are empty; tell whether any was."""
+    removed = False
     for made in map(Path, journal.header.get("made", ())):
         if made == folder or made in folder.parents:
             with suppress(OSError):
-                made.rmdir()  # only if it is empty
+                made.rmdir()
                 sync_folder(made.parent)
-    return result
+                removed = True
+    return removed
 
 
 def _take_back(place: Place, entry: Entry, journal: Journal, result: UndoResult) -> None:
