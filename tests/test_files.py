@@ -10,7 +10,7 @@ import pytest
 
 from selfsort import files
 from selfsort.errors import DataError
-from selfsort.files import atomic_write, content_id, hash_file, locked, sync_folder
+from selfsort.files import atomic_write, content_id, hash_file, locked, move_new, sync_folder
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -165,3 +165,16 @@ def test_a_folder_that_was_removed_and_made_again_is_locked_anew(tmp_path):
             pass
     with pytest.raises(FileNotFoundError), locked(tmp_path / "absent", "busy"):
         pass
+
+
+@pytest.mark.parametrize("links_work", [True, False])
+def test_moving_into_place_replaces_nothing_on_any_file_system(tmp_path, monkeypatch, links_work):
+    if not links_work:
+        monkeypatch.setattr(os, "link", lambda *_, **__: (_ for _ in ()).throw(PermissionError(1, "no links here")))
+    (tmp_path / "temporary").write_bytes(b"new")
+    (tmp_path / "there").write_bytes(b"old")
+    with pytest.raises(FileExistsError):
+        move_new(tmp_path / "temporary", tmp_path / "there")
+    assert (tmp_path / "there").read_bytes() == b"old"
+    move_new(tmp_path / "temporary", tmp_path / "free")
+    assert (tmp_path / "free").read_bytes() == b"new"

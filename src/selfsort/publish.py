@@ -17,7 +17,7 @@ import numpy as np
 from selfsort.clusters import ARRAYS, FIGURES, METRICS, Clusters
 from selfsort.errors import DataError
 from selfsort.evaluation import FOLDERS, Labels, evaluate
-from selfsort.files import content_id
+from selfsort.files import content_id, locked, make_folders, sync_folder, sync_tree
 from selfsort.report import write_report
 from selfsort.runtime import Clock
 
@@ -110,24 +110,21 @@ def workplace(target: Path | None) -> Iterator[Path | None]:
         yield None
         return
     work = workplace_of(target)
-    try:
-        work.mkdir(exist_ok=True)
-        lock = (work / "lock").open("w")
-    except OSError as error:
-        raise DataError(f"{target.parent} cannot be written: {error.strerror}. Give another folder with -o.") from error
-    with lock:
+    with contextlib.ExitStack() as stack:
+        refusal = f"Another selfsort is writing {target} now. Wait for it, or give another folder."
         try:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            make_folders(work)
+            try:
+                stack.enter_context(locked(work, refusal))
+            except FileNotFoundError:  # the one who held it has just removed it
+                make_folders(work)
+                stack.enter_context(locked(work, refusal))
+            if (work / "old").exists() and not target.exists():  # killed between the two renames of `publish`
+                _move(work / "old", target)
+        except OSError as error:
             raise DataError(
-                f"Another selfsort is writing {target} now. Wait for it, or give another folder."
+                f"{target.parent} cannot be written: {error.strerror}. Give another folder with -o."
             ) from error
-        except (ImportError, OSError):  # Windows, or a network drive without locks
-            pass
-        if (work / "old").exists() and not target.exists():  # killed between the two renames of `publish`
-            (work / "old").rename(target)
         try:
             yield work
         except BaseException as error:
@@ -186,15 +183,23 @@ def publish(
     if write_more is not None:
         write_more(fresh)
     clusters.save(fresh)
+    sync_tree(fresh)  # all of it is on the disk before it is called a run
     if target.exists():
         shutil.rmtree(old, ignore_errors=True)
-        target.rename(old)
+        _move(target, old)
         try:
             check_target(old, shown=target)  # again: hours may have passed, and somebody may have put something there
-            fresh.rename(target)
+            _move(fresh, target)
         except BaseException:
-            old.rename(target)
+            _move(old, target)
             raise
     else:
-        fresh.rename(target)
+        _move(fresh, target)
     clusters.path = target
+
+
+def _move(folder: Path, target: Path) -> None:
+    """Rename a folder, which is on the disk before the next step."""
+    folder.rename(target)
+    sync_folder(target.parent)
+    sync_folder(folder.parent)

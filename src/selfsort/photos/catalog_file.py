@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 from selfsort.errors import DataError
+from selfsort.files import atomic_write, check_path, sync_folder
 from selfsort.runtime import write_ahead
 
 #: What makes each version of the file of the one before; a file of an older version gets what it lacks.
@@ -114,6 +116,7 @@ class CatalogFile:
                 self._db.execute(f"PRAGMA application_id={_APPLICATION}")
                 self._db.execute(f"PRAGMA user_version={len(_MIGRATIONS)}")
             self._version = len(_MIGRATIONS)
+            sync_folder(self.path.parent)  # SQLite does so for its logs, but not for a new database
         self._db.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
         if self._db.execute("SELECT 1 FROM facts WHERE facet = ? LIMIT 1", (PRIVATE,)).fetchone():
             self._make_private()
@@ -181,20 +184,22 @@ class CatalogFile:
 
     def backup(self, path: Path) -> None:
         """Copy the catalog to a file that does not exist yet, also while others write to it."""
-        if path.exists():
-            raise DataError(f"{path} exists, and a backup replaces nothing. Give another name.")
+        refusal = f"{path} exists, and a backup replaces nothing. Give another name."
+        check_path(path, "Give another name.")
+        if os.path.lexists(path):
+            raise DataError(refusal)
         try:
-            path.touch(self.path.stat().st_mode & 0o666)  # as private as the catalog is
-            target = sqlite3.connect(os.fsencode(path))
-            try:
-                self._db.backup(target)
-                target.execute("PRAGMA journal_mode=DELETE")  # one file, that can be carried away
-            finally:
-                target.close()
-        except BaseException as error:
-            path.unlink(missing_ok=True)
-            if isinstance(error, sqlite3.Error | OSError):
-                raise DataError(
-                    f"The backup {path} cannot be written: {error}. Give another place; the catalog is as it was."
-                ) from error
-            raise
+            with atomic_write(path, new=True) as temporary:
+                temporary.chmod(stat.S_IMODE(temporary.stat().st_mode) & self.path.stat().st_mode)  # as private
+                target = sqlite3.connect(os.fsencode(temporary))
+                try:
+                    self._db.backup(target)
+                    target.execute("PRAGMA journal_mode=DELETE")  # one file, that can be carried away
+                finally:
+                    target.close()
+        except FileExistsError as error:  # somebody made it just now
+            raise DataError(refusal) from error
+        except (sqlite3.Error, OSError) as error:
+            raise DataError(
+                f"The backup {path} cannot be written: {error}. Give another place; the catalog is as it was."
+            ) from error

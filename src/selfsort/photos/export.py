@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,16 +18,19 @@ from typing import Literal
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
+from selfsort.files import check_path, make_folders
 from selfsort.images import Unreadable
 from selfsort.photos import tables
 from selfsort.photos.belonging import SIDECAR_NAMES, SidecarNames
 from selfsort.photos.corrected import Corrected, opened
 from selfsort.photos.export_plan import Operation, plan_folders, plan_sidecars, plan_tables
-from selfsort.photos.journal import FOLDERS, JOURNAL, SIDECARS, Journal, Writer
+from selfsort.photos.journal import FOLDERS, JOURNAL, SIDECARS, Journal
 from selfsort.photos.originals import Originals
 from selfsort.photos.outcome import Outcome, outcome
+from selfsort.photos.place import alone_in
 from selfsort.photos.sidecars import Sidecars
 from selfsort.photos.undo import UndoResult, undo
+from selfsort.photos.writer import Writer
 from selfsort.runtime import Progress, silent
 
 __all__ = ["JOURNAL", "MODES", "ExportResult", "Mode", "Operation", "UndoResult", "export", "undo"]
@@ -113,6 +117,8 @@ def export(
             f"mode must be one of {', '.join(MODES)}, and sidecar_names one of {', '.join(SIDECAR_NAMES)}: got "
             f"{mode!r} and {sidecar_names!r}."
         )
+    if destination is not None:
+        check_path(destination, "Give another folder.")
     with contextlib.ExitStack() as stack:
         corrected: Corrected | None = None
         if isinstance(run, (str, Path)):
@@ -144,23 +150,36 @@ class _Job:
     beside: bool
 
     def do(self, *, dry_run: bool, progress: Progress) -> ExportResult:
-        journal, identity = Journal.read(self.destination / JOURNAL), self.identity()
-        _check_journal(self.destination, identity, journal)
+        if dry_run:
+            return self._check(dry_run=True)[0]
+        if not self.destination.is_dir():
+            self._check(dry_run=False)  # before a folder is made
+        with _made(self.destination) as made:
+            result, journal = self._check(dry_run=False)  # now that nobody else writes there
+            plan = result.operations
+            with (
+                Originals(self.clusters) as originals,
+                Writer(self.destination, self.identity(), journal, made) as writer,
+            ):
+                for i, operation in enumerate(plan):
+                    progress("export", i, len(plan))
+                    self._carry_out(operation, writer, originals, result)
+                progress("export", len(plan), len(plan))
+        return result
+
+    def _check(self, *, dry_run: bool) -> tuple[ExportResult, Journal]:
+        """Return the plan, if it can be carried out here, and what an earlier call left."""
+        journal = Journal.read(self.destination / JOURNAL)
+        _check_journal(self.destination, self.identity(), journal)
         if not self.beside:
             _check_destination(self.clusters, self.destination, self.mode, new=not journal.header)
         plan = self.plan()
         if self.mode == "copy":
-            _check_space(self.destination, [o for o in plan if not journal.files.get(o.target, {}).get("done")])
+            done = {target for target, entry in journal.files.items() if entry.done}
+            _check_space(self.destination, [operation for operation in plan if operation.target not in done])
         result = ExportResult(self.destination, self.mode, dry_run, plan, self.destination / JOURNAL)
         result.skipped = self.left_out(plan)
-        if dry_run:
-            return result
-        with Originals(self.clusters) as originals, Writer(self.destination, identity, journal) as writer:
-            for i, operation in enumerate(plan):
-                progress("export", i, len(plan))
-                self._carry_out(operation, writer, originals, result)
-            progress("export", len(plan), len(plan))
-        return result
+        return result, journal
 
     def identity(self) -> dict[str, object]:
         """Return what tells this export from others, as the journal keeps it."""
@@ -230,6 +249,28 @@ class _Job:
             result.skipped.append((operation.source, f"cannot be written: {error.strerror or error}"))
 
 
+@contextlib.contextmanager
+def _made(destination: Path) -> Iterator[list[Path]]:
+    """Make the destination, hold it for the block, and yield which folders were made; remove them if nothing came."""
+    with contextlib.ExitStack() as stack:
+        try:
+            made = make_folders(destination)
+            try:
+                stack.enter_context(alone_in(destination))
+            except FileNotFoundError:  # an undo, which held it, has just removed it
+                made = make_folders(destination)
+                stack.enter_context(alone_in(destination))
+        except OSError as error:
+            raise DataError(f"Nothing can be written in {destination}: {error.strerror}.") from error
+        try:
+            yield made
+        except BaseException:
+            for folder in made:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()  # only while there is nothing in it, not even a journal
+            raise
+
+
 def _check_mode(clusters: Clusters, mode: Mode, *, beside: bool) -> None:
     source = clusters.run.get("source")
     if beside and (mode != SIDECARS or source not in ("folder", "list")):
@@ -271,7 +312,7 @@ def _check_destination(clusters: Clusters, destination: Path, mode: Mode, *, new
             raise DataError(f"{destination / table} exists and is never replaced. Move it away or give another folder.")
     if mode in tables.TABLES:
         return
-    occupied = new and destination.exists() and any(path.name != JOURNAL for path in destination.iterdir())
+    occupied = new and any(path.name != JOURNAL for path in _inside(destination))
     if mode in FOLDERS and occupied:
         raise DataError(f"The destination {destination} is not empty. Give a folder that is empty or does not exist.")
     root = Path(clusters.run.get("root") or "")
@@ -296,6 +337,13 @@ def _check_space(destination: Path, operations: list[Operation]) -> None:
             f"The copies need {needed / 1e9:.2f} GB and the disk of {destination} has {free / 1e9:.2f} GB free. "
             "Make room, choose another disk, or use hardlink or symlink."
         )
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:  # an undo has just removed it
+        return []
 
 
 def _existing(path: Path) -> Path:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 
 from selfsort.clusters import Clusters
 from selfsort.photos.belonging import Companion, SidecarNames, companions, sidecar_of, stem
 from selfsort.photos.journal import JOURNAL
+from selfsort.photos.names import MAX_FILE_NAME, MAX_FOLDER_NAME, file_name, free_name, portable
 from selfsort.photos.outcome import Outcome
-from selfsort.runtime import folded
 
 UNGROUPED = "ungrouped"
-MAX_FOLDER_NAME, MAX_FILE_NAME = 80, 255  # bytes
-# Not allowed in names on Windows, or not to be seen: control characters and those that turn the direction of text.
-ILLEGAL = re.compile('[\x00-\x1f\x7f-\x9f<>:"/\\\\|?*\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
-RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?", re.IGNORECASE)  # Windows keeps these for devices
 
 
 @dataclass(frozen=True)
@@ -79,11 +74,11 @@ def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved
     plan = []
     for row in rows:
         folder = folders[labels[row]]
-        name = _free_name(_file_name(os.fsdecode(exact[row])), taken[folder], MAX_FILE_NAME)
+        name = free_name(file_name(os.fsdecode(exact[row])), taken[folder], MAX_FILE_NAME)
         plan.append(Operation(row, paths[row], f"{folder}/{name}", labels[row], sizes[row]))
         for other, _, whole, ending in belonging.get(row, ()):
-            beside = _file_name((name if whole else stem(name)) + ending)
-            beside = _free_name(beside, taken[folder], MAX_FILE_NAME)
+            beside = file_name((name if whole else stem(name)) + ending)
+            beside = free_name(beside, taken[folder], MAX_FILE_NAME)
             plan.append(Operation(other, paths[other], f"{folder}/{beside}", labels[row], sizes[other]))
     return plan
 
@@ -110,39 +105,5 @@ def _folder_names(outcome: Outcome, reserved: tuple[str, ...]) -> dict[int, str]
     taken = dict.fromkeys((UNGROUPED, JOURNAL, *reserved), 1)
     names = {-1: UNGROUPED}
     for group in outcome.groups:
-        names[group] = _free_name(_portable(outcome.name(group)), taken, MAX_FOLDER_NAME, has_suffix=False)
+        names[group] = free_name(portable(outcome.name(group)), taken, MAX_FOLDER_NAME, has_suffix=False)
     return names
-
-
-def _file_name(path: str) -> str:
-    """Return the name of the original, changed only where it is not allowed here."""
-    name = path.rpartition("/")[2].replace("\0", "_")
-    if os.name == "nt":
-        return _portable(name)
-    return name if name not in ("", ".", "..") else "_"
-
-
-def _portable(name: str) -> str:
-    """Return a name that every file system takes."""
-    name = ILLEGAL.sub("_", name).strip(". ")
-    return f"_{name}" if not name or RESERVED.fullmatch(name) else name
-
-
-def _free_name(name: str, taken: dict[str, int], limit: int, *, has_suffix: bool = True) -> str:
-    """Return the name, with a number where it is taken, also by one that differs only in case or coding of accents."""
-    suffix = PurePath(name).suffix if has_suffix else ""
-    if len(os.fsencode(suffix)) > 32:  # a dot in a long name
-        suffix = ""
-    stem = name.removesuffix(suffix)
-    number = taken.get(folded(name), 0)
-    while True:
-        number += 1
-        ending = suffix if number == 1 else f" ({number}){suffix}"
-        start = stem
-        while len(os.fsencode(start + ending)) > limit:
-            start = start[:-1]
-        candidate = start + ending if has_suffix else (start + ending).rstrip(". ")
-        if folded(candidate) not in taken:
-            taken[folded(name)] = number  # where to go on counting
-            taken.setdefault(folded(candidate), 1)
-            return candidate

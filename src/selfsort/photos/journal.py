@@ -1,33 +1,128 @@
-"""The journal of an export: announce, do, confirm. `selfsort.photos.undo` takes it all back.
+"""The journal of an export: every step, announced before it is taken. It says what undo may touch.
 
-One JSON line per step, on disk before the step happens. A line that a crash cut off is ignored: it had not begun.
+One JSON line per step. An announcement is on the disk before the step begins, and ``done`` is said only of what is on
+the disk. So a line that a crash cut off, or lost, is of a step that had not begun, or that can be recognized.
+
+A journal may come from anybody. It is read against one schema before anything is touched: it can only name what an
+export of its mode makes, in its own folder. The names of temporary files are computed and never read.
 """
 
 from __future__ import annotations
 
 import base64
-import errno
 import json
 import os
-import secrets
-import shutil
+import re
 import stat
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from selfsort.errors import DataError
-from selfsort.files import content_id, hash_file
+from selfsort.files import content_id, open_regular
+from selfsort.photos.names import is_path, portable
+from selfsort.photos.place import Place
+from selfsort.photos.tables import TABLES
+from selfsort.photos.xmp_text import MAX_BYTES
 
 JOURNAL = "selfsort-export.jsonl"
+#: Raise when a journal changes so that an earlier version would read it wrongly.
+FORMAT = 2
 GONE, REPLACED, CHANGED = "it is not there any more", "it was replaced since", "it was changed since"
 #: The one mode that may change files that were there, write into any folder, and be repeated.
 SIDECARS = "xmp"
 #: Those that make one folder for each group.
 FOLDERS = ("copy", "hardlink", "symlink")
+#: Which kinds of files each mode makes.
+KINDS: dict[str, tuple[str, ...]] = {
+    "copy": ("copy", "member"),
+    "hardlink": ("hardlink",),
+    "symlink": ("symlink",),
+    SIDECARS: ("sidecar",),
+    **dict.fromkeys(TABLES, ("table",)),
+}
+_LINE, _JOURNAL_BYTES = 2 * MAX_BYTES, 4 << 30
+_HASH, _TOKEN = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{8}")
+_BEGIN = b'{"do": "export", '
+
+
+class _OtherFormatError(Exception):
+    """A journal of another format."""
+
+
+@dataclass
+class Entry:
+    """A file that was announced.
+
+    Attributes
+    ----------
+    kind : str
+        "copy", "member" (of an archive), "hardlink", "symlink", "table" or "sidecar".
+    target : str
+        Relative to the destination.
+    hash : str
+        `content_id` of what it holds; of a link, of what it leads to.
+    original : str
+        The file on disk that it was made from; for a member, the archive. Empty for tables and sidecars.
+    size, inode : int
+        Of the original, in bytes.
+    mtime_ns : int
+        Of the original, or of the sidecar that was there first.
+    before, replaces : str, optional
+        Of a sidecar: what was there first, `packed`; and `content_id` of what was there last.
+    done : bool
+        Whether it is known to be on the disk.
+    round : int
+        Which of the exports into this place announced it last.
+    """
+
+    kind: str
+    target: str
+    hash: str
+    original: str = ""
+    size: int = 0
+    inode: int = 0
+    mtime_ns: int = 0
+    before: str | None = None
+    replaces: str | None = None
+    done: bool = False
+    round: int = 1
+
+    @classmethod
+    def read(cls, step: dict[str, Any], mode: str) -> Entry:
+        """Check a step of a journal. Raises `ValueError`."""
+        entry = cls(**{key: value for key, value in step.items() if key not in ("do", "done", "round")})
+        if entry.kind not in KINDS[mode]:
+            raise ValueError(f"an export of mode {mode} makes no {_shown(entry.kind)}")
+        _check_target(entry.target, mode)
+        if mode in TABLES:
+            fits = entry.target in TABLES[mode]
+        else:
+            fits = entry.target.lower().endswith(".xmp") if mode == SIDECARS else entry.target.count("/") == 1
+        if not fits:
+            raise ValueError(f"an export of mode {mode} makes no file {_shown(entry.target)}")
+        hashes = (entry.hash, *(() if entry.replaces is None else (entry.replaces,)))
+        numbers = (entry.size, entry.inode, entry.mtime_ns)
+        sound = all(isinstance(value, str) and _HASH.fullmatch(value) for value in hashes)
+        sound = sound and all(type(value) is int and -(1 << 63) <= value < 1 << 64 for value in numbers)
+        sound = sound and abs(entry.mtime_ns) < 1 << 63 and isinstance(entry.original, str)
+        sound = sound and "\0" not in entry.original and isinstance(entry.before, str | None)
+        if not sound:
+            raise ValueError(f"the entry of {_shown(entry.target)} has values of other types")
+        if entry.before is not None:
+            unpacked(entry.before)
+        return entry
+
+    def step(self) -> dict[str, Any]:
+        """Return the line that announces it."""
+        facts = {name: getattr(self, name) for name in ("kind", "target", "hash")}
+        names = ("original", "size", "inode") if self.original else ("before", "replaces")
+        if self.kind != "table":
+            facts |= {name: getattr(self, name) for name in (*names, "mtime_ns")}
+        return {"do": "plan", **facts}
 
 
 @dataclass
@@ -39,8 +134,8 @@ class Journal:
     header : dict
         Of the last export into this place. Empty if there is no journal, or one that was cut off before anything was
         done.
-    files : dict of str to dict
-        What each target was made from, with ``done`` and ``round``; in the order they were announced.
+    files : dict of str to Entry
+        By target, in the order they were announced.
     folders : list of str
         Folders made in the destination.
     length : int
@@ -52,7 +147,7 @@ class Journal:
     """
 
     header: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, Entry] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
     length: int = 0
     rounds: int = 0
@@ -60,253 +155,137 @@ class Journal:
 
     @classmethod
     def read(cls, path: Path) -> Journal:
-        """Read a journal; an absent one is empty."""
+        """Read a journal; an absent one is empty.
+
+        Raises
+        ------
+        DataError
+            If it is a link or no regular file, cannot be read, is of another version, or is damaged.
+        """
         journal = cls()
         try:
-            lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-            for line in lines:
-                if not line.endswith(b"\n"):
-                    break
-                journal._add(json.loads(line))
+            for line in _lines(path):
+                journal._add(line)
                 journal.length += len(line)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except _OtherFormatError as error:
+            raise DataError(
+                f"The journal {path} is of {error} version of selfsort, and this one cannot take its export back. Call "
+                "undo of that version; or keep the files that were exported, and remove only the journal."
+            ) from error
         except OSError as error:
             raise DataError(
-                f"{path} cannot be read: {error.strerror}. Give another folder, or mend this one."
+                f"{path} cannot be read as a journal: {error.strerror}. Give another folder, or move it away."
             ) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(
-                f"The journal {path} is damaged: {error}. Remove what it lists by hand, then it."
+                f"The journal {path} is damaged or not made by selfsort, so nothing was touched: {_reason(error)}. "
+                "Remove by hand what it lists, then the journal."
             ) from error
         return journal
 
-    def _add(self, step: dict[str, Any]) -> None:
-        if not self.header or step["do"] == "export":
-            first = self.header or step
-            self.header = {**step, "token": first["token"], "made": first["made"]}
-            self.rounds, self.ended = self.rounds + 1, False
-            return
-        if step["do"] == "end":
+    def temporary(self, target: str) -> str:
+        """Return where a file is written before it gets its name."""
+        return temporary(self.header["token"], target)
+
+    def _add(self, line: bytes) -> None:
+        step = json.loads(line)
+        do = step["do"]
+        if not self.header and do != "export":
+            raise ValueError("it does not begin with an export")
+        if do == "export":
+            self._begin(step)
+        elif do == "end":
             self.ended = True
-            return
-        target = step["target"]
-        deepest = 1 if self.header.get("mode") != SIDECARS else len(target)
-        if not all(part not in ("", ".", "..") for part in target.split("/")) or target.count("/") > deepest:
-            raise ValueError(f"{target!r} is no place in the destination")  # never remove anything outside
-        if step["do"] == "folder":
-            self.folders.append(target)
-        elif step["do"] == "plan":
-            self.files.pop(target, None)
-            self.files[target] = step | {"done": False, "round": self.rounds}
+        elif do == "folder":
+            _check_target(step["target"], self.header["mode"], is_folder=True)
+            self.folders.append(step["target"])
+        elif do == "plan":
+            entry = Entry.read(step, self.header["mode"])
+            self.files.pop(entry.target, None)
+            entry.round = self.rounds
+            self.files[entry.target] = entry
+        elif do == "done":
+            self.files[step["target"]].done = True
         else:
-            self.files[target]["done"] = True
+            raise ValueError(f"there is no step {_shown(do)}")
+
+    def _begin(self, step: dict[str, Any]) -> None:
+        if step.get("format", 1) != FORMAT:
+            raise _OtherFormatError("an earlier" if step.get("format", 1) == 1 else "a newer")
+        first = self.header or step
+        mode, token, made = step["mode"], first["token"], first["made"]
+        if mode not in KINDS or (self.header and not mode == first["mode"] == SIDECARS):
+            raise ValueError(f"there cannot be an export of mode {_shown(mode)}")
+        are_paths = isinstance(made, list) and all(isinstance(path, str) and "\0" not in path for path in made)
+        if not _TOKEN.fullmatch(token) or not are_paths:
+            raise ValueError("its first line has values of other types")
+        self.header = {**step, "token": token, "made": made}
+        self.rounds, self.ended = self.rounds + 1, False
 
 
-class Writer:
-    """Makes files in a destination, each announced and confirmed in its journal.
-
-    Parameters
-    ----------
-    destination : Path
-        Made if absent.
-    identity : dict
-        Says in the journal which export this is.
-    earlier : Journal
-        What an interrupted call left there; it is continued. One that had ended is followed by another.
-    """
-
-    def __init__(self, destination: Path, identity: Mapping[str, Any], earlier: Journal) -> None:
-        self._destination = destination
-        self._identity = identity
-        self._earlier = earlier
-        self._token = earlier.header.get("token") or secrets.token_hex(4)
-        self._folders = set(earlier.folders)
-        self._again = earlier.ended and identity["mode"] == SIDECARS
-        self._file = -1
-
-    def __enter__(self) -> Writer:
-        destination = self._destination
-        made = [str(path) for path in (destination, *destination.parents) if not path.exists()]
-        try:
-            destination.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-            self._file = os.open(destination / JOURNAL, flags, 0o666)
-            os.ftruncate(self._file, self._earlier.length)
-            os.lseek(self._file, 0, os.SEEK_END)
-            if not self._earlier.header or self._again:
-                now = datetime.now(UTC).isoformat(timespec="seconds")
-                self._write({**self._identity, "do": "export", "token": self._token, "made": made, "created": now})
-        except OSError as error:
-            if self._file >= 0:
-                os.close(self._file)
-            raise DataError(f"Nothing can be written in {destination}: {error.strerror}.") from error
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        try:
-            if exc[0] is None:
-                self._write({"do": "end"})
-        except OSError as error:
-            raise DataError(
-                f"All is done in {self._destination}, but the end of its journal cannot be written: {error.strerror}. "
-                "Give the same command again."
-            ) from error
-        finally:
-            os.close(self._file)
-
-    def _write(self, step: Mapping[str, Any]) -> None:
-        line = json.dumps(step).encode("ascii") + b"\n"  # escapes keep names that are not UTF-8
-        _write_all(self._file, line)
-        if step["do"] != "done":  # what was announced can be recognized without it, so it goes to disk with the next
-            os.fsync(self._file)
-
-    def finished_earlier(self, target: str) -> bool:
-        """Say whether an interrupted call made this target; clear away what it left half made."""
-        entry = self._earlier.files.get(target)
-        path = self._destination / target
-        if entry is None or self._again or entry["round"] < self._earlier.rounds:
-            return False
-        if entry["done"]:
-            return os.path.lexists(path)
-        path.with_name(entry["temporary"]).unlink(missing_ok=True)
-        if difference(path, entry) is not None:
-            return False
-        if is_placeholder(path, entry):
-            path.unlink()
-            return False
-        self._write({"do": "done", "target": target, "hash": entry["hash"]})
-        return True
-
-    def make(self, target: str, kind: str, original: Path, content: bytes, mtime_ns: int | None = None) -> None:
-        """Make one file.
-
-        Parameters
-        ----------
-        target : str
-            Relative to the destination.
-        kind : str
-            "copy", "member" (of an archive), "hardlink", "symlink" or "table".
-        original : Path
-            The file on disk that it is made from; for a member, the archive.
-        content : bytes
-            What the file has to hold.
-        mtime_ns : int, optional
-            Its time of modification; that of the original if not given.
-
-        Raises
-        ------
-        OSError
-            If it cannot be made, among others because there is something at the target already.
-        """
-        path = self._destination / target
-        self._make_folder(target)
-        if os.path.lexists(path):
-            raise FileExistsError(errno.EEXIST, "something of that name is there already, and it is not replaced")
-        temporary, digest = self._temporary(path, target), content_id(content)
-        step: dict[str, Any] = {"do": "plan", "kind": kind, "target": target, "temporary": temporary.name}
-        step["hash"] = digest
-        if kind != "table":
-            found = original.stat()
-            step |= {
-                "original": str(original),
-                "size": found.st_size,
-                "mtime_ns": found.st_mtime_ns,
-                "inode": found.st_ino,
-            }
-        self._write(step)
-        if kind == "symlink":
-            path.symlink_to(original)
-        elif kind == "hardlink":
-            os.link(os.path.realpath(original), path)
-        else:
-            try:
-                write_whole(temporary, content, digest)
-                if kind == "copy":
-                    shutil.copystat(original, temporary)
-                elif mtime_ns is not None:
-                    os.utime(temporary, ns=(mtime_ns, mtime_ns))
-                _move_without_replacing(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        self._write({"do": "done", "target": target, "hash": digest})
-
-    def put(self, target: str, before: bytes | None, content: bytes) -> None:
-        """Make a sidecar, or put another in its place; the journal keeps the one that was there first.
-
-        Parameters
-        ----------
-        target : str
-            Relative to the destination.
-        before : bytes, optional
-            What is there now, None if nothing is.
-        content : bytes
-            What is to be there.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written, among others because what is there is not `before` any more.
-        """
-        path = self._destination / target
-        self._make_folder(target)
-        temporary, digest = self._temporary(path, target), content_id(content)
-        step: dict[str, Any] = {"do": "plan", "kind": "sidecar", "target": target, "temporary": temporary.name}
-        step |= {"hash": digest, "before": None}
-        if before is not None:
-            step["replaces"] = content_id(before)
-            earlier = self._earlier.files.get(target, {})
-            ours = {earlier.get("hash"), None if earlier.get("done") else earlier.get("replaces")}
-            if step["replaces"] in ours:  # what was there before us is what undo restores
-                step |= {key: earlier[key] for key in ("before", "mtime_ns") if key in earlier}
-            else:
-                step |= {"before": packed(before), "mtime_ns": path.stat().st_mtime_ns}
-        self._write(step)
-        try:
-            write_whole(temporary, content, digest)
-            if before is None:
-                _move_without_replacing(temporary, path)
-            else:
-                replace_if_same(temporary, path, step["replaces"])
-        finally:
-            temporary.unlink(missing_ok=True)
-        self._write({"do": "done", "target": target, "hash": digest})
-
-    def _temporary(self, path: Path, target: str) -> Path:
-        return path.with_name(f".selfsort-{self._token}-{content_id(os.fsencode(target))[:16]}.tmp")
-
-    def _make_folder(self, target: str) -> None:
-        parts = target.split("/")[:-1]
-        for n in range(1, len(parts) + 1):
-            name = "/".join(parts[:n])
-            folder = self._destination / name
-            if not os.path.lexists(folder):
-                if name not in self._folders:
-                    self._write({"do": "folder", "target": name})
-                    self._folders.add(name)
-                folder.mkdir()
-            elif folder.is_symlink() or not folder.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, f"{name} in the destination is a link or a file, not a folder")
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a journal up to where a crash cut it off."""
+    with open(open_regular(path), "rb") as file:
+        if os.fstat(file.fileno()).st_size > _JOURNAL_BYTES:
+            raise ValueError(f"it is larger than {_JOURNAL_BYTES >> 30} GiB")
+        first = file.readline(_LINE)
+        is_ours = first.startswith(_BEGIN) or _BEGIN.startswith(first) or not first.strip(b"\0")
+        if not first.endswith(b"\n") and not is_ours:
+            raise ValueError("it does not begin as a journal")
+        cut = False
+        line = first
+        while line:
+            is_whole = line.endswith(b"\n")
+            if len(line) == _LINE and not is_whole:
+                raise ValueError(f"it has a line of more than {_LINE >> 20} MiB")
+            is_lost = b"\0" in line or not is_whole
+            if cut and not is_lost and json.loads(line)["do"] != "done":  # it was synced after what is lost
+                raise ValueError("a part in the middle is lost")
+            cut = cut or is_lost
+            if not cut:
+                yield line
+            line = file.readline(_LINE)
 
 
-def difference(path: Path, entry: Mapping[str, Any]) -> str | None:
-    """Return in words why `path` is not, or not any more, the file that a journal entry announced; None if it is."""
+def temporary(token: str, target: str) -> str:
+    """Return where a file is written before it gets its name: beside it, under a name that only exports use."""
+    folder, slash, _ = target.rpartition("/")
+    return f"{folder}{slash}.selfsort-{token}-{content_id(os.fsencode(target))[:16]}.tmp"
+
+
+def _check_target(target: Any, mode: str, *, is_folder: bool = False) -> None:
+    """Refuse what no export of this mode would make, and what lies outside the destination."""
+    if not isinstance(target, str) or not is_path(target):
+        raise ValueError(f"{_shown(target)} is no place in the destination")
+    first = target.split("/")[0]
+    if is_folder and (mode in TABLES or (mode in FOLDERS and "/" in target)):
+        raise ValueError(f"an export of mode {mode} makes no folder {_shown(target)}")
+    if mode in FOLDERS and (portable(first) != first or first == JOURNAL):
+        raise ValueError(f"an export of mode {mode} makes no folder {_shown(first)}")
+
+
+def difference(place: Place, entry: Entry) -> str | None:
+    """Return in words why what is there is not, or not any more, the file that was announced; None if it is."""
     try:
-        found = path.lstat()
+        found = place.lstat(entry.target)
     except (FileNotFoundError, NotADirectoryError):
         return GONE
-    if entry["kind"] == "symlink":
-        same = stat.S_ISLNK(found.st_mode) and str(path.readlink()) == entry["original"]
+    if entry.kind == "symlink":
+        same = stat.S_ISLNK(found.st_mode) and place.link_target(entry.target) == entry.original
         return None if same else REPLACED
     if not stat.S_ISREG(found.st_mode):
         return REPLACED
-    if entry["kind"] == "hardlink":
-        return None if found.st_ino == entry["inode"] else REPLACED
-    return None if is_placeholder(path, entry) or hash_file(path) == entry["hash"] else CHANGED
+    if entry.kind == "hardlink":
+        return None if found.st_ino == entry.inode else REPLACED
+    return None if is_placeholder(found, entry) or place.hash(entry.target) == entry.hash else CHANGED
 
 
-def is_placeholder(path: Path, entry: Mapping[str, Any]) -> bool:
-    """Say whether this is the empty file that `_move_without_replacing` left when it was killed."""
-    new = entry["kind"] in ("copy", "member", "table") or (entry["kind"] == "sidecar" and "replaces" not in entry)
-    return not entry["done"] and new and path.lstat().st_size == 0
+def is_placeholder(found: os.stat_result, entry: Entry) -> bool:
+    """Say whether this is the empty file that `selfsort.files.move_new` left when it was killed."""
+    new = entry.kind in ("copy", "member", "table") or (entry.kind == "sidecar" and entry.replaces is None)
+    return not entry.done and new and stat.S_ISREG(found.st_mode) and found.st_size == 0
 
 
 def packed(content: bytes) -> str:
@@ -315,43 +294,27 @@ def packed(content: bytes) -> str:
 
 
 def unpacked(text: str) -> bytes:
-    """Return the bytes that a journal keeps."""
-    return zlib.decompress(base64.b64decode(text))
-
-
-def replace_if_same(temporary: Path, path: Path, digest: str) -> None:
-    """Put a file in the place of another, with its permissions, if the other still has the content that is known."""
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is a link, not a file")
-    if not found.st_mode & 0o222:
-        raise PermissionError(errno.EACCES, "it is write-protected")
-    if hash_file(path) != digest:
-        raise OSError(errno.EBUSY, "another program is changing it")
-    temporary.chmod(stat.S_IMODE(found.st_mode))
-    temporary.replace(path)
-
-
-def _write_all(file: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(file, data) :]
-
-
-def write_whole(path: Path, content: bytes, digest: str) -> None:
-    """Write a new file to the disk, and read it back."""
-    with open(path, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    if hash_file(path) != digest:
-        raise OSError(errno.EIO, "what was written reads back differently; check the disk")
-
-
-def _move_without_replacing(temporary: Path, path: Path) -> None:
+    """Return the bytes that a journal keeps. Raises `ValueError` if there are none, or more than a sidecar may have."""
+    unpacker = zlib.decompressobj()
     try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links, such as a memory card's
-        path.touch(exist_ok=False)  # ours now, so that the next line replaces nothing of anybody else's
-        temporary.replace(path)
+        content = unpacker.decompress(base64.b64decode(text, validate=True), MAX_BYTES + 1)
+    except zlib.error as error:
+        raise ValueError("a sidecar that it keeps is damaged") from error
+    if len(content) > MAX_BYTES or not unpacker.eof:
+        raise ValueError("a sidecar that it keeps is damaged")
+    return content
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, KeyError):
+        return f"{_shown(error.args[0])} is missing"
+    if isinstance(error, RecursionError):
+        return "a line is nested too deeply"
+    with suppress(IndexError):
+        return str(error.args[0]).splitlines()[0][:200]
+    return type(error).__name__

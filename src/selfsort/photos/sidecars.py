@@ -8,9 +8,9 @@ from pathlib import Path
 from selfsort.clusters import Clusters
 from selfsort.images import Unreadable
 from selfsort.photos.export_plan import Operation
-from selfsort.photos.journal import Writer
 from selfsort.photos.originals import Originals
 from selfsort.photos.outcome import Outcome
+from selfsort.photos.writer import Writer
 from selfsort.photos.xmp import Tags, merge
 from selfsort.photos.xmp_text import MAX_BYTES
 

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from selfsort.errors import DataError
-from selfsort.files import content_id, hash_file
-from selfsort.photos.journal import (
-    CHANGED,
-    FOLDERS,
-    GONE,
-    JOURNAL,
-    Journal,
-    difference,
-    replace_if_same,
-    unpacked,
-    write_whole,
-)
+from selfsort.files import check_path, content_id, hash_file, sync_folder
+from selfsort.photos.journal import CHANGED, FOLDERS, GONE, JOURNAL, Entry, Journal, difference, unpacked
+from selfsort.photos.place import Place, alone_in
 from selfsort.runtime import Progress, silent
 
 
@@ -75,55 +64,84 @@ def undo(destination: Path, *, dry_run: bool = False, progress: Progress = silen
     DataError
         If there is no journal (nothing was exported here, or it was undone already), or it is damaged.
     """
-    path = Path(destination).resolve()
-    if path.is_file() and path.name != JOURNAL:
+    folder = _folder_of(destination)
+    if dry_run:
+        return _undo(folder, dry_run=True, progress=progress)
+    with alone_in(folder):
+        return _undo(folder, dry_run=False, progress=progress)
+
+
+def _folder_of(destination: Path) -> Path:
+    """Return the folder of an export that holds something by the name of a journal."""
+    check_path(destination, "Give the folder that was exported to.")
+    path = Path(destination)
+    if path.name == JOURNAL and not path.is_dir():
+        path = path.parent
+    path = path.resolve()
+    if path.exists() and not path.is_dir():
         raise DataError(f"{path} is a file, and no export. Give the folder that was exported to.")
-    path = path if path.is_file() else path / JOURNAL
-    if not path.is_file():
+    if not os.path.lexists(path / JOURNAL):
         raise DataError(
-            f"There is nothing to undo in {path.parent}: it holds no {JOURNAL}. "
+            f"There is nothing to undo in {path}: it holds no {JOURNAL}. "
             "Either it was undone already, or no export was made there."
         )
-    journal = Journal.read(path)
-    result = UndoResult(path.parent, dry_run)
-    result.added = _foreign(path.parent, journal)
-    for i, (target, entry) in enumerate(reversed(journal.files.items())):
-        progress("undo", i, len(journal.files))
-        _take_back(target, entry, result)
-    progress("undo", len(journal.files), len(journal.files))
-    for name in reversed(journal.folders):
-        folder = path.parent / name
-        if folder.is_dir() and not folder.is_symlink() and _remove_folder(folder, result):
-            result.folders_removed.append(name)
-    if result.finished and not dry_run:
-        path.unlink()
-        for made in map(Path, journal.header.get("made", ())):
-            if made == path.parent or made in path.parent.parents:
-                _remove_folder(made, result)
+    return path
+
+
+def _undo(folder: Path, *, dry_run: bool, progress: Progress) -> UndoResult:
+    _folder_of(folder)  # another undo may just have ended
+    journal = Journal.read(folder / JOURNAL)
+    result = UndoResult(folder, dry_run)
+    with Place(folder) as place:
+        result.added = _foreign(place, journal)
+        for i, entry in enumerate(reversed(journal.files.values())):
+            progress("undo", i, len(journal.files))
+            _take_back(place, entry, journal, result)
+        progress("undo", len(journal.files), len(journal.files))
+        for name in reversed(journal.folders):
+            if place.is_folder(name) and _remove_folder(place, name, result):
+                result.folders_removed.append(name)
+        place.sync()  # before the journal goes: nothing that it names may come back after a crash
+        if dry_run or not result.finished:
+            return result
+        place.unlink(JOURNAL)
+        if not _remove_made(folder, journal):
+            place.sync()
     return result
 
 
-def _take_back(target: str, entry: Mapping[str, Any], result: UndoResult) -> None:
-    path = result.destination / target
-    folders = path.parents[: target.count("/")]
-    if any(folder.is_symlink() for folder in folders):  # what lies behind a link is not ours, whatever its content
-        result.kept.append((target, "its folder was replaced by a link"))
+def _remove_made(folder: Path, journal: Journal) -> bool:
+    """Remove the destination and those above it that were made for it, if they are empty; tell whether any was."""
+    removed = False
+    for made in map(Path, journal.header.get("made", ())):
+        if made == folder or made in folder.parents:
+            with suppress(OSError):
+                made.rmdir()
+                sync_folder(made.parent)
+                removed = True
+    return removed
+
+
+def _take_back(place: Place, entry: Entry, journal: Journal, result: UndoResult) -> None:
+    target = entry.target
+    if place.is_behind_link(target):  # what lies there is not ours, whatever its content
+        result.kept.append((target, "its folder was replaced by a link or a file"))
         return
     try:
         if not result.dry_run:
-            path.with_name(entry["temporary"]).unlink(missing_ok=True)
-        reason = difference(path, entry)
-        if entry["kind"] == "sidecar":
-            reason = _take_sidecar_back(path, target, entry, reason, result)
+            place.discard(journal.temporary(target))
+        reason = difference(place, entry)
+        if entry.kind == "sidecar":
+            reason = _take_sidecar_back(place, entry, journal, reason, result)
             if reason not in (None, GONE):
                 result.kept.append((target, str(reason)))
             return
-        if reason is None and not _original_is_safe(path, entry):
+        if reason is None and not _original_is_safe(place, entry):
             reason = "its original is gone or changed, so this is the last copy"
         if reason is None and not result.dry_run:
-            if os.name == "nt" and entry["kind"] in ("copy", "member"):
-                path.chmod(stat.S_IWRITE)  # a copy of a write-protected file is one itself
-            path.unlink()
+            if os.name == "nt" and entry.kind in ("copy", "member"):
+                (place.root / target).chmod(stat.S_IWRITE)  # a copy of a write-protected file is one itself
+            place.unlink(target)
     except OSError as error:
         reason, result.finished = f"it cannot be removed: {error.strerror}", False
     if reason is None:
@@ -133,72 +151,64 @@ def _take_back(target: str, entry: Mapping[str, Any], result: UndoResult) -> Non
 
 
 def _take_sidecar_back(
-    path: Path, target: str, entry: Mapping[str, Any], reason: str | None, result: UndoResult
+    place: Place, entry: Entry, journal: Journal, reason: str | None, result: UndoResult
 ) -> str | None:
     """Remove or restore a sidecar; return why not."""
-    before = unpacked(entry["before"]) if entry["before"] is not None else None
-    now = entry["hash"] if reason is None else ""
+    target = entry.target
+    before = unpacked(entry.before) if entry.before is not None else None
+    now = entry.hash if reason is None else ""
     if reason == CHANGED:
-        now = hash_file(path)
+        now = place.hash(target)
         if before is not None and now == content_id(before):
             return None  # it was never changed, or is restored already
-        if not entry["done"] and now == entry.get("replaces"):  # an earlier one of ours
+        if not entry.done and now == entry.replaces:  # an earlier one of ours
             reason = None
     if reason is not None:
         return reason
     if before is None:
         if not result.dry_run:
-            path.unlink()
+            place.unlink(target)
         result.removed.append(target)
         return None
     if not result.dry_run:
-        temporary = path.with_name(entry["temporary"])
-        try:
-            write_whole(temporary, before, content_id(before))
-            os.utime(temporary, ns=(entry["mtime_ns"], entry["mtime_ns"]))
-            replace_if_same(temporary, path, now)
-        finally:
-            temporary.unlink(missing_ok=True)
+        place.exchange(target, journal.temporary(target), before, now, entry.mtime_ns)
     result.restored.append(target)
     return None
 
 
-def _original_is_safe(path: Path, entry: Mapping[str, Any]) -> bool:
-    """Say whether the picture exists elsewhere, so that removing `path` loses nothing."""
-    if entry["kind"] in ("table", "symlink"):
+def _original_is_safe(place: Place, entry: Entry) -> bool:
+    """Say whether the picture exists elsewhere, so that removing the target loses nothing."""
+    if entry.kind in ("table", "symlink"):
         return True
-    if entry["kind"] == "hardlink":
-        return path.lstat().st_nlink > 1
-    original = Path(entry["original"])
+    if entry.kind == "hardlink":
+        return place.lstat(entry.target).st_nlink > 1
+    original = Path(entry.original)
     try:
         found = original.stat()
-        if (found.st_size, found.st_mtime_ns) == (entry["size"], entry["mtime_ns"]):
-            return True
-        return bool(entry["kind"] == "copy" and hash_file(original) == entry["hash"])
+        if entry.kind == "member":
+            return (found.st_size, found.st_mtime_ns) == (entry.size, entry.mtime_ns)
+        is_same_file = os.path.samestat(found, place.lstat(entry.target))  # of a journal that was made up
+        return found.st_size == entry.size and not is_same_file and hash_file(original) == entry.hash
     except OSError:
         return False
 
 
-def _foreign(destination: Path, journal: Journal) -> list[str]:
+def _foreign(place: Place, journal: Journal) -> list[str]:
     """List what lies in the folders of an export without being of it."""
-    ours = {*journal.files, *journal.folders, JOURNAL}
-    ours |= {f"{target.rpartition('/')[0]}/{entry['temporary']}" for target, entry in journal.files.items()}
-    places = [(destination / name, f"{name}/") for name in journal.folders]
+    ours = {*journal.files, *journal.folders, JOURNAL, *map(journal.temporary, journal.files)}
+    folders = [(name, f"{name}/") for name in journal.folders]
     if journal.header.get("mode") in FOLDERS:  # others may lie among other things
-        places.append((destination, ""))
-    found = []
-    for folder, prefix in places:
-        if folder.is_dir() and not folder.is_symlink():
-            found += [prefix + path.name for path in folder.iterdir() if prefix + path.name not in ours]
-    return sorted(found)
+        folders.append(("", ""))
+    found = (prefix + name for folder, prefix in folders for name in place.names(folder))
+    return sorted(name for name in found if name not in ours)
 
 
-def _remove_folder(folder: Path, result: UndoResult) -> bool:
+def _remove_folder(place: Place, name: str, result: UndoResult) -> bool:
     """Remove a folder if it is empty; in a dry run say whether it would be."""
     if result.dry_run:
-        gone = {result.destination / target for target in (*result.removed, *result.folders_removed)}
-        return all(path in gone for path in folder.iterdir())
+        gone = {*result.removed, *result.folders_removed}
+        return all(f"{name}/{inner}" in gone for inner in place.names(name))
     with suppress(OSError):
-        folder.rmdir()
+        place.rmdir(name)
         return True
     return False
