@@ -21,11 +21,12 @@ import numpy as np
 from PIL import Image
 
 from record import record
-from selfsort.clusters import SCHEMA_VERSION, Clusters, items_table
+from selfsort.clusters import Clusters, items_table
 from selfsort.features.graph import by_size, merge_order, shared_neighbor_graph
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.changes import Scanned
 from selfsort.photos.settings import Settings
+from selfsort.run_folder import SCHEMA_VERSION
 
 N_FINEST, PER_GROUP, N_DRAWN = 480, 8, 2000
 

@@ -37,6 +37,7 @@ from selfsort.features.groups import default_n_neighbors, find_groups
 from selfsort.features.kmeans import kmeans
 from selfsort.features.layout import layout
 from selfsort.features.neighbors import nearest_neighbors
+from selfsort.features.onnx_runtime import open_session
 from selfsort.features.project import graph_features
 from selfsort.images import decode
 from selfsort.photos.organize import organize
@@ -50,12 +51,8 @@ ROUNDS = 5
 
 def embed() -> None:
     """Interleave the three in rounds, so that the machine's ups and downs hit all of them."""
-    import onnxruntime
-
     encoder = load_encoder()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = n_threads()
-    session = onnxruntime.InferenceSession(str(default_onnx()), options, providers=["CPUExecutionProvider"])
+    session = open_session(default_onnx(), n_threads=n_threads())
     torch_net = _torch_net()
     for name, archive in SETS.items():
         with open_source(DATA / archive) as source:

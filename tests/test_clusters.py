@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from selfsort.clusters import ARRAYS, SCHEMA_VERSION, Clusters, Figure, items_table, save_json
+from selfsort.clusters import Clusters, Figure, items_table
 from selfsort.errors import DataError
+from selfsort.run_folder import SCHEMA_VERSION, save_json, seal_run
+from selfsort.run_schema import ARRAYS
 
 N = 7
 PNG = base64.b64decode(
@@ -43,12 +45,26 @@ def make(n=N, **changes):
         "levels": levels,
         "confidence": rng.random(n, dtype=np.float32),
         "neighbors": rng.integers(0, max(n, 1), (n, 3), dtype=np.int32),
-        "groups": [{"level": 1, "group": 0, "size": 2, "prototypes": [2, 3], "odd": []}],
+        "groups": [group_of(levels, level, number) for level in (0, 1) for number in set(levels[1:, level].tolist())],
         "map": rng.random((n, 2), dtype=np.float32),
         "embedding": rng.random((n, 5)).astype(np.float16),
         "thumbnails": [None, *(bytes([i]) * i for i in range(1, n))][:n],
     }
     return Clusters(**fields | changes)
+
+
+def group_of(levels, level, number):
+    rows = np.flatnonzero(levels[:, level] == number).tolist()
+    parent = None if level == 0 else int(levels[rows[0], level - 1])
+    return {
+        "level": level,
+        "group": number,
+        "size": len(rows),
+        "parent": parent,
+        "confidence": 0.5,
+        "prototypes": rows[:2],
+        "odd": rows[2:],
+    }
 
 
 def make_trained(n=N, **changes):
@@ -127,6 +143,7 @@ def test_the_name_of_a_figure_leads_nowhere_else(tmp_path, name):
         Figure(name, "", "", PNG)
     make_trained().save(tmp_path)
     (tmp_path / "figures.json").write_text(json.dumps([{"name": name, "title": "", "caption": ""}]))
+    seal_run(tmp_path)
     with pytest.raises(DataError, match="damaged"):
         Clusters.load(tmp_path)
 
@@ -146,7 +163,7 @@ def test_labels_and_ok():
     assert clusters.ok.tolist() == [False] + [True] * 6
 
 
-@pytest.mark.parametrize("name", [*(name for name in ARRAYS[1:] if name != "merges"), "thumbnails"])
+@pytest.mark.parametrize("name", [*(name for name in ARRAYS if name not in ("labels", "merges")), "thumbnails"])
 def test_every_array_has_one_row_per_item(name):
     value = getattr(make_trained(), name)
     with pytest.raises(DataError, match=f"7 items, but {name} has 6 rows"):
@@ -193,6 +210,7 @@ def test_a_run_of_a_newer_selfsort(tmp_path):
     make().save(tmp_path)
     run = json.loads((tmp_path / "run.json").read_text()) | {"schema": SCHEMA_VERSION + 1}
     (tmp_path / "run.json").write_text(json.dumps(run))
+    (tmp_path / "SHA256SUMS").unlink()  # which it may write in another way
     with pytest.raises(DataError, match="Update selfsort"):
         Clusters.load(tmp_path)
 
@@ -203,7 +221,8 @@ TRAINED = ["probabilities.npy", "metrics.jsonl", "figures.json", "figures/A-2_b.
 
 @pytest.mark.parametrize("name", [*FILES, "thumbnails.parquet", *TRAINED])
 @pytest.mark.parametrize("damage", ["empty", "half", "noise", "other"])
-def test_damaged_files_are_named_as_damage(tmp_path, name, damage):
+@pytest.mark.parametrize("by", ["chance", "somebody"])
+def test_damaged_files_are_named_as_damage(tmp_path, name, damage, by):
     make_trained().save(tmp_path)
     path = tmp_path / name
     content = path.read_bytes()
@@ -214,6 +233,8 @@ def test_damaged_files_are_named_as_damage(tmp_path, name, damage):
         shutil.copyfile(tmp_path / "other" / name, path)
     else:
         path.write_bytes({"empty": b"", "half": content[: len(content) // 2], "noise": bytes(len(content))}[damage])
+    if by == "somebody":
+        seal_run(tmp_path)
     with pytest.raises(DataError) as caught:
         Clusters.load(tmp_path)
     assert "\n" not in str(caught.value)
@@ -223,6 +244,7 @@ def test_damaged_files_are_named_as_damage(tmp_path, name, damage):
 def test_metrics_of_another_shape_are_damage(tmp_path, content):
     make_trained().save(tmp_path)
     (tmp_path / "metrics.jsonl").write_text(content)
+    seal_run(tmp_path)
     with pytest.raises(DataError, match="damaged"):
         Clusters.load(tmp_path)
 
@@ -231,6 +253,7 @@ def test_metrics_of_another_shape_are_damage(tmp_path, content):
 def test_a_list_of_figures_of_another_shape_is_damage(tmp_path, content):
     make_trained().save(tmp_path)
     (tmp_path / "figures.json").write_text(content)
+    seal_run(tmp_path)
     with pytest.raises(DataError, match="damaged"):
         Clusters.load(tmp_path)
 
@@ -239,6 +262,9 @@ def test_a_list_of_figures_of_another_shape_is_damage(tmp_path, content):
 def test_missing_files_are_named_as_damage(tmp_path, name):
     make_trained().save(tmp_path)
     (tmp_path / name).unlink()
+    with pytest.raises(DataError, match="damaged"):
+        Clusters.load(tmp_path)
+    seal_run(tmp_path)
     with pytest.raises(DataError, match="damaged"):
         Clusters.load(tmp_path)
 
@@ -251,6 +277,7 @@ def test_arrays_of_objects_are_never_unpickled(tmp_path):
             return (sys.exit, (7,))
 
     np.save(tmp_path / "map.npy", np.array([Evil()] * N, dtype=object), allow_pickle=True)
+    seal_run(tmp_path)
     with pytest.raises(DataError):
         Clusters.load(tmp_path)
 

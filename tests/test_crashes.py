@@ -140,7 +140,9 @@ def test_a_run_that_appears(tmp_path, library, monkeypatch, there):
         with workplace(target):
             pass
 
-    assert_every_sync_counts(recorder, [(next_call, [before, after])], but="files.py:atomic_write" if there else "files.py", counts=is_run)
+    assert_every_sync_counts(
+        recorder, [(next_call, [before, after])], but="files.py:atomic_write" if there else "files.py", counts=is_run
+    )
 
 
 def test_a_file_that_is_written_whole(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from conftest import pixels
 from selfsort.errors import ModelError
 from selfsort.features.default_encoder import build_onnx, read_legacy_torch, weights_path
 from selfsort.features.encoders import DEFAULT, LAYERED, default_onnx, load_encoder
+from selfsort.features.onnx_runtime import open_session
 from selfsort.images import Preprocessing
 from selfsort.nets.lite0 import EARLIER, LAYERS
 
@@ -24,14 +25,12 @@ def test_the_default_encoder_is_efficientnet_lite0():
     """Compared with the torch implementation that the weights were made for."""
     torch = pytest.importorskip("torch")
     package = pytest.importorskip("efficientnet_lite_pytorch")
-    import onnxruntime
-
     state = torch.load(weights_path(), weights_only=True)
     model = package.EfficientNet.from_name("efficientnet-lite0")
     model.load_state_dict(state)
     model.eval()
     images = pixels(16)
-    session = onnxruntime.InferenceSession(str(default_onnx()), providers=["CPUExecutionProvider"])
+    session = open_session(default_onnx())
     features, logits = session.run(["features", "logits"], {"images": images})
     with torch.inference_mode():
         x = (torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).float() - 127) / 128

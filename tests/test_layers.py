@@ -81,6 +81,7 @@ VIOLATIONS = [
     ("no-torch", {"methods/saving.py": "import lightning_fabric"}, "selfsort.methods.saving -> lightning_fabric"),
     ("torch-door", {"features/neighbors.py": "import selfsort.features.torch_encoder"}, "selfsort.features.neighbors"),
     ("torch-kmeans-door", {"methods/kmeans.py": "import selfsort.features.torch_kmeans"}, "selfsort.methods.kmeans"),
+    ("onnx-door", {"photos/ocr.py": "def f():\n    import onnxruntime"}, "selfsort.photos.ocr -> onnxruntime"),
     ("no-root", {"report.py": "from selfsort import organize"}, "selfsort.report -> selfsort"),
 ]
 

@@ -8,6 +8,7 @@ import pytest
 from conftest import pixels
 from selfsort.errors import DataError
 from selfsort.features.encoders import default_onnx, load_encoder
+from selfsort.features.onnx_runtime import open_session
 from selfsort.images import Preprocessing, decode
 from selfsort.photos.objects import broad, broader, broadest, hints, names, probable, terms
 
@@ -49,9 +50,7 @@ def test_names_are_of_their_classes():
 
 
 def test_terms_agree_with_the_encoder_graph():
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(default_onnx()), providers=["CPUExecutionProvider"])
+    session = open_session(default_onnx())
     features, logits = session.run(["features", "logits"], {"images": pixels(6)})
     wanted = np.exp(logits - logits.max(1, keepdims=True))
     np.testing.assert_allclose(terms(features), wanted / wanted.sum(1, keepdims=True), atol=1e-5)

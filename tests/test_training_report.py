@@ -14,13 +14,14 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from selfsort.cli import main
-from selfsort.clusters import SCHEMA_VERSION, Clusters, Figure, items_table
+from selfsort.clusters import Clusters, Figure, items_table
 from selfsort.curves import learning_curves_png
 from selfsort.errors import DataError
 from selfsort.figures import reconstructions_png
 from selfsort.photos.export import export
 from selfsort.publish import check_target
 from selfsort.report import write_report
+from selfsort.run_folder import SCHEMA_VERSION
 from test_report import Elements, data_of, describe, written
 
 N, K = 300, 10

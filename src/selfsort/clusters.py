@@ -6,9 +6,6 @@ row i of ``items.parquet``; rows that could not be read have label -1 and say wh
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,15 +16,22 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.errors import DataError
-from selfsort.files import atomic_write
+from selfsort.files import SUMS, atomic_write
+from selfsort.run_folder import (
+    FIGURES,
+    METRICS,
+    is_figure_name,
+    items_schema,
+    json_line,
+    read_run,
+    save_array,
+    save_json,
+    seal_run,
+)
+from selfsort.run_schema import ARRAYS
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-SCHEMA_VERSION = 2
-ARRAYS = ("labels", "levels", "confidence", "embedding", "neighbors", "map", "probabilities", "merges")
-METRICS, FIGURES = "metrics.jsonl", "figures.json"
-_FIGURE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 IntArray = npt.NDArray[np.int64] | npt.NDArray[np.int32]
 
@@ -44,18 +48,7 @@ def items_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """
     import pyarrow as pa
 
-    schema = pa.schema(
-        [
-            ("id", pa.string()),
-            ("path", pa.string()),
-            ("path_bytes", pa.binary()),
-            ("size", pa.int64()),
-            ("width", pa.int32()),
-            ("height", pa.int32()),
-            ("format", pa.string()),
-            ("status", pa.string()),
-        ]
-    )
+    schema = items_schema()
     columns: dict[str, list[Any]] = {name: [] for name in schema.names}
     for row in rows:
         for name, column in columns.items():
@@ -83,7 +76,7 @@ class Figure:
     png: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not _FIGURE_NAME.fullmatch(self.name):  # it must not lead out of the folder
+        if not is_figure_name(self.name):  # it must not lead out of the folder
             raise DataError(f"A figure's name needs to be of letters, digits, - and _: got {self.name!r}.")
         if not (self.png.startswith(b"\x89PNG\r\n\x1a\n") and self.png.endswith(b"IEND\xaeB`\x82")):
             raise DataError(f"The figure {self.name} is not a whole PNG file.")
@@ -188,7 +181,7 @@ class Clusters:
         return self.thumbnails[row] if self.thumbnails is not None else None
 
     def save(self, folder: str | Path) -> None:
-        """Write the run folder; ``run.json`` comes last, so a folder that has one is whole.
+        """Write the run folder; its checksums come last, so a folder that has them is whole.
 
         Parameters
         ----------
@@ -200,6 +193,7 @@ class Clusters:
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / SUMS).unlink(missing_ok=True)
         with atomic_write(folder / "items.parquet") as path, open(path, "wb") as file:  # pyarrow wants UTF-8 names
             pq.write_table(self.items, file, compression="zstd")
         for name in ARRAYS:
@@ -212,11 +206,12 @@ class Clusters:
                 pq.write_table(table, file, compression="none", row_group_size=4096)
         if self.metrics:
             with atomic_write(folder / METRICS) as path:
-                path.write_bytes(b"".join(map(_json_line, self.metrics)))
+                path.write_bytes(b"".join(map(json_line, self.metrics)))
         if self.figures:
             _save_figures(folder, self.figures)
         save_json(folder / "groups.json", self.groups)
         save_json(folder / "run.json", self.run)
+        seal_run(folder)
         self.path = folder
 
     @classmethod
@@ -236,78 +231,12 @@ class Clusters:
         DataError
             If the folder is not a run, is incomplete, or was written by a newer selfsort.
         """
-        folder = Path(folder)
+        fields = read_run(Path(folder))
         try:
-            run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        except PermissionError as error:
-            raise DataError(f"{error.filename} may not be read: {error.strerror}. Change its permissions.") from error
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{folder} is not a finished run: it has no readable run.json. Give the folder that "
-                "`selfsort organize` or `selfsort fit` wrote, or run the same command again to finish it."
-            ) from error
-        schema = run.get("schema") if isinstance(run, dict) else None
-        if not isinstance(schema, int) or not isinstance(run.get("level"), int):
-            raise DataError(f"{folder} is not a run of selfsort: its run.json is of something else.")
-        if schema > SCHEMA_VERSION:
-            raise DataError(
-                f"{folder} has run format {run['schema']}, this selfsort reads up to {SCHEMA_VERSION}. Update selfsort."
-            )
-        if schema < SCHEMA_VERSION:
-            raise DataError(
-                f"{folder} has run format {schema}, this selfsort reads format {SCHEMA_VERSION}. "
-                "Give the command that made it again: corrections are kept."
-            )
-        try:
-            thumbnails = folder / "thumbnails.parquet"
-            return cls(
-                run=run,
-                items=_read_table(folder / "items.parquet"),
-                groups=json.loads((folder / "groups.json").read_text(encoding="utf-8")),
-                thumbnails=_read_table(thumbnails).column("jpeg").to_pylist() if thumbnails.exists() else None,
-                metrics=_read_metrics(folder / METRICS) if (folder / METRICS).exists() else [],
-                figures=_read_figures(folder) if (folder / FIGURES).exists() else [],
-                path=folder,
-                **{
-                    name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-                    for name in ARRAYS
-                    if name != "labels" and (folder / f"{name}.npy").exists()
-                },
-            )
-        except PermissionError as error:
-            raise DataError(f"{error.filename} may not be read: {error.strerror}. Change its permissions.") from error
-        except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
-            raise DataError(f"The run folder {folder} is damaged: {error}. Make the run again.") from error
-
-
-def _read_table(path: Path) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    # A thread of pyarrow that lets go of a Python file when Python is ending aborts the process. Bytes are read here.
-    return pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False)
-
-
-def _json_line(row: Mapping[str, Any]) -> bytes:
-    """Return one line of JSON; what is not finite becomes null, because JSON has no word for it."""
-    plain = {}
-    for name, value in row.items():
-        value = value.item() if isinstance(value, np.generic) else value
-        plain[name] = None if isinstance(value, float) and not math.isfinite(value) else value
-    return json.dumps(plain, allow_nan=False).encode("ascii") + b"\n"
-
-
-def seconds_trained(folder: Path) -> float:
-    """Return how many seconds of training a folder holds; raise `ValueError` if its metrics are damaged."""
-    path = folder / METRICS
-    return float(sum(row["seconds"] for row in _read_metrics(path))) if path.exists() else 0.0
-
-
-def _read_metrics(path: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-    if not rows or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"{path.name} does not hold one JSON object per line")
-    return rows
+            figures = [Figure(**figure) for figure in fields.pop("figures")]
+            return cls(**fields, figures=figures, path=Path(folder))
+        except DataError as error:
+            raise DataError(f"The run folder {folder} is damaged: {error}") from error
 
 
 def _save_figures(folder: Path, figures: Iterable[Figure]) -> None:
@@ -321,19 +250,6 @@ def _save_figures(folder: Path, figures: Iterable[Figure]) -> None:
     save_json(folder / FIGURES, index)
 
 
-def _read_figures(folder: Path) -> list[Figure]:
-    figures = []
-    for entry in json.loads((folder / FIGURES).read_text(encoding="utf-8")):
-        name, title, caption = entry["name"], str(entry["title"]), str(entry["caption"])
-        if not _FIGURE_NAME.fullmatch(name):  # before anything of that name is opened
-            raise ValueError(f"{FIGURES} names a file {name!r}")
-        try:
-            figures.append(Figure(name, title, caption, (folder / "figures" / f"{name}.png").read_bytes()))
-        except DataError as error:
-            raise ValueError(str(error).rstrip(".")) from error
-    return figures
-
-
 def name_of(group: Mapping[str, Any], *, own: bool = True) -> str:
     """Return the name that somebody gave a group, unless not `own`, else the one suggested; empty if there is neither.
 
@@ -341,20 +257,3 @@ def name_of(group: Mapping[str, Any], *, own: bool = True) -> str:
     ('Rex', 'Dogs', '')
     """
     return str((own and group.get("name")) or (group.get("suggested") or {}).get("name") or "")
-
-
-def save_array(path: Path, value: npt.NDArray[Any]) -> None:
-    """Write one ``.npy`` file atomically."""
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, value, allow_pickle=False)
-
-
-def save_json(path: Path, value: Any) -> None:
-    """Write one JSON file atomically, UTF-8; undecodable bytes of file names become surrogate escapes."""
-    text = json.dumps(value, ensure_ascii=False, indent=1)
-    try:
-        data = text.encode("utf-8")
-    except UnicodeEncodeError:
-        data = json.dumps(value, indent=1).encode("ascii")
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(data + b"\n")

@@ -1,4 +1,4 @@
-"""Files that outlive a crash: what identifies them, how they are written, and who may write.
+"""Files that outlive a crash: what identifies them, how they are written and checked, and who may write.
 
 A write is durable once two things are on the disk: the content of the file, and the entry of its name in the folder.
 A program that syncs only the first can lose a file that it has just renamed into place.
@@ -10,9 +10,10 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from selfsort.errors import DataError
@@ -297,3 +298,58 @@ def _lock(file: int) -> None:
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
     except OSError as error:
         raise BlockingIOError(errno.EWOULDBLOCK, error.strerror) from error
+
+
+#: Lists the identities of the files of a folder, as ``sha256sum`` writes and checks it.
+SUMS = "SHA256SUMS"
+_SUM = re.compile(r"([0-9a-f]{64}) [ *]([^/\\\0].*)")
+_SEAL = b"selfsort sha256 "
+
+
+def write_sums(folder: Path, names: Iterable[str]) -> None:
+    """Write what the named files of a folder hold into its `SUMS`; it comes last, so a folder that has it is whole."""
+    lines = [f"{hash_file(folder / name)}  {name}\n" for name in sorted(names)]
+    with atomic_write(folder / SUMS) as path:
+        path.write_text("".join(lines), encoding="utf-8")
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """Return file -> `content_id` as `write_sums` wrote them down.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none.
+    ValueError
+        If they are damaged, or name a file outside the folder.
+    """
+    sums = {}
+    for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
+        found = _SUM.fullmatch(line)
+        if found is None or ".." in found[2].split("/") or found[2] in sums:
+            raise ValueError(f"{SUMS} has a line that is none of it: {line[:100]!r}")
+        sums[found[2]] = found[1]
+    return sums
+
+
+def write_sealed(path: Path, content: bytes | memoryview) -> None:
+    """Write one file atomically, with a checksum in front of its content and its name that `read_sealed` checks."""
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        file.write(_SEAL + _seal(path, content) + b"\n")
+        file.write(content)
+
+
+def read_sealed(path: Path) -> bytes:
+    """Return what `write_sealed` wrote to a file of this name; raise `ValueError` if a bit of it has changed since."""
+    data = path.read_bytes()
+    start, end = len(_SEAL), len(_SEAL) + 64
+    content = data[end + 1 :]
+    if data[:start] != _SEAL or data[start : end + 1] != _seal(path, content) + b"\n":
+        raise ValueError(f"{path.name} is not as it was written")
+    return content
+
+
+def _seal(path: Path, content: bytes | memoryview) -> bytes:
+    digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape") + b"\0")
+    digest.update(content)
+    return digest.hexdigest().encode()

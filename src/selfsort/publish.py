@@ -14,26 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from selfsort.clusters import ARRAYS, FIGURES, METRICS, Clusters
+from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.evaluation import FOLDERS, Labels, evaluate
-from selfsort.files import content_id, locked, make_folders, sync_folder, sync_tree
+from selfsort.files import SUMS, content_id, locked, make_folders, sync_folder, sync_tree
 from selfsort.report import write_report
+from selfsort.run_folder import FIGURES, RUN_FILES
 from selfsort.runtime import Clock
 
-RUN_FILES = {f"{name}.npy" for name in ARRAYS} | {
-    "run.json",
-    "items.parquet",
-    "groups.json",
-    "thumbnails.parquet",
-    "report.html",
-    "confusion.png",
-    METRICS,
-    FIGURES,
-    "figures",
-    "model.safetensors",
-    "config.json",
-}
+#: What may lie in a run folder: `selfsort evaluate` writes the last into it.
+_OURS = RUN_FILES | {"figures", SUMS, "confusion.png"}
 #: In the workplace: what was asked for, so that it can be asked for again.
 JOB = "job.json"
 _WORTH_KEEPING = ("*.npy", "fit-*/*.pt", "fit-*/*.npz")
@@ -45,7 +35,7 @@ def check_target(target: Path, shown: Path | None = None) -> None:
     if target.is_symlink() and not target.exists():
         raise DataError(f"{shown} is a link to nowhere. Give another folder with -o.")
     names = {path.name for path in target.iterdir()} if target.is_dir() else set()
-    if foreign := sorted((names - RUN_FILES) | _foreign_figures(target)):
+    if foreign := sorted((names - _OURS) | _foreign_figures(target)):
         raise DataError(
             f"{shown} holds {foreign[0]!r}, which no run does, so it is not replaced. "
             "Move it away, or give a new folder with -o."

@@ -74,6 +74,13 @@ def write_ahead(db: sqlite3.Connection, seconds: float = 60.0) -> None:
             time.sleep(0.02)
 
 
+def guard(db: sqlite3.Connection) -> None:
+    """Let a database that somebody else may have made do nothing by itself, and open no other file."""
+    db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    db.execute("PRAGMA trusted_schema=OFF")
+    db.execute("PRAGMA cell_size_check=ON")
+
+
 def folded(name: str) -> str:
     """Return what names have in common that differ in case or in the coding of accents.
 

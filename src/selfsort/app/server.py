@@ -42,6 +42,8 @@ _TYPES = {
 _BINARY = "application/octet-stream"
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _N_SIMILAR = 200
+#: FastAPI else reports requests to wherever the environment says.
+_NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 
 
 def create_app(run: Path, *, token: str, port: int, once: str | None = None) -> Guard:
@@ -70,7 +72,7 @@ def create_app(run: Path, *, token: str, port: int, once: str | None = None) -> 
             pruning.cancel()
             app.state.page.close()
 
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan, telemetry=_NO_TELEMETRY)
     app.add_exception_handler(OtherRunError, lambda _, error: _error(409, str(error)))
     app.add_exception_handler(SelfsortError, lambda _, error: _error(400, str(error)))
     app.add_exception_handler(Unreadable, lambda _, error: _error(404, f"It cannot be shown: {error}."))

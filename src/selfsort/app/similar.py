@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
-from selfsort.features.encoders import load_encoder
+from selfsort.features.encoders import encoder_of_run
 from selfsort.features.project import unit_rows
 from selfsort.images import Unreadable, decode
 
@@ -34,7 +34,7 @@ def nearest(clusters: Clusters, vector: npt.NDArray[np.floating], n: int) -> npt
 
 def encode(clusters: Clusters, data: bytes) -> npt.NDArray[np.float32]:
     """Return the features of the bytes of a picture file, by the encoder of the run."""
-    encoder = load_encoder(str(clusters.run["encoder"]["name"]))
+    encoder = encoder_of_run(clusters.run)
     try:
         picture = decode(data, encoder.preprocessing)
     except Unreadable as error:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "evaluate": ("selfsort.cli.runs", "evaluate"),
     "review": ("selfsort.cli.review", "review"),
     "correct": ("selfsort.cli.correct", "correct"),
+    "check": ("selfsort.cli.check", "check"),
     "catalog": ("selfsort.cli.library", "catalog"),
     "duplicates": ("selfsort.cli.library", "duplicates"),
     "events": ("selfsort.cli.library", "events"),

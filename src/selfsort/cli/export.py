@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from selfsort.cli.output import PATH, emit, json_option, progress_bar, quoted, run_argument, shown
+from selfsort.cli.output import PATH, emit, harmless, json_option, progress_bar, quoted, run_argument, shown
 from selfsort.errors import DataError
 from selfsort.runtime import counted
 
@@ -169,7 +169,7 @@ def trash(run: Path, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: 
             raise DataError("With --json nobody is asked. Give --yes if you are sure.")
         if not yes:
             for doomed in plan.files:
-                click.echo(told(doomed), err=True)
+                click.echo(harmless(told(doomed)), err=True)
             click.confirm(f"{question}?", abort=True, err=True)
         with progress_bar() as progress:
             move_to_trash(clusters, plan, progress=progress)

@@ -21,6 +21,7 @@ from selfsort.cli.output import (
     PATH,
     check_file,
     emit,
+    harmless,
     interrupted,
     json_option,
     progress_bar,
@@ -197,7 +198,7 @@ def _summary(clusters: Clusters) -> str:
     parts = [f"{facts['n_ok']:,} samples in {facts['n_groups']} groups by {facts['method']}"]
     parts += [f"{unread} files could not be read"] if unread else []
     lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
-    lines += [f"Warning: {warning}" for warning in facts["warnings"]]
+    lines += [f"Warning: {shown(warning)}" for warning in facts["warnings"]]
     if "scores" in facts:
         lines.append(f"Against the labels, which the method never saw: {scored(facts)}")
     if path is not None:
@@ -212,8 +213,9 @@ def _summary(clusters: Clusters) -> str:
 @click.argument("images", metavar="IMAGES")
 @_SPLIT
 @click.option("-o", "--output", type=PATH, metavar="CSV", help="Table to write.  [default: printed]")
+@click.option("--encoder", metavar="NAME", help="The encoder of RUN, if it may be downloaded.  [default: a local one]")
 @json_option
-def predict(run: Path, images: str, split: str | None, output: Path | None, as_json: bool) -> None:
+def predict(run: Path, images: str, split: str | None, output: Path | None, encoder: str | None, as_json: bool) -> None:
     """Find the groups of other pictures with the model in RUN, as a table of path, group, status and probability.
 
     IMAGES is a known set, or a folder, archive or list of pictures, which are brought into the size and colors that the
@@ -224,7 +226,7 @@ def predict(run: Path, images: str, split: str | None, output: Path | None, as_j
     check_file(output)
     with progress_bar() as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = find(run, images, split=split, progress=progress)
+        found = find(run, images, split=split, encoder=encoder, progress=progress)
     rows = found.rows()
     groups = Counter(found.labels[found.labels >= 0].tolist())
     facts: dict[str, Any] = {"run": str(run), "n_items": len(rows), "n_ok": groups.total()}
@@ -238,7 +240,7 @@ def predict(run: Path, images: str, split: str | None, output: Path | None, as_j
     if as_json:
         click.echo(json.dumps(facts | {"rows": rows}))
     elif output is None:
-        click.echo(table.getvalue(), nl=False)
+        click.echo(harmless(table.getvalue()), nl=False)
     else:
         largest = ", ".join(f"{group} ({count:,})" for group, count in groups.most_common(5))
         unread = f", {len(rows) - groups.total()} could not be read" if len(rows) > groups.total() else ""

@@ -206,7 +206,7 @@ def _summary(clusters: Clusters) -> str:
     if unread:
         parts.append(f"{unread} could not be read")
     lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
-    lines += [f"Warning: {warning}" for warning in facts["warnings"]]
+    lines += [f"Warning: {shown(warning)}" for warning in facts["warnings"]]
     lines += _news(facts)
     if "learned" in facts:
         lines.append(_lesson(facts["learned"]))

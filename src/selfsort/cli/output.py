@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,12 +42,12 @@ def emit(result: dict[str, Any], text: str | Callable[[], str], *, as_json: bool
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=True, indent=2))
     else:
-        click.echo(text() if callable(text) else text)
+        click.echo(harmless(text() if callable(text) else text))
 
 
 def fail(message: str, *, as_json: bool = False) -> NoReturn:
     """Print one error and end with exit code 1."""
-    message = " ".join(message.encode("utf-8", "backslashreplace").decode().splitlines())
+    message = harmless(" ".join(message.encode("utf-8", "backslashreplace").decode().splitlines()))
     if as_json:
         click.echo(json.dumps({"error": message}))
     click.echo(f"Error: {message}", err=True)
@@ -152,11 +153,28 @@ def _plain_lines() -> Progress:
     return report
 
 
-def shown(text: str) -> str:
-    """Return `text` so that any terminal can print it: control characters and lone surrogates escaped."""
+def harmless(text: str) -> str:
+    """Return text of several lines as a terminal can print it, whoever wrote parts of it.
+
+    What would move the cursor, change colors or the direction of writing is escaped, and so are lone surrogates.
+    """
     from selfsort.sources import display_path
 
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in display_path(text))
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    try:
+        text = display_path(text)
+    except UnicodeEncodeError:  # half a character, which no path holds but JSON may
+        text = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(
+        c if c == "\n" or c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
+def shown(text: str) -> str:
+    """Return text that belongs in one line as a terminal can print it, see `harmless`; line ends are escaped too."""
+    return harmless(text).replace("\n", "\\n")
 
 
 def quoted(path: str | Path) -> str:

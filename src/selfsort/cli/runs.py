@@ -35,11 +35,12 @@ def info(run: Path, as_json: bool) -> None:
             f"{shown(str(run))}: {n_ok:,} of {len(clusters.ok):,} {_origin(facts)}",
             f"groups: {levels[facts['level']]}{nested}",
             f"belong nowhere: {n_nowhere}",
-            f"{_maker(facts)}, seed {facts.get('seed')}, made {facts.get('created')}",
-            "seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in facts.get("seconds", {}).items()),
+            f"{_maker(facts)}, seed {facts.get('seed')}, made {shown(str(facts.get('created')))}",
+            "seconds: "
+            + ", ".join(f"{shown(stage)} {seconds:.1f}" for stage, seconds in facts.get("seconds", {}).items()),
         ]
         lines += [f"could not be read: {count} × {shown(reason)}" for reason, count in reasons.most_common(10)]
-        lines += [f"warning: {warning}" for warning in facts.get("warnings", [])]
+        lines += [f"warning: {shown(warning)}" for warning in facts.get("warnings", [])]
         return "\n".join(lines)
 
     emit(result, text, as_json=as_json)
@@ -129,9 +130,9 @@ def evaluate(run: Path, labels: str, level: int | None, figure: Path | None, as_
 
     def text() -> str:
         width = max(map(len, evaluation.scores))
-        lines = [f"{name:<{width}}  {_number(value)}" for name, value in evaluation.scores.items()]
+        lines = [f"{shown(name):<{width}}  {_number(value)}" for name, value in evaluation.scores.items()]
         lines.append("")
-        lines += [f"{name}: {shown(str(value))}" for name, value in evaluation.protocol.items()]
+        lines += [f"{shown(name)}: {shown(str(value))}" for name, value in evaluation.protocol.items()]
         lines.append(f"confusion matrix: {shown(str(figure))}")
         return "\n".join(lines)
 

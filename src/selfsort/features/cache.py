@@ -16,18 +16,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from selfsort.errors import DataError
-from selfsort.runtime import cache_dir, write_ahead
+from selfsort.runtime import cache_dir, guard, write_ahead
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, stamp TEXT NOT NULL, id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (
+    path BLOB PRIMARY KEY, stamp TEXT NOT NULL, id TEXT NOT NULL, sum TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pictures (
     encoder TEXT NOT NULL, id TEXT NOT NULL, status TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-    format TEXT NOT NULL, features BLOB, thumbnail BLOB, PRIMARY KEY (encoder, id));
+    format TEXT NOT NULL, features BLOB, thumbnail BLOB, sum TEXT NOT NULL, PRIMARY KEY (encoder, id));
 """
-#: Raise when contents get other identities: what is kept under the earlier ones is of no use.
-_VERSION = 1
+#: Raise when the tables change, or contents get other identities: what is kept is then given up.
+_VERSION = 2
 _IDS_PER_QUERY = 500
 
 
@@ -55,6 +57,7 @@ class Cache:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or cache_dir() / "cache.sqlite"
+        self._damaged: list[tuple[str, str]] = []
         with self._explained():
             self._open()
 
@@ -76,12 +79,13 @@ class Cache:
 
     def _open(self) -> None:
         self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+        guard(self._db)
         write_ahead(self._db)
         self._db.execute("PRAGMA synchronous=NORMAL")  # a power cut may lose the last pictures, never harm the file
         if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
             self._db.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} DELETE FROM files WHERE length(id) < 64;"
-                f"DELETE FROM pictures WHERE length(id) < 64; PRAGMA user_version={_VERSION}; COMMIT;"
+                "BEGIN IMMEDIATE; DROP TABLE IF EXISTS files; DROP TABLE IF EXISTS pictures;"
+                f"{_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;"
             )
         self._db.executescript(_SCHEMA)
 
@@ -93,8 +97,8 @@ class Cache:
 
     def known_files(self, paths: Sequence[bytes]) -> dict[bytes, tuple[str, str]]:
         """Return path -> (stamp, id) of the paths seen before."""
-        rows = self._select("SELECT path, stamp, id FROM files WHERE path IN ({})", [], paths)
-        return {path: (stamp, content) for path, stamp, content in rows}
+        rows = self._select("SELECT path, stamp, id, sum FROM files WHERE path IN ({})", [], paths)
+        return {path: (stamp, content) for path, stamp, content, known in rows if _sum(path, stamp, content) == known}
 
     def known_ids(self, encoder: str) -> set[str]:
         """Return the contents that this encoder has seen."""
@@ -102,14 +106,26 @@ class Cache:
             return {row[0] for row in self._db.execute("SELECT id FROM pictures WHERE encoder = ?", (encoder,))}
 
     def entries(self, encoder: str, ids: Sequence[str]) -> Iterator[Entry]:
-        """Yield what is known of these contents, in no particular order."""
+        """Yield what is known of these contents, in no particular order; what is damaged is noted for `forget`."""
         query = (
-            "SELECT id, status, width, height, format, features, thumbnail FROM pictures "
+            "SELECT id, status, width, height, format, features, thumbnail, sum FROM pictures "
             "WHERE encoder = ? AND id IN ({})"
         )
-        for content, status, width, height, kind, features, thumbnail in self._select(query, [encoder], ids):
+        for *row, known in self._select(query, [encoder], ids):
+            if _sum(encoder, *row) != known:
+                self._damaged.append((encoder, row[0]))
+                continue
+            content, status, width, height, kind, features, thumbnail = row
             vector = None if features is None else np.frombuffer(features, np.float16)
             yield Entry(content, status, width, height, kind, vector, thumbnail)
+
+    def forget_damaged(self) -> int:
+        """Remove what `entries` found to be damaged, so that it is made again; return how many there were."""
+        damaged, self._damaged = self._damaged, []
+        if damaged:
+            with self._explained(), self._db:
+                self._db.executemany("DELETE FROM pictures WHERE encoder = ? AND id = ?", damaged)
+        return len(damaged)
 
     def _select(
         self, query: str, first: list[str], values: Sequence[str] | Sequence[bytes]
@@ -122,20 +138,23 @@ class Cache:
 
     def add(self, encoder: str, entries: Iterable[Entry], files: Iterable[tuple[bytes, str, str]]) -> None:
         """Store contents and the (path, stamp, id) of files in one transaction."""
-        rows = [
-            (
-                encoder,
-                e.id,
-                e.status,
-                e.width,
-                e.height,
-                e.format,
-                None if e.features is None else e.features.tobytes(),
-                e.thumbnail,
-            )
-            for e in entries
-        ]
+        rows = []
+        for e in entries:
+            features = None if e.features is None else e.features.tobytes()
+            row = (encoder, e.id, e.status, e.width, e.height, e.format, features, e.thumbnail)
+            rows.append((*row, _sum(*row)))
         with self._explained(), self._db:  # one transaction, rolled back if anything fails
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT OR IGNORE INTO pictures VALUES (?,?,?,?,?,?,?,?)", rows)
-            self._db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?)", files)
+            self._db.executemany("INSERT OR IGNORE INTO pictures VALUES (?,?,?,?,?,?,?,?,?)", rows)
+            stamped = ((*file, _sum(*file)) for file in files)
+            self._db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?)", stamped)
+
+
+def _sum(*values: str | int | bytes | None) -> str:
+    """Return the checksum of a row: a disk that forgets a bit must not change anybody's groups."""
+    digest = xxhash.xxh3_64()
+    for value in values:
+        data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+        digest.update(b"%d:" % len(data))
+        digest.update(data)
+    return digest.hexdigest()

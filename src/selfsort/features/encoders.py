@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.errors import ModelError
-from selfsort.files import atomic_write
+from selfsort.features.onnx_runtime import open_onnx
+from selfsort.files import atomic_write, content_id, hash_file
 from selfsort.images import Preprocessing
 from selfsort.runtime import cache_dir
 
@@ -55,7 +58,7 @@ class Encoder(ABC):
         return {"name": self.name, "key": self.key, "preprocessing": self.preprocessing.key}
 
 
-def load_encoder(name: str = DEFAULT) -> Encoder:
+def load_encoder(name: str = DEFAULT, *, online: bool = True) -> Encoder:
     """Load an encoder.
 
     Parameters
@@ -64,6 +67,8 @@ def load_encoder(name: str = DEFAULT) -> Encoder:
         ``"efficientnet-lite0"``, the encoder that ships with selfsort; the path of an ``.onnx`` file; or a Hugging Face
         model, by folder or by name. For `organize` with ``learn``: ``"efficientnet-lite0-layers"``, the first with the
         features of an earlier layer behind its own (`selfsort.nets.lite0.LAYERS`).
+    online : bool
+        Whether a Hugging Face model that is not on this machine may be downloaded, and a network drive be looked at.
 
     Raises
     ------
@@ -74,6 +79,11 @@ def load_encoder(name: str = DEFAULT) -> Encoder:
         return OnnxEncoder(default_onnx(), name=DEFAULT, preprocessing=Preprocessing(224, "squash"))
     if name == LAYERED:
         return OnnxEncoder(default_onnx(), name=LAYERED, preprocessing=Preprocessing(224, "squash"), output="layers")
+    if not online and name.startswith(("//", "\\\\")):
+        raise ModelError(
+            f"The run names the encoder {name!r}, which is on another machine, and a run does not decide where "
+            "selfsort connects. If you trust that place, name it yourself with --encoder."
+        )
     path = Path(name).expanduser()
     if path.is_file():
         return OnnxEncoder(path, name=path.name, **_settings_beside(path))
@@ -88,7 +98,36 @@ def load_encoder(name: str = DEFAULT) -> Encoder:
         )
     from selfsort.features.torch_encoder import TorchEncoder
 
-    return TorchEncoder(name)
+    return TorchEncoder(name, online=online)
+
+
+def encoder_of_run(run: Mapping[str, Any], named: str | None = None) -> Encoder:
+    """Load the encoder that a run was made with.
+
+    Parameters
+    ----------
+    run : mapping
+        What its ``run.json`` says. Somebody else may have written it, so by itself it leads only to encoders on this
+        machine.
+    named : str, optional
+        The encoder as the user names it, who thereby allows to download it.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be loaded, or is not on this machine; if the one that was named is another one than the run's.
+    """
+    encoder = run.get("encoder") or {}
+    if named is not None:
+        found = load_encoder(named)
+        if found.key != encoder.get("key"):
+            raise ModelError(f"The run was made with another encoder than {named!r}: {encoder.get('name')!r}. Name it.")
+        return found
+    params = run.get("params") or {}
+    name = LAYERED if "learned" in run else params.get("encoder") or encoder.get("name")
+    if not isinstance(name, str):
+        raise ModelError("The run says of no encoder that it was made with it. Make the run again.")
+    return load_encoder(name, online=False)
 
 
 def default_onnx() -> Path:
@@ -102,10 +141,17 @@ def default_onnx() -> Path:
     folder = cache_dir() / "encoders"
     folder.mkdir(exist_ok=True)
     path = folder / f"{DEFAULT}-{digest}-v{_GRAPH_VERSION}.onnx"
-    if not path.exists():
-        model = default_encoder.build_onnx(default_encoder.read_legacy_torch(weights))
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(model.SerializeToString())
+    sum_of = path.with_name(path.name + ".sha256")  # as sha256sum writes and checks it
+    try:
+        if sum_of.read_text(encoding="ascii") == f"{hash_file(path)}  {path.name}\n":
+            return path
+        warnings.warn(f"The encoder kept at {path} was damaged, so it was built again.", stacklevel=2)
+    except (OSError, UnicodeDecodeError):  # not built yet, or not to the end
+        pass
+    content = default_encoder.build_onnx(default_encoder.read_legacy_torch(weights)).SerializeToString()
+    for target, data in ((path, content), (sum_of, f"{content_id(content)}  {path.name}\n".encode())):
+        with atomic_write(target) as temporary:
+            temporary.write_bytes(data)
     return path
 
 
@@ -136,35 +182,6 @@ def settings_from_config(config: dict[str, Any]) -> dict[str, Any]:
     elif not config.get("do_normalize", True):
         settings["mean"], settings["std"] = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     return settings
-
-
-def open_onnx(path: Path) -> tuple[Any, bytes]:
-    """Open an ONNX file for ONNX Runtime on the CPU; also return its bytes, and a hash of weights beside it.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be loaded.
-    """
-    import onnxruntime
-    import xxhash
-
-    options = onnxruntime.SessionOptions()
-    # one thread per call and as many calls as there are processors: no waiting at barriers inside small layers
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        data = path.read_bytes()
-        beside = [path.with_name(path.name + end) for end in ("_data", ".data")]
-        external = any(part.exists() for part in beside)
-        weights = b"".join(xxhash.xxh3_128_digest(part.read_bytes()) for part in beside if part.exists())
-        session = onnxruntime.InferenceSession(
-            str(path) if external else data, options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # ONNX Runtime has no base class for its errors
-        raise ModelError(f"{path} could not be loaded as an ONNX model: {str(error)[:300]}") from error
-    return session, data + weights
 
 
 class OnnxEncoder(Encoder):

@@ -150,6 +150,8 @@ def extract(
         store()
     wanted = sorted({content for content in result.ids if content})
     result.entries = {entry.id: entry for entry in cache.entries(encoder.key, wanted)}
+    if cache.forget_damaged():  # what the disk has changed is encoded again
+        return extract(source, encoder, cache, alongside=alongside, progress=progress)
     for index, content in enumerate(result.ids):
         if content and content not in result.entries and index not in result.problems:
             # a copy of what another worker had claimed and had no memory for; it may go better next time

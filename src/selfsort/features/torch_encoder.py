@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +22,14 @@ class TorchEncoder(Encoder):
     name : str
         A folder with ``config.json`` and ``model.safetensors``, or a model's name, looked up in the Hugging Face cache
         and, where there is a network, downloaded. Only safetensors weights are loaded and no remote code is run.
+    online : bool
+        Whether it may be downloaded.
     """
 
     batch_size = 16
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, online: bool = True) -> None:
+        os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # read when it is imported
         try:
             import torch
             from transformers import AutoImageProcessor, AutoModel
@@ -34,9 +39,15 @@ class TorchEncoder(Encoder):
                 "and transformers. Run: pip install 'selfsort[huggingface]'"
             ) from error
         try:
-            config = AutoImageProcessor.from_pretrained(name, use_fast=False).to_dict()
-            model = AutoModel.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
+            bounds = {"local_files_only": not online or Path(name).expanduser().is_dir(), "trust_remote_code": False}
+            config = AutoImageProcessor.from_pretrained(name, use_fast=False, **bounds).to_dict()
+            model = AutoModel.from_pretrained(name, use_safetensors=True, **bounds)
         except Exception as error:  # transformers raises many kinds: network, files, configuration
+            if not online:
+                raise ModelError(
+                    f"The run names the encoder {name!r}, which is not on this machine, and a run does not decide what "
+                    f"is downloaded. If you trust that model, name it yourself: --encoder {name}."
+                ) from error
             raise ModelError(
                 f"The encoder {name!r} could not be loaded as a Hugging Face model: {str(error).splitlines()[0]} "
                 "Give the path of an ONNX file, or of a folder with config.json, preprocessor_config.json and "

@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfsort import __version__
-from selfsort.clusters import METRICS, SCHEMA_VERSION, Clusters, items_table, save_json, seconds_trained
+from selfsort.clusters import Clusters, items_table
 from selfsort.errors import DataError
 from selfsort.evaluation import FOLDERS, Labels, check_labels, read_labels
+from selfsort.files import read_sealed, write_sealed
 from selfsort.images import Preprocessing
 from selfsort.learn.result import build_clusters
 from selfsort.learn.samples import Samples, known_set, read_samples
 from selfsort.methods.saving import load_model, method_class, plain_params, save_model
 from selfsort.publish import JOB, check_target, digest_of_labels, publish, score, unchanged, workplace, workplace_of
+from selfsort.run_folder import METRICS, SCHEMA_VERSION, json_bytes, seconds_trained
 from selfsort.runtime import Clock, Progress, n_threads, silent
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ def fit(
     stopped = _stopped(target, job)
     with workplace(target) as work, _recorded_warnings() as caught:
         if work is not None and not stopped:
-            save_json(work / JOB, job)
+            write_sealed(work / JOB, json_bytes(job))
         samples = read_samples(data, split, pixels, progress=progress)
         if pixels is not None and params.get("pretext") is not None:
             samples.in_colors_of(load_model(params["pretext"]).image_shape_)
@@ -124,7 +126,7 @@ def fit(
         if target is not None and (same := unchanged(target, facts["fingerprint"])) is not None:
             return same
         if work is not None:
-            save_json(work / JOB, job)  # only now in the place of another: this one can work
+            write_sealed(work / JOB, json_bytes(job))  # only now in the place of another: this one can work
         model.fit(samples.X, checkpoint=work / f"fit-{fit_digest}" if work is not None else None, progress=progress)
         clock("fit")
         clusters = build_clusters(model, samples, facts, clock, progress)
@@ -176,7 +178,7 @@ def unfinished(run: str | Path) -> dict[str, Any] | None:
     """Return what was asked for by a fit that was stopped before the run was complete, or None if there was none."""
     path = workplace_of(Path(run).resolve()) / JOB
     try:
-        job = json.loads(path.read_text(encoding="utf-8"))
+        job = json.loads(read_sealed(path))
         if job["schema"] > _JOB_VERSION:
             raise DataError(f"{path} was written by a newer selfsort. Update selfsort, then resume.")
         expected = {"method", "data", "params", "split", "pixels", "labels", "seed"}

@@ -12,13 +12,14 @@ from PIL import Image
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError, ModelError
-from selfsort.features.encoders import LAYERED
+from selfsort.features.encoders import Encoder, encoder_of_run
 from selfsort.features.groups import default_n_neighbors
 from selfsort.features.layers import prepare_as_run
 from selfsort.learn.samples import Samples, encode_samples, in_colors, known_set, read_samples
 from selfsort.methods.base import Encoded
 from selfsort.methods.graph import vote
 from selfsort.methods.saving import load_model
+from selfsort.run_folder import check_whole
 from selfsort.runtime import Progress, silent
 
 
@@ -55,7 +56,14 @@ class Prediction:
         return rows
 
 
-def predict(run: str | Path, data: Any, *, split: str | None = None, progress: Progress = silent) -> Prediction:
+def predict(
+    run: str | Path,
+    data: Any,
+    *,
+    split: str | None = None,
+    encoder: str | None = None,
+    progress: Progress = silent,
+) -> Prediction:
     """Find the groups of new pictures.
 
     Parameters
@@ -67,6 +75,9 @@ def predict(run: str | Path, data: Any, *, split: str | None = None, progress: P
         have them.
     split : str, optional
         Of a known set.
+    encoder : str, optional
+        The encoder of the run, if it may be downloaded. Without it only an encoder on this machine is used: a run that
+        somebody else made does not decide where selfsort connects.
     progress : callable
 
     Returns
@@ -81,10 +92,12 @@ def predict(run: str | Path, data: Any, *, split: str | None = None, progress: P
     """
     clusters = Clusters.load(run)
     if "samples" not in clusters.run:
-        return _by_vote(clusters, data, split, progress)
+        return _by_vote(clusters, data, split, encoder, progress)
     model = load_model(run)
-    samples = _read_like(clusters.run, data, split, progress)
-    order = np.array(clusters.run["clusters"], np.int64)
+    samples = _read_like(clusters.run, data, split, encoder, progress)
+    order = np.array(clusters.run.get("clusters", ()), np.int64)
+    if len(order) != getattr(model, "n_clusters_", None):
+        raise ModelError(f"The model in {run} is damaged: it has other clusters than the run. Fit it again.")
     group = np.empty(len(order), np.int64)
     group[order] = np.arange(len(order))
     soft = model.predict_proba(samples.X)[:, order] if hasattr(model, "predict_proba") else None
@@ -103,18 +116,18 @@ def _spread(samples: Samples, labels: npt.NDArray[np.int64], soft: npt.NDArray[n
     )
 
 
-def _read_like(run: dict[str, Any], data: Any, split: str | None, progress: Progress) -> Samples:
+def _read_like(run: dict[str, Any], data: Any, split: str | None, named: str | None, progress: Progress) -> Samples:
     """Read new pictures in the form that the run's model learned from."""
     wanted = run["samples"]
     if wanted["from"] == "features":
-        return _encoded(data, split, run["encoder"]["name"], progress)
+        return _encoded(data, split, encoder_of_run(run, named), progress)
     shape = wanted["shape"]
     if isinstance(data, np.ndarray) and (wanted["from"] == "array" or data.dtype != np.uint8 or data.ndim == 2):
         return read_samples(data, split, progress=progress)  # taken as it is
     if len(shape) == 1:
         raise DataError(f"The run was fitted on vectors of {shape[0]} numbers, not on pictures. Pass an array of them.")
-    if wanted["from"] == "array" and not 0 <= wanted["range"][0] <= wanted["range"][1] <= 1:
-        low, high = wanted["range"]
+    low, high = wanted.get("range", (0, 1))
+    if wanted["from"] == "array" and not 0 <= low <= high <= 1:
         raise DataError(f"The run was fitted on numbers from {low:g} to {high:g}. Pass an array of such, not pictures.")
     own = known_set(data) is None and not isinstance(data, np.ndarray)
     samples = read_samples(data, split, max(shape[-2:]) if own else None, progress=progress)
@@ -123,7 +136,7 @@ def _read_like(run: dict[str, Any], data: Any, split: str | None, progress: Prog
     return samples
 
 
-def _encoded(data: Any, split: str | None, encoder: str, progress: Progress) -> Samples:
+def _encoded(data: Any, split: str | None, encoder: Encoder, progress: Progress) -> Samples:
     samples = read_samples(data, split, encoder=encoder, progress=progress)
     if not isinstance(samples.X, Encoded):
         samples.X = encode_samples(samples, encoder, progress)
@@ -145,7 +158,7 @@ def _in_shape(images: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> npt.NDAr
     return images.reshape(len(images), *shape)
 
 
-def _by_vote(clusters: Clusters, data: Any, split: str | None, progress: Progress) -> Prediction:
+def _by_vote(clusters: Clusters, data: Any, split: str | None, named: str | None, progress: Progress) -> Prediction:
     """Label by the nearest pictures of a run without a model, in the space that its graph was made in."""
     run = clusters.run
     if clusters.embedding is None or "encoder" not in run:
@@ -155,15 +168,17 @@ def _by_vote(clusters: Clusters, data: Any, split: str | None, progress: Progres
     rows = np.flatnonzero(first & clusters.ok)
     if not (clusters.labels[rows] >= 0).any():
         raise DataError(f"No picture of {clusters.path} has a group, so nothing can be said of others.")
+    if clusters.path is not None and isinstance(clusters.embedding, np.memmap):  # not yet read to its end
+        check_whole(clusters.path, "embedding.npy")
     embedding = np.asarray(clusters.embedding[rows])
     voters = rows[clusters.labels[rows] >= 0]
-    samples = _encoded(data, split, LAYERED if "learned" in run else run["params"]["encoder"], progress)
+    samples = _encoded(data, split, encoder_of_run(run, named), progress)
     if samples.values.shape[1] != embedding.shape[1]:
         raise ModelError(
             f"The encoder gives {samples.values.shape[1]} features, the run's gave {embedding.shape[1]}. "
             "Make the run again."
         )
-    n_voters = min(run["params"]["n_neighbors"] or default_n_neighbors(len(rows)), len(voters))
+    n_voters = min(run.get("params", {}).get("n_neighbors") or default_n_neighbors(len(rows)), len(voters))
     preparation = prepare_as_run(embedding, run)
     known = preparation(embedding[clusters.labels[rows] >= 0])
     return _spread(samples, vote(preparation(samples.values), known, clusters.labels[voters], n_voters))

@@ -17,7 +17,7 @@ from selfsort.datasets.catalog import normal
 from selfsort.datasets.pictures import for_each
 from selfsort.errors import DataError
 from selfsort.features.cache import Cache
-from selfsort.features.encoders import DEFAULT, load_encoder
+from selfsort.features.encoders import Encoder, load_encoder
 from selfsort.features.extract import extract
 from selfsort.files import content_id
 from selfsort.images import Preprocessing, Unreadable, decode, from_array, thumbnail
@@ -94,7 +94,7 @@ def read_samples(
     split: str | None = None,
     pixels: int | None = None,
     *,
-    encoder: str = DEFAULT,
+    encoder: Encoder | None = None,
     progress: Progress = silent,
 ) -> Samples:
     """Read what a method is given.
@@ -109,8 +109,8 @@ def read_samples(
     pixels : int, optional
         Side of the squares that pictures are scaled to; own pictures that are all gray get one channel. Without it
         known sets and arrays stay as they are, and own pictures are given by the encoder's features.
-    encoder : str
-        For own pictures, see `selfsort.features.encoders.load_encoder`.
+    encoder : Encoder, optional
+        For own pictures; the default one if not given.
     progress : callable
 
     Raises
@@ -134,7 +134,7 @@ def read_samples(
         return _of_features(source, encoder, progress)
 
 
-def encode_samples(samples: Samples, encoder: str = DEFAULT, progress: Progress = silent) -> Encoded:
+def encode_samples(samples: Samples, encoder: Encoder | None = None, progress: Progress = silent) -> Encoded:
     """Return the encoder's features of samples that are pictures."""
     pictures = as_pictures(samples.values) if samples.values.dtype == np.uint8 else None
     if pictures is None:
@@ -228,8 +228,8 @@ def _small(picture: npt.NDArray[np.uint8]) -> bytes:
     return thumbnail(np.ascontiguousarray(picture), size=min(_THUMBNAIL, max(picture.shape[:2])))
 
 
-def _of_features(source: Source, encoder: str, progress: Progress) -> Samples:
-    network = load_encoder(encoder)
+def _of_features(source: Source, encoder: Encoder | None, progress: Progress) -> Samples:
+    network = encoder or load_encoder()
     with Cache() as cache:
         extracted = extract(source, network, cache, progress=progress)
     X = Encoded.of(source.items, extracted)

@@ -1,25 +1,30 @@
-"""A fitted method as two files: ``config.json`` and ``model.safetensors``. Nothing in them can run."""
+"""A fitted method as two files, ``config.json`` and ``model.safetensors``, and their checksums.
+
+Nothing in them can run.
+"""
 
 from __future__ import annotations
 
 import importlib
-import json
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selfsort.clusters import save_json
 from selfsort.errors import DataError, ModelError
-from selfsort.files import atomic_write
+from selfsort.files import atomic_write, content_id, read_sums, write_sums
 from selfsort.methods import METHODS
+from selfsort.run_folder import save_json
+from selfsort.run_schema import parse_json
 
 if TYPE_CHECKING:
     from selfsort.methods.base import SelfsortClusterer
 
 CONFIG, ARRAYS = "config.json", "model.safetensors"
 _VERSION = 1
+#: What a model that somebody else wrote may lead to when it is built.
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError)
 
 
 def method_class(name: str) -> type[SelfsortClusterer]:
@@ -62,6 +67,7 @@ def save_model(model: SelfsortClusterer, folder: Path) -> None:
         path.write_bytes(save({name: np.asarray(array, order="C") for name, array in arrays.items()}))
     method = names[f"{kind.__module__}:{kind.__qualname__}"]
     save_json(folder / CONFIG, {"schema": _VERSION, "method": method, "params": plain_params(model), "facts": facts})
+    write_sums(folder, (CONFIG, ARRAYS))  # in a run folder those of all files come in its place
 
 
 def load_model(folder: str | Path) -> SelfsortClusterer:
@@ -83,11 +89,12 @@ def load_model(folder: str | Path) -> SelfsortClusterer:
         If there is no model, or it is damaged or from a newer selfsort.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     folder = Path(folder)
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        sums = read_sums(folder) if (folder / CONFIG).exists() else {}
+        config = parse_json(_read(folder / CONFIG, sums))
         if config["schema"] > _VERSION:
             raise ModelError(
                 f"{folder} holds a model of format {config['schema']}, this selfsort reads up to {_VERSION}. "
@@ -95,17 +102,25 @@ def load_model(folder: str | Path) -> SelfsortClusterer:
             )
         params = {key: tuple(value) if isinstance(value, list) else value for key, value in config["params"].items()}
         model = method_class(config["method"])(**params)
-        model._set_state(load_file(folder / ARRAYS), config["facts"])
+        model._set_state(load(_read(folder / ARRAYS, sums)), config["facts"])
     except FileNotFoundError as error:
         raise ModelError(
             f"{folder} holds no model: {Path(error.filename or ARRAYS).name} is missing. Give the folder that "
             "`selfsort fit` wrote."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+    except (*_DAMAGED, AssertionError, SafetensorError) as error:
         if isinstance(error, (ModelError, DataError)):
             raise
-        raise ModelError(f"The model in {folder} is damaged: {error}. Fit it again.") from error
+        what = " ".join(str(error).split())[:300]
+        raise ModelError(f"The model in {folder} is damaged: {what}. Fit it again.") from error
     return model
+
+
+def _read(path: Path, sums: dict[str, str]) -> bytes:
+    content = path.read_bytes()
+    if content_id(content) != sums.get(path.name):
+        raise ValueError(f"{path.name} is not as it was written")
+    return content
 
 
 def plain_params(model: SelfsortClusterer) -> dict[str, Any]:

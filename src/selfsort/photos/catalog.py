@@ -135,7 +135,7 @@ class Catalog(CatalogFile):
                 "coalesce(?, version)",
                 (facet, version),
             )
-            return {content: json.loads(value) for content, value in rows}
+            return {content: _parsed(value) for content, value in rows}
 
     def fact(self, facet: str, content: str) -> Any:
         """Return what is known of one content; None if nothing is."""
@@ -144,7 +144,7 @@ class Catalog(CatalogFile):
                 "SELECT value FROM facts WHERE facet = ? AND number = (SELECT number FROM pictures WHERE id = ?)",
                 (facet, content),
             ).fetchone()
-            return json.loads(row[0]) if row else None
+            return _parsed(row[0]) if row else None
 
     def count_facts(self) -> dict[str, tuple[int, int]]:
         """Return facet -> how many facts there are, and the highest of their versions."""
@@ -241,7 +241,7 @@ class Catalog(CatalogFile):
         """Return the log of corrections as (number, time, entry), oldest first."""
         with self._explained():
             rows = self._db.execute("SELECT number, at, body FROM entries WHERE number > ? ORDER BY number", (after,))
-            entries = [(number, at, json.loads(body)) for number, at, body in rows]
+            entries = [(number, at, _entry(body)) for number, at, body in rows]
             former = {}
             if self._version >= _FORMER:
                 former = dict(self._db.execute("SELECT former, id FROM pictures WHERE former IS NOT NULL"))
@@ -308,3 +308,28 @@ def _json(value: Any) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _parsed(text: str) -> Any:
+    """Parse what a catalog holds; raise `ValueError` if it is not JSON."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deep") from error
+
+
+def _entry(text: str) -> dict[str, Any]:
+    """Return one entry of the log, whose values are of the kinds that corrections have."""
+    body = _parsed(text)
+    kinds = dict.fromkeys(("group", "into", "part", "undo", "redo"), int) | {"name": str, "do": str}
+    lists = {"pictures": str, "groups": int}
+    if not isinstance(body, dict) or len(body.keys() & {"do", "undo", "redo"}) != 1:
+        raise ValueError("its log has an entry that is no correction")
+    for name, value in body.items():
+        one, many = kinds.get(name), lists.get(name)
+        if not (
+            (one is not None and type(value) is one)
+            or (many is not None and isinstance(value, list) and all(type(part) is many for part in value))
+        ):
+            raise ValueError(f"its log has an entry with {name[:40]!r} of another kind")
+    return body

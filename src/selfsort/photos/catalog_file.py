@@ -12,7 +12,7 @@ from typing import Self
 
 from selfsort.errors import DataError
 from selfsort.files import atomic_write, check_path, sync_folder
-from selfsort.runtime import write_ahead
+from selfsort.runtime import guard, write_ahead
 
 #: What makes each version of the file of the one before; a file of an older version gets what it lacks.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -42,8 +42,23 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
 _READABLE = 1
 #: How a file says that it is a catalog of selfsort: "sels".
 _APPLICATION = 0x73656C73
+_STATEMENTS = frozenset(statement for script in _MIGRATIONS for statement in script)
+_TABLES = frozenset(
+    words[3 if words[1] == "VIRTUAL" else 2]
+    for words in map(str.split, _STATEMENTS)
+    if words[:2] in (["CREATE", "TABLE"], ["CREATE", "VIRTUAL"])
+)
 #: The facet whose facts nobody but the owner of the file may read.
 PRIVATE = "face vectors"
+
+
+def _is_ours(kind: str, name: str, sql: str | None) -> bool:
+    """Tell whether something in the schema of a file was made by `_MIGRATIONS`, or by SQLite for it."""
+    if sql in _STATEMENTS or (kind == "index" and sql is None):
+        return True
+    if kind != "table" or sql is None or sql.upper().startswith("CREATE VIRTUAL"):
+        return False
+    return name in _TABLES or name.startswith(("texts_", "sqlite_"))  # what an index of texts is kept in
 
 
 class CatalogFile:
@@ -76,6 +91,7 @@ class CatalogFile:
                 name = path.absolute().as_uri() + ("?mode=ro" if used else "?mode=ro&immutable=1")
             self._db = sqlite3.connect(name, timeout=60, isolation_level=None, uri=read_only)
             try:
+                guard(self._db)
                 self._open(read_only)
             except BaseException:
                 self._db.close()
@@ -86,6 +102,7 @@ class CatalogFile:
         (n_tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        schema = self._db.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
         self._db.execute("COMMIT")
         if application != _APPLICATION and n_tables:
             raise DataError(f"{self.path} is a database of something else. Move it away, or give another folder.")
@@ -99,6 +116,12 @@ class CatalogFile:
                 f"The catalog {self.path} has format {version}, this selfsort reads up to {len(_MIGRATIONS)}. "
                 "Update selfsort."
             )
+        for kind, name, sql in schema:
+            if not _is_ours(kind, name, sql):
+                raise DataError(
+                    f"The catalog {self.path} has a {kind} {name!r} that selfsort did not make and that may alter "
+                    "what is read. Put a backup in its place, or move it and the run away."
+                )
         self._version = version
         if read_only:
             if version < _READABLE:
@@ -137,7 +160,9 @@ class CatalogFile:
                 f"The catalog {self.path} cannot be used: {error}. Nothing in it is lost. Check the disk's space and "
                 "permissions, and try again."
             ) from error
-        except sqlite3.DatabaseError as error:
+        except DataError:
+            raise
+        except (sqlite3.DatabaseError, ValueError) as error:  # the latter: of JSON in it
             raise DataError(
                 f"The catalog {self.path} is damaged: {error}. Put a backup in its place (`selfsort catalog RUN "
                 "--backup FILE` makes them); to begin anew without the corrections in it, move it and the run away."

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from selfsort.errors import DataError, ModelError
+from selfsort.features.onnx_runtime import open_session
 
 FloatArray = npt.NDArray[np.float32]
 _WEIGHTS = {  # SHA-256: only these files are opened, since their format can hold more than numbers
@@ -200,7 +201,6 @@ def _networks() -> _Networks:
 
 def _opened(name: str, path: Path) -> Any:
     import joblib
-    import onnxruntime
 
     content = path.read_bytes() if path.exists() else b""
     if hashlib.sha256(content).hexdigest() != _WEIGHTS[name]:
@@ -208,12 +208,8 @@ def _opened(name: str, path: Path) -> Any:
             f"{path} is not the file of mtcnn 1.0.0 that selfsort knows. "
             "Run: pip install --force-reinstall mtcnn==1.0.0"
         )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # pictures have many sizes: memory is given back after each
-    options.log_severity_level = 4
     model = _graph(name, joblib.load(io.BytesIO(content))).SerializeToString()
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return open_session(model, keep_memory=False)
 
 
 class _Graph:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.errors import DataError
+from selfsort.features.onnx_runtime import open_session
 from selfsort.images import PictureFile, Preprocessing, decode
 from selfsort.photos.looks import flatness, upright
 
@@ -252,18 +253,7 @@ def _tools() -> _Tools:
         from rapidocr.utils.process_img import get_rotate_crop_image
     except ImportError as error:  # OpenCV may lack a library of the system
         raise DataError(f"{_MISSING} (What is there fails: {error}.)") from error
-    searching, reading = _session(detector), _session(recognizer)
+    searching, reading = (open_session(path, keep_memory=False) for path in (detector, recognizer))
     letters = reading.get_modelmeta().custom_metadata_map["character"].splitlines()
     boxes = DBPostProcess(thresh=_PART, box_thresh=_LINE, unclip_ratio=1.6, use_dilation=True)
     return _Tools(searching, reading, ["", *letters, " "], boxes, get_rotate_crop_image, cv2.resize)
-
-
-def _session(path: Path) -> Any:
-    """Open a network on the processor; each thread that calls it works by itself."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # pictures have many sizes: memory is given back after each
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

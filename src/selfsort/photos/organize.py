@@ -96,7 +96,7 @@ def organize(
         source = stack.enter_context(open_source(data))
         clock("find")
         _check_groups(settings, sum(not item.problem for item in source.items))
-        encoder = load_encoder(LAYERED if settings.learn else settings.encoder)
+        encoder = load_encoder(LAYERED if settings.learn else settings.encoder, online=settings.online)
         work = stack.enter_context(workplace(target))
         catalog = stack.enter_context(Catalog(catalog_path(target) if target is not None else Path(":memory:")))
         alongside = Alongside(catalog, quick)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from selfsort import __version__
-from selfsort.clusters import SCHEMA_VERSION, Clusters, items_table, save_array
+from selfsort.clusters import Clusters, items_table
 from selfsort.features.encoders import Encoder
 from selfsort.features.extract import Extracted
 from selfsort.features.graph import by_size, merge_order, modularity, shared_neighbor_graph
@@ -25,6 +26,7 @@ from selfsort.features.layers import WEIGHTS, margin, prepare_layers
 from selfsort.features.layout import layout
 from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import graph_features, unit_rows
+from selfsort.files import read_sealed, write_sealed
 from selfsort.metrics import cluster_usage, is_collapsed
 from selfsort.nets.lite0 import LAYERS
 from selfsort.photos import kind
@@ -32,6 +34,7 @@ from selfsort.photos.library import Library, Taught
 from selfsort.photos.meaning import Meaning
 from selfsort.photos.seen import is_built_in
 from selfsort.photos.settings import FACETS, Settings
+from selfsort.run_folder import SCHEMA_VERSION
 from selfsort.runtime import Clock, Progress, counted, n_threads
 from selfsort.sources import Source
 
@@ -115,7 +118,7 @@ class Pipeline:
         import xxhash
 
         idle = {*FACETS} - {"looks"}
-        steering = {name: value for name, value in asdict(self.settings).items() if name not in idle}
+        steering = {name: value for name, value in self.settings.params().items() if name not in idle}
         facts = [_STAGES_VERSION, self.encoder.key, steering, self.source.root, self._salt]
         digest = xxhash.xxh3_128(repr(facts).encode("utf-8", "surrogateescape"))
         for item, content, status in zip(self.source.items, self.extracted.ids, self.status, strict=True):
@@ -128,11 +131,14 @@ class Pipeline:
         def kept(name: str, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
             path = work / f"{name}-{self.fingerprint}.npy" if work is not None else None
             if path is not None and path.exists():
-                value: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-                return value
+                with contextlib.suppress(ValueError):  # damaged: computed again
+                    kept_value: npt.NDArray[Any] = np.load(io.BytesIO(read_sealed(path)), allow_pickle=False)
+                    return kept_value
             value = compute()
             if path is not None:
-                save_array(path, value)
+                content = io.BytesIO()
+                np.save(content, value, allow_pickle=False)
+                write_sealed(path, content.getbuffer())
             return value
 
         def stage(name: str, variant: str, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -305,7 +311,7 @@ class Pipeline:
             "schema": SCHEMA_VERSION,
             "selfsort": __version__,
             "method": "graph",
-            "params": asdict(self.settings),
+            "params": self.settings.params(),
             "seed": self.settings.seed,
             "level": grouping.default,
             "root": self.source.root,

@@ -16,7 +16,7 @@ import xxhash
 from PIL import Image
 
 from selfsort.errors import DataError, ModelError
-from selfsort.features.encoders import open_onnx
+from selfsort.features.onnx_runtime import open_onnx
 
 FloatArray = npt.NDArray[np.float32]
 COLORS = ("rgb", "bgr")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ FACETS = ("metadata", "looks", "text", "people")
 
 @dataclass(frozen=True)
 class Settings:
-    """What steers `organize`; every field ends up in ``run.json``.
+    """What steers `organize`; every field but the last ends up in ``run.json``.
 
     Attributes
     ----------
@@ -44,6 +44,8 @@ class Settings:
         Whether it is found out how much an earlier layer of the built-in encoder should count beside its last, by the
         modularity of the groups that come of it.
     seed : int
+    online : bool
+        Whether the encoder may be downloaded: not where only the record of a run names it.
     """
 
     groups: int | None = None
@@ -56,12 +58,18 @@ class Settings:
     people: bool = False
     learn: bool = False
     seed: int = 0
+    online: bool = True
 
     @classmethod
     def of_run(cls, run: Mapping[str, Any]) -> Settings:
         """Return what steered a run, by its ``run.json``; what it does not tell is as usual."""
         params = run.get("params") or {}
-        return cls(**{each.name: params[each.name] for each in fields(cls) if each.name in params})
+        known = {each.name for each in fields(cls)} - {"online"}
+        return cls(**{name: params[name] for name in known & params.keys()}, online=False)
+
+    def params(self) -> dict[str, Any]:
+        """Return what steers a run, as ``run.json`` records it."""
+        return {name: value for name, value in asdict(self).items() if name != "online"}
 
     def __post_init__(self) -> None:
         self._make_plain()

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from selfsort.clusters import seconds_trained
 from selfsort.datasets import as_published, load_dataset
 from selfsort.errors import DataError
 from selfsort.files import atomic_write
@@ -24,6 +23,7 @@ from selfsort.methods.saving import method_class
 from selfsort.metrics import neighbor_purity, score_all
 from selfsort.probes import knn_probe, linear_probe
 from selfsort.reproduce import RECIPES
+from selfsort.run_folder import seconds_trained
 from selfsort.runtime import Progress, n_threads, silent
 
 #: Which samples a row is fitted on, and which it is scored on.

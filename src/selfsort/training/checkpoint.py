@@ -1,7 +1,8 @@
-"""Checkpoints: one file per stage of a fit, replaced as a whole."""
+"""Checkpoints: one file per stage of a fit, replaced as a whole, with a checksum: torch does not notice all damage."""
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,16 @@ from typing import Any
 import torch
 
 from selfsort.errors import DataError
-from selfsort.files import atomic_write
+from selfsort.files import read_sealed, write_sealed
 
 _VERSION = 1
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], fingerprint: str) -> None:
     """Write a state of tensors, numbers and texts; a reader sees the old file or the new one, never a part."""
-    with atomic_write(path) as temporary:
-        torch.save({"version": _VERSION, "fingerprint": fingerprint, "state": state}, temporary)
+    content = io.BytesIO()
+    torch.save({"version": _VERSION, "fingerprint": fingerprint, "state": state}, content)
+    write_sealed(path, content.getbuffer())
 
 
 def load_checkpoint(path: Path, fingerprint: str, device: torch.device) -> dict[str, Any] | None:
@@ -29,7 +31,7 @@ def load_checkpoint(path: Path, fingerprint: str, device: torch.device) -> dict[
         If the file is damaged, comes from a newer selfsort, or belongs to another fit: other data or parameters.
     """
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(io.BytesIO(read_sealed(path)), map_location=device, weights_only=True)
         version, found, state = content["version"], content["fingerprint"], content["state"]
     except FileNotFoundError:
         return None

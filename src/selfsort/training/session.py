@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import shutil
@@ -21,12 +22,11 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from selfsort.errors import DataError
-from selfsort.files import atomic_write
+from selfsort.files import atomic_write, read_sealed, write_sealed
+from selfsort.run_folder import METRICS, json_line
 from selfsort.runtime import Progress, silent
 from selfsort.training.batches import Batches, Samples, mixed
 from selfsort.training.checkpoint import load_checkpoint, save_checkpoint
-
-METRICS = "metrics.jsonl"
 
 
 @dataclass
@@ -143,12 +143,13 @@ class Session:
         path = self.path(f"{name}-{self.fingerprint}.npz")
         if path is not None and path.exists():
             damaged = (OSError, ValueError, EOFError, zipfile.BadZipFile)
-            with contextlib.suppress(*damaged), np.load(path, allow_pickle=False) as kept:
+            with contextlib.suppress(*damaged), np.load(io.BytesIO(read_sealed(path)), allow_pickle=False) as kept:
                 return dict(kept)
         arrays = compute()
         if path is not None:
-            with atomic_write(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
+            content = io.BytesIO()
+            np.savez(content, allow_pickle=False, **arrays)
+            write_sealed(path, content.getbuffer())
         return arrays
 
     def log(self, rows: list[dict[str, Any]]) -> None:
@@ -157,7 +158,7 @@ class Session:
         path = self.path(METRICS)
         if path is not None and self.fabric.is_global_zero:
             with atomic_write(path) as temporary:
-                temporary.write_text("".join(json.dumps(row) + "\n" for row in self.history), encoding="utf-8")
+                temporary.write_bytes(b"".join(map(json_line, self.history)))
 
 
 def take_up(source: Path, folder: Path, stage: str | None = None) -> None:

@@ -1,0 +1,122 @@
+"""The only door to ONNX Runtime, which sends telemetry unless it is told not to before it is imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from selfsort.errors import ModelError
+from selfsort.files import hash_file
+
+
+def _runtime() -> Any:
+    """Import ONNX Runtime without its telemetry.
+
+    By default its import makes a device id and a database in the user's cache folder, and a session sends what it
+    knows of the machine to the vendor. `disable_telemetry_events` alone comes too late for the files.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # also for the processes that this one starts
+    import onnxruntime
+
+    return onnxruntime
+
+
+def open_session(model: Path | bytes, *, keep_memory: bool = True, n_threads: int = 1) -> Any:
+    """Open a network on the CPU; each thread that calls the session works by itself.
+
+    Parameters
+    ----------
+    model : Path or bytes
+        An ONNX file, or its content.
+    keep_memory : bool
+        Whether memory is kept for the next input: wasteful where inputs have many sizes.
+    n_threads : int
+        Of one call. With 1, and as many calls as there are processors, nobody waits at barriers inside small layers.
+
+    Returns
+    -------
+    onnxruntime.InferenceSession
+    """
+    runtime = _runtime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = n_threads, 1
+    options.enable_cpu_mem_arena = keep_memory
+    options.log_severity_level = 4  # errors are raised
+    source = model if isinstance(model, bytes) else str(model)
+    return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def open_onnx(path: Path) -> tuple[Any, bytes]:
+    """Open an ONNX file of a user, with the weights that it keeps in other files.
+
+    Returns
+    -------
+    session : onnxruntime.InferenceSession
+    identity : bytes
+        Changes with the model and with its weights: the file's bytes, then the identities of the other files.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be loaded, or if it wants weights from outside its folder.
+    """
+    try:
+        data = path.read_bytes()
+        weights = external_weights(path, data)
+        session = open_session(path if weights else data)
+        return session, data + "".join(hash_file(part) for part in weights).encode()
+    except ModelError:
+        raise
+    except Exception as error:  # ONNX Runtime has no base class for its errors
+        raise ModelError(
+            f"{path} could not be loaded as an ONNX model: {' '.join(str(error).split())[:300]}"
+        ) from error
+
+
+def external_weights(path: Path, data: bytes) -> list[Path]:
+    """Return the files in which an ONNX model keeps weights, in the order of their names.
+
+    Parameters
+    ----------
+    path : Path
+        The model's file: names are relative to its folder.
+    data : bytes
+        Its content.
+
+    Raises
+    ------
+    ModelError
+        If a file lies outside the folder, or is not there.
+    """
+    import onnx
+
+    names = sorted(set(_external_names(onnx.load_model_from_string(data))))
+    inside = {path.parent.resolve(), path.resolve().parent}  # the second: a cache of links to files with other names
+    for name in names:
+        parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
+        whole = path.parent / name
+        leaves = ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or "\0" in name
+        if leaves or not any(whole.resolve().is_relative_to(folder) for folder in inside):
+            raise ModelError(
+                f"{path} wants weights from {name[:200]!r}, which is not in its folder. Put them beside the model and "
+                "save it with that name."
+            )
+        if not whole.is_file():
+            raise ModelError(f"{path} needs the weights {name!r} beside it, and they are not there. Copy them too.")
+    return [path.parent / name for name in names]
+
+
+def _external_names(message: Any) -> Iterator[str]:
+    """Yield the file of each tensor of an ONNX message that is kept outside, wherever in the message it stands."""
+    from onnx import TensorProto
+
+    if isinstance(message, TensorProto):
+        if message.data_location == TensorProto.EXTERNAL:
+            yield from (entry.value for entry in message.external_data if entry.key == "location")
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in value if hasattr(value, "__len__") else (value,):
+                yield from _external_names(part)
