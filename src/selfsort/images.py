@@ -8,6 +8,8 @@ than `PIL.Image.open`, needs no registration, and leaves Pillow's own settings a
 from __future__ import annotations
 
 import io
+import itertools
+import logging
 import re
 import warnings
 from collections.abc import Callable
@@ -29,14 +31,24 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from selfsort import bounds
+from selfsort.bounds import MAX_PIXELS
 from selfsort.errors import DataError
 from selfsort.formats import sniff, why_not_an_image
+from selfsort.isolation import Failed, Processes
 
-MAX_PIXELS = 250_000_000
 # Transparent pictures lie on light gray: a white logo and black line art both stay visible on it.
 BACKDROP = (208, 208, 208)
 
+#: What one picture may take in a process of its own: processor time, and memory: four copies of the largest.
+DECODE_SECONDS = 30
+DECODE_BYTES = 3 << 30
+
 Resize = Literal["squash", "crop", "fit"]
+
+
+_processes = Processes("selfsort.decoder")
+_keys = itertools.count()
 
 
 class Unreadable(Exception):  # noqa: N818  (a state of one file that becomes a row, not a failure of the run)
@@ -91,6 +103,10 @@ class Picture:
     format: str
 
 
+class _Demanding(Exception):  # noqa: N818
+    """A picture is better decoded in a process of its own."""
+
+
 class PictureFile:
     """The bytes of one picture file, from which pictures of several sizes may be wanted; for one thread at a time.
 
@@ -104,6 +120,7 @@ class PictureFile:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+        self.key = next(_keys)
         self._loaded: dict[object, Image.Image] = {}
 
     def open(self) -> Image.Image:
@@ -158,23 +175,42 @@ def decode(
         Whatever is wrong with the bytes; no other exception leaves this function.
     """
     file = data if isinstance(data, PictureFile) else PictureFile(data)
+    try:
+        if file.format not in bounds.APART and not bounds.is_unusual(file.format, file.data):
+            return decode_here(file, preprocessing, max_pixels, least, quick=True)
+    except _Demanding:
+        pass
+    try:
+        return _decode_apart(file, preprocessing, max_pixels, least)
+    except OSError:  # this system starts no processes
+        return decode_here(file, preprocessing, max_pixels, least)
+
+
+def decode_here(
+    file: PictureFile, preprocessing: Preprocessing, max_pixels: int, least: float, *, quick: bool = False
+) -> Picture:
+    """Decode a picture in this thread; see `decode`. With `quick` only one that takes a second or less."""
     name = file.format
     claimed = ""
     try:
         image = file.open()
         width, height = image.size
         claimed = f"{width}×{height}"
-        if width * height > max_pixels:
-            raise Unreadable(f"too large: {claimed} pixels, more than {max_pixels:,}")
+        if why := bounds.why_too_large(width, height, max_pixels) or bounds.why_too_slow(name, file.data, *image.size):
+            raise Unreadable(why)
+        if quick and bounds.is_demanding(name, file.data, width, height):
+            raise _Demanding
         wide, high = _target(width, height, preprocessing)
         image, box = file.load(image, (max(1, int(wide * least)), max(1, int(high * least))))
         orientation = _orientation(image)
         pixels = _render(image, box, orientation, preprocessing, least if image.size != (width, height) else 1.0)
-    except Unreadable:
+    except (Unreadable, _Demanding):
         raise
     except MemoryError as error:
         raise Unreadable(f"not enough memory to decode {claimed or 'the picture'}") from error
-    except Image.DecompressionBombError as error:
+    except Image.DecompressionBombError as error:  # of some plugins, and lower than ours
+        if quick:
+            raise _Demanding from error
         raise Unreadable(_one_line(f"too large: {error}")) from error
     except Exception as error:  # the plugins raise nearly every kind for damaged bytes
         raise Unreadable(_damage(name, error)) from error
@@ -183,12 +219,46 @@ def decode(
     return Picture(pixels, width, height, name)
 
 
+def _decode_apart(file: PictureFile, preprocessing: Preprocessing, max_pixels: int, least: float) -> Picture:
+    if not Processes.are_possible():
+        raise OSError("no processes")
+    size, resize, name = preprocessing.size, preprocessing.resize, file.format
+    request = {"size": size, "resize": resize, "max_pixels": max_pixels, "least": least}
+    try:
+        answer = _processes.ask(request, file.data, key=file.key, seconds=DECODE_SECONDS, memory=DECODE_BYTES)
+    except Failed as failure:
+        reasons = {
+            "time": f"took more than {DECODE_SECONDS} s to decode",
+            "memory": f"needs more than {DECODE_BYTES >> 30} GB to decode",
+            "killed": "not enough memory to decode: the system ended its decoder",
+        }
+        raise Unreadable(
+            reasons.get(failure.why) or _damage(name, EOFError("its decoder broke down")) + _heard(failure.heard)
+        ) from None
+    facts = answer.facts
+    if "unreadable" in facts:
+        raise Unreadable(facts["unreadable"] + _heard(answer.heard))
+    pixels = np.frombuffer(answer.data, np.uint8).reshape(facts["shape"])
+    return Picture(pixels, facts["width"], facts["height"], facts["format"])
+
+
+def _heard(text: str) -> str:
+    """Return the first complaint of a library in brackets, rather than its warnings."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if "warning" not in line.lower()] or lines
+    return f" ({_one_line(told[0].removeprefix('tempfile.tif: ').rstrip('.'))})" if told else ""
+
+
 def read_exif(data: bytes | PictureFile) -> Image.Exif:
     """Return what a camera or a program wrote into a file; empty where there is nothing that can be read."""
     file = data if isinstance(data, PictureFile) else PictureFile(data)
     try:
+        if file.format == "ICO" or bounds.is_unusual(file.format, file.data):  # an icon would be decoded by `open`
+            return Image.Exif()
         image = file.open()
         if image.format == "PNG" and b"eXIf" in file.data and "exif" not in image.info:
+            if bounds.is_demanding("PNG", file.data, *image.size):
+                return Image.Exif()
             image.load()  # it may stand behind the pixels
         return image.getexif()
     except Exception:  # the plugins raise nearly every kind for damaged bytes
@@ -268,6 +338,7 @@ def _hush_pillow() -> None:
     """
     if _QUIET not in warnings.filters:
         warnings.filterwarnings("ignore", module=r"PIL\.")
+        logging.getLogger("PIL").addHandler(logging.NullHandler())  # without one, Python prints what is logged
 
 
 _UPRIGHT = {

@@ -1,0 +1,137 @@
+"""What one picture may cost: how many pixels, how long its sides, how much work; told from its bytes, before decoding.
+
+A file of a few kilobytes can ask for gigabytes of memory or minutes of work. Such files are refused here, or named
+`is_demanding`, so that they are decoded in a process with limits of its own (`selfsort.isolation`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+#: A picture with more pixels is refused, whatever its format.
+MAX_PIXELS = 250_000_000
+#: Decoders keep some bytes for every row, however short it is.
+MAX_SIDE = 1_000_000
+#: Every scan of a JPEG goes over all of its pixels. So many of these are some 15 seconds of work.
+MAX_SCANNED = 5_000_000_000
+
+#: More pixels, or a file with more bytes, are decoded in a process of their own; these take a second or less.
+_PIXELS, _SCANNED, _BYTES = 50_000_000, 500_000_000, 64 << 20
+#: So many segments or chunks before the pixels are read by Python code, and each costs it some microseconds.
+_MANY = 20_000
+_GIF_BYTES, _PLAIN_BYTES = 2 << 20, 1 << 20
+
+#: Formats whose headers do not bound the work: their decoders believe what stands further inside, or write to the
+#: standard error. They are always decoded in a process of their own.
+APART = frozenset({"TIFF", "ICO", "AVIF", "HEIF"})
+
+_SCAN = b"\xff\xda"
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # those that have no length are passed over
+_START_OF_SCAN, _END = 0xDA, 0xD9
+_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_BASELINE, _ORDINARY = {0xC0, 0xC1}, {0xC0, 0xC1, 0xC2}  # C2 is progressive; lossless and arithmetic ones are slow
+
+
+def why_too_large(width: int, height: int, max_pixels: int = MAX_PIXELS) -> str:
+    """Return why a picture of this size is refused, or an empty string.
+
+    >>> why_too_large(1, 249_000_000)
+    'too large: 1×249000000 pixels, a side of more than 1,000,000'
+    """
+    if width * height > max_pixels:
+        return f"too large: {width}×{height} pixels, more than {max_pixels:,}"
+    if max(width, height) > MAX_SIDE:
+        return f"too large: {width}×{height} pixels, a side of more than {MAX_SIDE:,}"
+    return ""
+
+
+def why_too_slow(name: str, data: bytes, width: int, height: int) -> str:
+    """Return why a picture would take too much work for its size, or an empty string.
+
+    Parameters
+    ----------
+    name : str
+        The format, as `selfsort.formats.sniff` names it.
+    data : bytes
+        The whole file.
+    width, height : int
+        What its header claims, in pixels.
+    """
+    if not _may_scan_more(name, data, width * height, MAX_SCANNED):  # quick, and right for nearly all
+        return ""
+    n_scans = count_scans(data)
+    if n_scans * width * height <= MAX_SCANNED:
+        return ""
+    return f"too much work: {n_scans:,} scans of {width}×{height} pixels"
+
+
+def is_demanding(name: str, data: bytes, width: int, height: int) -> bool:
+    """Tell whether a picture that is not refused may take more than about a second, or much memory.
+
+    Ordinary photographs of up to 50 megapixels do not; see `why_too_slow` for the parameters.
+    """
+    if width * height > _PIXELS or len(data) > _BYTES:
+        return True
+    return _may_scan_more(name, data, width * height, _SCANNED)
+
+
+def is_unusual(name: str, data: bytes) -> bool:
+    """Tell whether a file is built so that already reading its header may take long."""
+    if name == "JPEG":
+        return _head(data)[0]
+    if name == "PNG":
+        return _n_chunks(data) > _MANY
+    if name == "GIF":
+        return len(data) > _GIF_BYTES
+    if name == "PPM":  # as text it is read by Python code
+        return data[1:2] in b"123" and len(data) > _PLAIN_BYTES
+    return False
+
+
+def count_scans(data: bytes) -> int:
+    """Return how many scans a JPEG has; those of pictures embedded in its segments do not count."""
+    at, n_scans = 2, 0
+    while (found := _MARKER.search(data, at)) is not None:
+        at, marker = found.end(), data[found.end() - 1]
+        if marker == _END:
+            break
+        n_scans += marker == _START_OF_SCAN
+        at += int.from_bytes(data[at : at + 2], "big")
+    return n_scans
+
+
+def _may_scan_more(name: str, data: bytes, n_pixels: int, bound: int) -> bool:
+    """Tell, never wrongly with no, whether the scans of a file go over more than `bound` pixels in all."""
+    if name != "JPEG" or len(data) // len(_SCAN) * n_pixels <= bound or not _head(data)[1]:
+        return False
+    return data.count(_SCAN) * n_pixels > bound
+
+
+def _head(data: bytes) -> tuple[bool, bool]:
+    """Return whether the segments before the pixels of a JPEG are unusual, and whether it may have several scans."""
+    at, unusual, n_components, progressive = 2, False, 0, False
+    for _ in range(_MANY):
+        found = _MARKER.search(data, at)
+        if found is None:
+            return unusual, False
+        at, marker = found.end(), data[found.end() - 1]
+        if marker == _END:
+            return unusual, False
+        if marker == _START_OF_SCAN:
+            return unusual, progressive or data[at + 2 : at + 3] != bytes([n_components])
+        if marker in _FRAMES:
+            unusual |= marker not in _ORDINARY
+            progressive |= marker not in _BASELINE
+            n_components = data[at + 7] if at + 7 < len(data) else 0
+        at += int.from_bytes(data[at : at + 2], "big")
+    return True, True
+
+
+def _n_chunks(data: bytes) -> int:
+    """Return how many chunks a PNG has, or `_MANY` + 1 if there are more."""
+    at, n = 8, 0
+    while at < len(data) and n <= _MANY:
+        at += int.from_bytes(data[at : at + 4], "big") + 12
+        n += 1
+    return n

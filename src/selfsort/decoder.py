@@ -1,0 +1,49 @@
+"""Decodes pictures in a process that has limits: what `selfsort.images` asks through `selfsort.isolation`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import Image
+
+from selfsort.images import PictureFile, Preprocessing, Unreadable, decode_here
+
+# Some plugins keep Pillow's own limit, which is lower than ours. This process is ours alone, so only ours counts here.
+Image.MAX_IMAGE_PIXELS = None
+
+_last: list[PictureFile] = []
+
+
+def answer(request: dict[str, Any], data: bytes | None) -> tuple[dict[str, Any], bytes]:
+    """Decode one picture.
+
+    Parameters
+    ----------
+    request : dict
+        ``size``, ``resize``: of `selfsort.images.Preprocessing`; ``max_pixels``, ``least``: of `selfsort.images.decode`.
+    data : bytes or None
+        The whole file; None for that of the last request.
+
+    Returns
+    -------
+    facts : dict
+        ``unreadable``, why it cannot be read, or ``width``, ``height``, ``format`` and ``shape`` of the pixels.
+    data : bytes
+        The pixels.
+
+    Raises
+    ------
+    MemoryError
+    """
+    if data is not None:
+        _last[:] = [PictureFile(data)]
+    try:
+        picture = decode_here(
+            _last[0], Preprocessing(request["size"], request["resize"]), request["max_pixels"], request["least"]
+        )
+    except Unreadable as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise MemoryError from error
+        return {"unreadable": str(error)}, b""
+    facts = {"width": picture.width, "height": picture.height, "format": picture.format}
+    return facts | {"shape": picture.pixels.shape}, picture.pixels.tobytes()
