@@ -117,7 +117,7 @@ def test_facts_details_and_duplicates(page, own_run):
     facts, arrays = unpack(page.get("/api/facts").content)
     n = len(Clusters.load(own_run).ok)
     assert {len(array) for array in arrays.values()} == {n}
-    assert facts["flaws"] == ["blurred", "dark", "empty"]
+    assert facts["flaws"] == ["blurred", "dark", "empty", "cut"]
     known = page.get("/api/pictures", params={"rows": "0,1,x,999999"}).json()
     assert [one["row"] for one in known] == [0, 1]
     assert known[0]["path"]

@@ -276,7 +276,11 @@ def test_what_is_not_a_picture_says_what_it_is(data, expected):
 def test_truncated_files_are_not_silently_gray(kind, options):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8))
     data = encoded(noise, kind, **options)
-    assert reason(data[: len(data) // 2]).startswith("truncated or damaged")
+    half = data[: len(data) // 2]
+    if kind in ("JPEG", "PNG"):  # what is there of them is shown, and said to be cut
+        assert decode(half, SMALL).cut is not None
+        half = data[: data.index(b"\xff\xda" if kind == "JPEG" else b"IDAT") + 16]
+    assert reason(half).startswith("truncated or damaged")
 
 
 def test_pixel_bombs_are_refused_before_they_are_decoded():
@@ -418,6 +422,9 @@ def test_real_edge_cases_end_as_recorded():
     with tarfile.open(folder / "f1_edge_cases.tar") as archive, open(folder / "f1_edge_cases.csv") as table:
         for row in csv.DictReader(table):
             data = archive.extractfile(row["file"]).read()
+            if row["file"] == "made/truncated.jpg":
+                assert decode(data, SMALL).cut is not None
+                continue
             if row["pillow_result"] != "ok":
                 reason(data)
                 continue

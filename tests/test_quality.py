@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,12 @@ from selfsort.errors import DataError
 from selfsort.photos.quality import flaws_of_run
 from selfsort.photos.settings import Settings
 
-WANTED = {"blurred": ["blurred.png"], "dark": ["black.png", "dark.png"], "empty": ["black.png", "white.png"]}
+WANTED = {
+    "blurred": ["blurred.png"],
+    "dark": ["black.png", "dark.png"],
+    "empty": ["black.png", "white.png"],
+    "cut": ["cut.jpg"],
+}
 
 
 @pytest.fixture
@@ -29,12 +35,18 @@ def photos(tmp_path):
     Image.new("RGB", (300, 200), "white").save(folder / "white.png")
     Image.new("RGB", (300, 200)).save(folder / "black.png")
     (folder / "broken.png").write_bytes(b"broken")
+    fine.save(folder / "cut.jpg")
+    whole = (folder / "cut.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     return folder
 
 
 def test_flaws_of_a_run(photos, tmp_path):
-    organize(photos, tmp_path / "run")
-    assert flaws_of_run(tmp_path / "run") == {"n_pictures": 6, "flaws": WANTED}
+    clusters = organize(photos, tmp_path / "run")
+    facts = flaws_of_run(tmp_path / "run")
+    assert (facts["n_pictures"], facts["flaws"]) == (7, WANTED)
+    assert facts["rows_there"] == {"cut.jpg": pytest.approx(0.5, abs=0.1)}
+    assert [warning for warning in clusters.run["warnings"] if "1 picture cut short" in warning]
 
 
 def test_the_page_has_the_same(photos, tmp_path):
@@ -49,7 +61,8 @@ def test_the_page_has_the_same(photos, tmp_path):
 def test_the_command(photos, tmp_path):
     organize(photos, tmp_path / "run")
     text = CliRunner().invoke(main, ["flaws", str(tmp_path / "run")]).stdout
-    assert "blurred: 1 of 6 pictures\n  blurred.png\ndark: 2 of 6" in text
+    assert "blurred: 1 of 7 pictures\n  blurred.png\ndark: 2 of 7" in text
+    assert re.search(r"cut: 1 of 7 pictures\n  cut.jpg \(\d\d% of its rows are there\)", text)
     assert json.loads(CliRunner().invoke(main, ["flaws", str(tmp_path / "run"), "--json"]).stdout)["flaws"] == WANTED
 
 

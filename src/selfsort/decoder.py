@@ -27,7 +27,7 @@ def answer(request: dict[str, Any], data: bytes | None) -> tuple[dict[str, Any],
     Returns
     -------
     facts : dict
-        ``unreadable``, why it cannot be read, or ``width``, ``height``, ``format`` and ``shape`` of the pixels.
+        ``unreadable``, why it cannot be read, or ``width``, ``height``, ``format``, ``cut`` and ``shape`` of the pixels.
     data : bytes
         The pixels.
 
@@ -45,5 +45,5 @@ def answer(request: dict[str, Any], data: bytes | None) -> tuple[dict[str, Any],
         if isinstance(error.__cause__, MemoryError):
             raise MemoryError from error
         return {"unreadable": str(error)}, b""
-    facts = {"width": picture.width, "height": picture.height, "format": picture.format}
+    facts = {"width": picture.width, "height": picture.height, "format": picture.format, "cut": picture.cut}
     return facts | {"shape": picture.pixels.shape}, picture.pixels.tobytes()

@@ -33,6 +33,7 @@ from PIL import (
 
 from selfsort import bounds
 from selfsort.bounds import MAX_PIXELS
+from selfsort.containers import gif, heif, jpeg, png, tiff, webp
 from selfsort.errors import DataError
 from selfsort.formats import sniff, why_not_an_image
 from selfsort.isolation import Failed, Processes
@@ -80,7 +81,7 @@ class Preprocessing:
     @property
     def key(self) -> str:
         """Stable name for caches; its last part changes when the same settings would give other pixels."""
-        return f"{self.resize}-{self.size}-bicubic-2"
+        return f"{self.resize}-{self.size}-bicubic-3"
 
 
 @dataclass(slots=True)
@@ -95,12 +96,16 @@ class Picture:
         The whole picture's size in pixels, upright.
     format : str
         Such as ``"JPEG"``; empty for pictures that came as arrays.
+    cut : float or None
+        Share of its rows that the file holds, if it ends early; the others are gray or black. 1.0: all rows, but not all
+        details. None: the file is whole.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     format: str
+    cut: float | None = None
 
 
 class _Demanding(Exception):  # noqa: N818
@@ -121,12 +126,24 @@ class PictureFile:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.key = next(_keys)
+        #: See `Picture.cut`; known after `load`.
+        self.cut: float | None = None
+        self._mended: bytes | None = None
+        self._completed = False
         self._loaded: dict[object, Image.Image] = {}
 
     def open(self) -> Image.Image:
         """Read the header; raises `Unreadable` if the bytes announce no picture, and nearly anything if damaged."""
         _hush_pillow()
-        return _opener(self.format)(io.BytesIO(self.data))
+        opener = _opener(self.format)
+        if self._mended is None and self.format in _SOUND:
+            try:
+                return opener(io.BytesIO(self.data))
+            except MemoryError:
+                raise
+            except Exception:  # perhaps only for what says nothing of the pixels
+                self._mended = _SOUND[self.format](self.data)
+        return opener(io.BytesIO(self.data if self._mended is None else self._mended))
 
     @property
     def format(self) -> str:
@@ -142,10 +159,28 @@ class PictureFile:
         drafted = image.draft(None, size)
         scale = (image.size, drafted)
         if scale not in self._loaded:
-            image.load()
-            self._loaded[scale] = image
+            self._loaded[scale] = self._load(image, size)
         image = self._loaded[scale]
         return image, drafted[1] if drafted else (0.0, 0.0, *image.size)
+
+    def _load(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        """Decode; of a file that ends early, what is there."""
+        try:
+            image.load()
+            if self.format != "JPEG" or self._completed or not _ends_gray(image):
+                return image
+        except MemoryError:
+            raise
+        except Exception:
+            if self._completed or self.format not in _SOUND:
+                raise
+        self._mended, self._completed = _SOUND[self.format](self.data), True
+        if self.format in _COMPLETED:
+            self._mended, self.cut = _COMPLETED[self.format](self._mended)
+        image = self.open()
+        image.draft(None, size)
+        image.load()
+        return image
 
 
 def decode(
@@ -216,7 +251,7 @@ def decode_here(
         raise Unreadable(_damage(name, error)) from error
     if orientation >= 5:
         width, height = height, width
-    return Picture(pixels, width, height, name)
+    return Picture(pixels, width, height, name, file.cut)
 
 
 def _decode_apart(file: PictureFile, preprocessing: Preprocessing, max_pixels: int, least: float) -> Picture:
@@ -239,7 +274,7 @@ def _decode_apart(file: PictureFile, preprocessing: Preprocessing, max_pixels: i
     if "unreadable" in facts:
         raise Unreadable(facts["unreadable"] + _heard(answer.heard))
     pixels = np.frombuffer(answer.data, np.uint8).reshape(facts["shape"])
-    return Picture(pixels, facts["width"], facts["height"], facts["format"])
+    return Picture(pixels, facts["width"], facts["height"], facts["format"], facts["cut"])
 
 
 def _heard(text: str) -> str:
@@ -316,6 +351,26 @@ def _opener(name: str) -> Callable[[io.BytesIO], Image.Image]:
     return _PLUGINS[name]
 
 
+class _CleanAvif(AvifImagePlugin.AvifImageFile):
+    """AVIF, of which Pillow shows also what the file says is not to be shown."""
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        data = self.fp.read()
+        self.fp.seek(0)
+        super()._open()
+        self._coded, self._clean = self._size, heif.clean_aperture(data, self._size)
+        if self._clean is not None:
+            self._size = self._clean[2] - self._clean[0], self._clean[3] - self._clean[1]
+
+    def load(self) -> Image.core.PixelAccess | None:
+        if self.tile and self._clean is not None:
+            clean, self._size = self._size, self._coded
+            super().load()
+            self.im, self._size = self.im.crop(self._clean), clean
+        return super().load()
+
+
 _PLUGINS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -324,9 +379,20 @@ _PLUGINS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
     "ICO": IcoImagePlugin.IcoImageFile,
     "WEBP": WebPImagePlugin.WebPImageFile,
-    "AVIF": AvifImagePlugin.AvifImageFile,
+    "AVIF": _CleanAvif,
     "PPM": PpmImagePlugin.PpmImageFile,
 }
+
+#: What makes files readable that are damaged where it does not matter, and those that end early.
+_SOUND: dict[str, Callable[[bytes], bytes]] = {
+    "JPEG": jpeg.sound,
+    "PNG": png.sound,
+    "GIF": gif.sound,
+    "TIFF": tiff.sound,
+    "WEBP": webp.sound,
+    "AVIF": heif.sound,
+}
+_COMPLETED: dict[str, Callable[[bytes], tuple[bytes, float | None]]] = {"JPEG": jpeg.completed, "PNG": png.completed}
 
 _QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
@@ -353,12 +419,21 @@ _UPRIGHT = {
 _HOLDS_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 
 
+def _ends_gray(image: Image.Image) -> bool:
+    """Tell whether the last pixel is the gray that a JPEG decoder shows where a file holds nothing."""
+    return bool((np.asarray(image.getpixel((image.width - 1, image.height - 1))) == 128).all())
+
+
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; ask after `load`, when PNG knows and TIFF has already turned itself."""
     if image.format != "TIFF" and not any(key in image.info for key in _HOLDS_ORIENTATION):
         return 1
     try:
-        value = image.getexif().get(0x0112, 1)
+        exif = image.getexif()
+        if image.format == "AVIF":  # Pillow puts what the container says into EXIF; XMP, which `getexif` heeds, is void
+            exif = Image.Exif()
+            exif.load(image.info.get("exif", b""))
+        value = exif.get(0x0112, 1)
     except Exception:  # damaged metadata must not cost the picture
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -137,9 +137,10 @@ def people(
 @run_argument
 @json_option
 def flaws(run: Path, as_json: bool) -> None:
-    """List pictures of RUN that seem blurred, dark or empty.
+    """List pictures of RUN that seem blurred, dark or empty, or that are cut short.
 
-    Nothing is done to them. Photographs at night, or of fog, may be meant to look so.
+    Nothing is done to them. Photographs at night, or of fog, may be meant to look so. A picture is cut short if its file
+    ends early.
     """
     from selfsort.photos.quality import flaws_of_run
 
@@ -147,7 +148,9 @@ def flaws(run: Path, as_json: bool) -> None:
     lines = []
     for name, paths in facts["flaws"].items():
         lines.append(f"{name}: {len(paths):,} of {counted(facts['n_pictures'], 'picture')}")
-        lines += [f"  {shown(path)}" for path in paths]
+        for path in paths:
+            there = f" ({facts['rows_there'][path]:.0%} of its rows are there)" if name == "cut" else ""
+            lines.append(f"  {shown(path)}{there}")
     emit(facts, "\n".join(lines), as_json=as_json)
 
 

@@ -48,7 +48,8 @@ class Same:
     level : str
         Of `LEVELS`.
     rows : tuple of int
-        Of the run, the one to keep first: that of the most pixels, then the most bytes, then the first path.
+        Of the run, the one to keep first: that of the most pixels, then the most bytes, then the first path; after all
+        that are whole, those whose file ends early.
     """
 
     level: str
@@ -72,7 +73,8 @@ def find_same(clusters: Clusters, catalog: Catalog) -> list[Same]:
         the levels before.
     """
     ids = clusters.items.column("id").to_pylist()
-    rank = _rank(clusters)
+    looks = catalog.facts("looks")
+    rank = _rank(clusters, [(looks.get(content) or {}).get("cut", 2.0) for content in ids])
     firsts = np.flatnonzero(clusters.ok)[np.argsort(rank[clusters.ok], kind="stable")]
     best: dict[str, int] = {}
     copies: dict[str, list[int]] = {}
@@ -80,7 +82,6 @@ def find_same(clusters: Clusters, catalog: Catalog) -> list[Same]:
         best.setdefault(ids[row], row)
         copies.setdefault(ids[row], []).append(row)
     found = [Same(LEVELS[0], tuple(rows)) for rows in copies.values() if len(rows) > 1]
-    looks = catalog.facts("looks")
     different = apply({}, Log(catalog).entries()).different
     pairs = [(best[a], best[b]) for a, b in _neighboring(clusters, ids) if frozenset((a, b)) not in different]
     same = _same_shot(clusters, ids, looks, pairs)
@@ -93,12 +94,12 @@ def find_same(clusters: Clusters, catalog: Catalog) -> list[Same]:
     return sorted(found, key=lambda one: (LEVELS.index(one.level), one.rows))
 
 
-def _rank(clusters: Clusters) -> npt.NDArray[np.int64]:
-    """Return the place of each row in the order in which pictures are worth keeping."""
+def _rank(clusters: Clusters, there: list[float]) -> npt.NDArray[np.int64]:
+    """Return the place of each row in the order in which pictures are worth keeping; first those of which most is there."""
     columns = ("width", "height", "size")
     width, height, size = (clusters.items.column(name).to_numpy().astype(np.int64) for name in columns)
     rank = np.empty(len(size), np.int64)
-    rank[np.lexsort((np.arange(len(size)), -size, -width * height))] = np.arange(len(size))
+    rank[np.lexsort((np.arange(len(size)), -size, -width * height, -np.array(there)))] = np.arange(len(size))
     return rank
 
 

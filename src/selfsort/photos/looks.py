@@ -11,12 +11,12 @@ from PIL import Image
 from selfsort.images import PictureFile, Preprocessing, decode
 
 #: Raise when the same picture would give other numbers.
-VERSION = 3
+VERSION = 4
 #: The longer side in pixels at which pictures are looked at, or nearly.
 SIDE = 512
 #: At an eighth of their sides, which is cheapest to decode, pictures of twelve megapixels have 496 to 504: enough.
 _LEAST = 0.968
-FLAWS = ("blurred", "dark", "empty")
+FLAWS = ("blurred", "dark", "empty", "cut")
 #: Below these a picture is called blurred, dark or empty. What blur they catch is in ``benchmarks/flaws.py``.
 BLURRED, DARK, EMPTY = 0.1, 0.12, 0.5
 #: Luminance, of 255, changes more than this at an edge.
@@ -41,8 +41,12 @@ KIND_NUMBERS = (
 
 
 def look(data: bytes | PictureFile) -> dict[str, Any]:
-    """Return the numbers of one picture file, see `describe`. Raises `selfsort.images.Unreadable`."""
-    return describe(upright(data, SIDE, _LEAST))
+    """Return the numbers of one picture file, see `describe`. Raises `selfsort.images.Unreadable`.
+
+    Of a file that ends early they include ``cut``: the share of its rows that are there; 1 if it only lacks details.
+    """
+    picture = decode(data, Preprocessing(SIDE, "fit"), least=_LEAST)
+    return describe(picture.pixels) | ({} if picture.cut is None else {"cut": round(picture.cut, 4)})
 
 
 def upright(data: bytes | PictureFile, side: int, least: float = 1.0) -> npt.NDArray[np.uint8]:
@@ -128,7 +132,8 @@ def flaws(numbers: dict[str, Any], longest: int = SIDE) -> list[str]:
         The longer side of the picture's file in pixels: a smaller one was enlarged to be looked at, and is not to be
         called blurred for that.
     """
-    found = ["dark"] if numbers["light"] < DARK and numbers["contrast"] < 2 * DARK else []
+    found = ["cut"] if "cut" in numbers else []
+    found += ["dark"] if numbers["light"] < DARK and numbers["contrast"] < 2 * DARK else []
     if numbers["entropy"] < EMPTY:
         return [*found, "empty"]
     return [*found, "blurred"] if numbers["sharpness"] < BLURRED * min(1, longest / SIDE) else found

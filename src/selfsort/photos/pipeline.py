@@ -99,6 +99,13 @@ class Pipeline:
         self.learned: dict[str, Any] | None = None
         self.status = [extracted.status(i) for i in range(len(source.items))]
         self.warnings = list(source.warnings)
+        n_cut = sum("cut" in look for look in library.looks.values())
+        if n_cut:
+            files = "file ends" if n_cut == 1 else "files end"
+            self.warnings.append(
+                f"{counted(n_cut, 'picture')} cut short: the {files} early. What is there is shown; selfsort flaws "
+                "lists them."
+            )
         #: node of each row, -1 where it could not be read; and the first row of each node
         self.nodes = np.full(len(self.status), -1, np.int64)
         first_rows: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Which pictures of a run have flaws: blurred, dark, empty."""
+"""Which pictures of a run have flaws: blurred, dark, empty, cut short."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def flaws_of_run(run: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``n_pictures`` that were looked at; ``flaws``: "blurred", "dark" and "empty" -> paths.
+        ``n_pictures`` that were looked at; ``flaws``: "blurred", "dark", "empty" and "cut" -> paths; ``rows_there``: path
+        -> the share of its rows that a picture cut short has.
 
     Raises
     ------
@@ -47,4 +48,9 @@ def flaws_of_run(run: str | Path) -> dict[str, Any]:
     if not n_seen:
         raise DataError(f"The pictures of {run} were not looked at. Give selfsort organize again without --no-looks.")
     paths = clusters.items.column("path").to_pylist()
-    return {"n_pictures": n_seen, "flaws": {name: [paths[row] for row in rows] for name, rows in found.items()}}
+    ids = clusters.items.column("id").to_pylist()
+    return {
+        "n_pictures": n_seen,
+        "flaws": {name: [paths[row] for row in rows] for name, rows in found.items()},
+        "rows_there": {paths[row]: looks[ids[row]]["cut"] for row in found["cut"]},
+    }

@@ -52,7 +52,7 @@ const ROUTES = {
   flaw: async (main, name) => {
     const { flaws } = await data.facts();
     const bit = 1 << flaws.indexOf(name);
-    return () => set(main, { heading: `Seem ${name}`, rows: () => every((row) => run.facts.flaws[row] & bit) });
+    return () => set(main, { heading: name === "cut" ? "Cut short" : `Seem ${name}`, rows: () => every((row) => run.facts.flaws[row] & bit) });
   },
 };
 
@@ -192,7 +192,7 @@ async function menu() {
   const themes = [["", "As the system"], ["light", "Light"], ["dark", "Dark"]].map(([value, text]) => el("option", { value, selected: value === theme }, text));
   const content = el("div", {},
     el("ul", { class: "menu" }, item("regroup", "Group again…"), item("text", "Read the text in pictures"), item("export", "Export…"), item("history", "What was corrected…"), item("hidden", `Hidden pictures (${count(now.n_hidden)})`), item("locked", "Locked pictures"),
-      item("blurred", "Pictures that seem blurred"), item("dark", "Pictures that seem dark"), item("empty", "Pictures that seem empty"), item("help", "Keys…")),
+      item("blurred", "Pictures that seem blurred"), item("dark", "Pictures that seem dark"), item("empty", "Pictures that seem empty"), item("cut", "Pictures that are cut short"), item("help", "Keys…")),
     el("label", { class: "theme" }, "Colors", el("select", { onchange: (event) => setTheme(event.target.value) }, themes)),
     run.warnings.length ? el("ul", { class: "warnings" }, run.warnings.map((text) => el("li", {}, text))) : "",
     el("p", { class: "note" }, `Pictures in ${run.root}. Corrections are kept at once, beside the run; originals are only read.`));

@@ -1,0 +1,157 @@
+"""JPEG files whose segments are damaged, or that end early, made into files that a decoder takes.
+
+What programs noted before the pixels may be short or wrong, and the end may be lacking; neither costs a picture here.
+How much of one that ends early is there is found by decoding it twice, see `completed`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from PIL import JpegImagePlugin
+
+_START, END = b"\xff\xd8", b"\xff\xd9"
+_SCAN = 0xDA
+#: Segments of programs and comments: a decoder needs none of them, but for the one of Adobe, which tells the colors.
+_ANCILLARY = frozenset([*range(0xE0, 0xF0), 0xFE])
+#: Without a length.
+_BARE = frozenset([0x01, *range(0xD0, 0xD9)])
+#: How many ancillary segments are looked at.
+_MAX_SEGMENTS = 1024
+#: A picture of one pixel, to try a segment on.
+_TINY = b"\xff\xc0\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0\x3f\0"
+#: Codes that mean something else than the zeros that a decoder makes up; without the byte that begins a marker. They go on
+#: behind each mark at which a decoder may start anew.
+_CODES = bytes(random.Random(0).choices(range(255), k=512))
+_NOISE = _CODES + b"".join(bytes([0xFF, 0xD0 + i]) + _CODES for i in range(8))
+
+
+def sound(data: bytes) -> bytes:
+    """Return a JPEG file without the segments before its pixels that cannot be read.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+
+    Raises
+    ------
+    ValueError
+        If it has no pixels.
+    """
+    kept, n_seen = [_START], 0
+    for marker, start, end in _segments(data):
+        if marker == _SCAN:
+            return b"".join([*kept, data[start:]])
+        n_seen += marker in _ANCILLARY
+        if marker not in _ANCILLARY or (n_seen <= _MAX_SEGMENTS and _is_sound(data[start:end])):
+            kept.append(data[start:end])
+    raise ValueError("no pixels")
+
+
+def completed(data: bytes) -> tuple[bytes, float | None]:
+    """Return a JPEG file with an end, and the share of its rows that are there.
+
+    A decoder makes up what is not there: zeros, which are gray. So the file is decoded as it ends, and with other codes
+    behind it: what then changes was not there. At an eighth of its sides, which is enough where rows may lack, a row stands
+    for the eight of a block.
+
+    Parameters
+    ----------
+    data : bytes
+        Of a size that may be decoded.
+
+    Returns
+    -------
+    bytes
+    float or None
+        None: all. 1.0: all rows, but not all details of a progressive picture.
+
+    Raises
+    ------
+    ValueError
+        If it has no pixels, or no row of them is there.
+    """
+    start = _scan(data)
+    if start is None:
+        raise ValueError("no pixels")
+    end = data.find(END, start)
+    body = data[: end if end >= 0 else len(data)].rstrip(b"\xff")  # a byte that would begin a marker with what follows
+    has_rows, is_full = _scanned(body)
+    there, other = (_shown(part + END, whole=has_rows) for part in (body, body + _NOISE))
+    differing = np.flatnonzero((there != other).reshape(len(there), -1).any(1))
+    if has_rows or not len(differing):
+        return body + END, None if is_full and not len(differing) else 1.0
+    if differing[0] == 0:
+        raise ValueError("none of its rows is there")
+    return body + END, float(differing[0]) / len(there)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and end of every segment up to the first scan, whose end is that of its header."""
+    at = 2
+    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
+        marker = data[at + 1]
+        if marker in (0, 0xFF) or marker in _BARE:
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker == END[1]:
+            return
+        end = at + 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+        yield marker, at, end
+        if marker == _SCAN:
+            return
+        at = end
+
+
+def _scan(data: bytes) -> int | None:
+    """Return where the codes of the first scan begin."""
+    return next((end for marker, _, end in _segments(data) if marker == _SCAN), None)
+
+
+def _is_sound(segment: bytes) -> bool:
+    """Tell whether Pillow reads a segment that stands alone."""
+    with contextlib.suppress(Exception):
+        JpegImagePlugin.JpegImageFile(io.BytesIO(_START + segment + _TINY))
+        return True
+    return False
+
+
+def _shown(data: bytes, *, whole: bool) -> npt.NDArray[np.uint8]:
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    if not whole:
+        image.draft(None, (1, 1))
+    image.load()
+    return np.asarray(image)
+
+
+def _scanned(data: bytes) -> tuple[bool, bool]:
+    """Tell what the scans of a file hold by their headers.
+
+    Returns
+    -------
+    bool
+        Whether there are some of details alone, as progressive pictures have them behind those of all rows.
+    bool
+        Whether there is every coefficient of every component to its last bit.
+    """
+    has_details = False
+    wanted: set[int] = set()
+    bits: dict[tuple[int, int], int] = {}
+    for match in re.finditer(rb"\xff([\xc0-\xc2\xda])", data):
+        at = match.start() + 4
+        if match[1] != b"\xda" and not wanted:
+            wanted = set(data[at + 6 : at + 6 + 3 * data[at + 5] : 3])
+        elif match[1] == b"\xda" and wanted:
+            n = data[at]
+            first, last, depth = data[at + 1 + 2 * n : at + 4 + 2 * n].ljust(3, b"\xff")
+            has_details |= 0 < first <= 63
+            for component in data[at + 1 : at + 1 + 2 * n : 2]:
+                bits |= {(component, k): depth & 15 for k in range(first, min(last, 63) + 1)}
+    return has_details, all(bits.get((component, k)) == 0 for component in wanted for k in range(64))
