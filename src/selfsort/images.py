@@ -183,18 +183,6 @@ def decode(
     return Picture(pixels, width, height, name)
 
 
-def read_exif(data: bytes | PictureFile) -> Image.Exif:
-    """Return what a camera or a program wrote into a file; empty where there is nothing that can be read."""
-    file = data if isinstance(data, PictureFile) else PictureFile(data)
-    try:
-        image = file.open()
-        if image.format == "PNG" and b"eXIf" in file.data and "exif" not in image.info:
-            image.load()  # it may stand behind the pixels
-        return image.getexif()
-    except Exception:  # the plugins raise nearly every kind for damaged bytes
-        return Image.Exif()
-
-
 def from_array(array: NDArray[Any], preprocessing: Preprocessing) -> Picture:
     """Make a picture of pixels of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4: RGB and alpha).
 
