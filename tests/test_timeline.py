@@ -1,5 +1,6 @@
 import json
 import sys
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from selfsort import DataError, organize
 from selfsort.cli import main
 from selfsort.photos import places
 from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.metadata import Taken
 from selfsort.photos.places import find_places
-from selfsort.photos.timeline import timeline
+from selfsort.photos.terms import _days
+from selfsort.photos.timeline import Event, Moment, timeline
 from test_duplicates import scene
 from test_metadata import photo
 
@@ -111,6 +114,12 @@ def test_no_picture_has_a_time(tmp_path):
         events, undated = timeline(clusters, catalog)
     assert events == []
     np.testing.assert_array_equal(undated, [0])
+
+
+def test_a_year_alone_names_no_day():
+    at = datetime(1988, 1, 1)
+    days = [Event((Moment(0, Taken(at, "xmp", precision)),)) for precision in ("day", "month", "year")]
+    assert [_days(event) for event in days] == ["1 January 1988", "", ""]
 
 
 def test_real_walk(data, tmp_path):

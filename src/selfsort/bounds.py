@@ -7,7 +7,6 @@ A file of a few kilobytes can ask for gigabytes of memory or minutes of work. Su
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 #: A picture with more pixels is refused, whatever its format.
 MAX_PIXELS = 250_000_000

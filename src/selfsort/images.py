@@ -284,22 +284,6 @@ def _heard(text: str) -> str:
     return f" ({_one_line(told[0].removeprefix('tempfile.tif: ').rstrip('.'))})" if told else ""
 
 
-def read_exif(data: bytes | PictureFile) -> Image.Exif:
-    """Return what a camera or a program wrote into a file; empty where there is nothing that can be read."""
-    file = data if isinstance(data, PictureFile) else PictureFile(data)
-    try:
-        if file.format == "ICO" or bounds.is_unusual(file.format, file.data):  # an icon would be decoded by `open`
-            return Image.Exif()
-        image = file.open()
-        if image.format == "PNG" and b"eXIf" in file.data and "exif" not in image.info:
-            if bounds.is_demanding("PNG", file.data, *image.size):
-                return Image.Exif()
-            image.load()  # it may stand behind the pixels
-        return image.getexif()
-    except Exception:  # the plugins raise nearly every kind for damaged bytes
-        return Image.Exif()
-
-
 def from_array(array: NDArray[Any], preprocessing: Preprocessing) -> Picture:
     """Make a picture of pixels of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4: RGB and alpha).
 

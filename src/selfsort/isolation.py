@@ -28,7 +28,9 @@ IDLE_SECONDS = 60
 _PATIENCE = 4
 #: Bytes of the standard error that are kept.
 HEARD = 4096
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from selfsort.isolated import main; main(sys.argv[2])"
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from selfsort.isolated import main; main(sys.argv[2])"
+)
 
 
 class Failed(Exception):  # noqa: N818  (named for what the caller is told of)

@@ -95,8 +95,8 @@ def duplicates(run: Path, as_json: bool) -> None:
 def events(run: Path, as_json: bool) -> None:
     """List when and where the pictures of RUN were taken: events, divided by gaps in time, with the nearest towns.
 
-    Times are from EXIF or from the files' names. A picture that does not say where it was taken is placed by the one
-    nearest in time of its event, and that is marked as a guess. Nothing is sent anywhere.
+    Times are from the files' metadata or from their names. A picture that does not say where it was taken is placed by
+    the one nearest in time of its event, and that is marked as a guess. Nothing is sent anywhere.
     """
     from selfsort.clusters import Clusters
     from selfsort.photos.catalog import Catalog, catalog_path

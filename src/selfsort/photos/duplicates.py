@@ -163,7 +163,7 @@ def _burst(
     taken: dict[tuple[str, str], list[tuple[float, int]]] = {}
     for row in rows:
         facts = times.get(ids[row]) or {}
-        if "date" in facts:
+        if "date" in facts and facts.get("date_precision", "second") == "second":
             camera = str(facts.get("make", "")), str(facts.get("model", ""))
             moment = datetime.fromisoformat(facts["date"]).replace(tzinfo=None) - datetime(1800, 1, 1)
             taken.setdefault(camera, []).append((moment.total_seconds(), row))

@@ -206,7 +206,8 @@ def _add_events(builder: _Builder, found: Sequence[Event], n: int) -> npt.NDArra
     for event in found:
         days = _days(event)
         for moment in event.moments:
-            months[moment.row] = 12 * moment.taken.at.year + moment.taken.at.month - 1
+            if moment.taken.precision != "year":
+                months[moment.row] = 12 * moment.taken.at.year + moment.taken.at.month - 1
             builder.add(moment.row, TIME, [days] if days else [])
             place = None if moment.guessed else moment.place
             if place is not None:
@@ -225,7 +226,7 @@ def _days(event: Event) -> str:
     '5–7 March 2026'
     """
     start, end = event.start, event.end
-    if (end - start).days > 30:
+    if (end - start).days > 30 or any(moment.taken.precision in ("month", "year") for moment in event.moments):
         return ""
     last = f"{end.day} {MONTHS[end.month - 1]} {end.year}"
     if start.date() == end.date():

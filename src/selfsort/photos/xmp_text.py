@@ -1,4 +1,4 @@
-"""Where the keywords of an XMP sidecar stand in its text.
+"""Where properties of XMP, such as the keywords of a sidecar, stand in its text.
 
 Document types are refused, so there are no entities to expand and none to fetch; size, depth and number are bounded.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
@@ -103,17 +104,32 @@ def decoded(source: bytes) -> tuple[bytes, str, bytes]:
         raise Unreadable("the sidecar is damaged: it is not in the encoding that it should be in") from error
 
 
-def find_rdf(data: bytes) -> Element:
-    """Return the ``rdf:RDF`` of a sidecar in UTF-8, with its descriptions and what they hold of our properties.
+def find_rdf(data: bytes, names: Container[Name] = PROPERTIES) -> Element:
+    """Return the ``rdf:RDF`` of a sidecar in UTF-8, with its descriptions and what they hold of some properties.
 
     Raises `selfsort.images.Unreadable` where there is none, or the text is no XML.
     """
-    root = _Reader(data).root
+    root = _Reader(data, names).root
     assert root is not None  # a text without one is no XML
     found = [e for e in (root, *root.children) if e.name == (RDF, "RDF")]
     if len(found) != 1:
         raise Unreadable("the sidecar is no XMP: it has no rdf:RDF, or several")
     return found[0]
+
+
+def read_properties(source: bytes, names: Container[Name]) -> dict[Name, str]:
+    """Return what XMP says of simple properties, as elements or as attributes; raise `Unreadable` if it is damaged."""
+    if b"\0" not in source[:4]:  # no UTF-16
+        source = source.strip(b"\0 \t\r\n")
+    _, _, data = decoded(source)
+    found: dict[Name, str] = {}
+    for about in find_rdf(data, names).children:
+        told = [(split(key), value) for key, value in about.attributes.items()]
+        told += [(element.name, element.text) for element in about.children]
+        for name, text in told:
+            if name in names and text.strip():
+                found.setdefault(name, text.strip())
+    return found
 
 
 def split(name: str) -> Name:
@@ -130,8 +146,8 @@ def rdf_attributes(element: Element) -> set[str]:
 class _Reader:
     """Listens to the parser, and keeps what is of interest."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, data: bytes, names: Container[Name]) -> None:
+        self._data, self._names = data, names
         self._stack: list[Element | None] = []
         self._declared: dict[str, str] = {}
         self.root: Element | None = None
@@ -164,7 +180,7 @@ class _Reader:
         found = split(name)
         if not self._stack and found[0] != META and found != (RDF, "RDF"):
             raise Unreadable("the sidecar is no XMP")
-        if self._stack and (parent is None or not _is_of_interest(parent, found)):
+        if self._stack and (parent is None or not self._is_of_interest(parent, found)):
             self._stack.append(None)
             return
         self._n_kept += 1
@@ -184,6 +200,11 @@ class _Reader:
             parent.children.append(element)
         self._stack.append(element)
 
+    def _is_of_interest(self, parent: Element, name: Name) -> bool:
+        if parent.name[0] == META or parent.name == (RDF, "RDF"):
+            return name in ((RDF, "RDF"), (RDF, "Description"))
+        return name in self._names if parent.name == (RDF, "Description") else True
+
     def _end(self, name: str) -> None:
         element = self._stack.pop()
         if element is None:
@@ -201,9 +222,3 @@ class _Reader:
 
 def _refuse_doctype(*_: object) -> None:
     raise Unreadable("the sidecar declares a document type, which XMP has none of")
-
-
-def _is_of_interest(parent: Element, name: Name) -> bool:
-    if parent.name[0] == META or parent.name == (RDF, "RDF"):
-        return name in ((RDF, "RDF"), (RDF, "Description"))
-    return name in PROPERTIES if parent.name == (RDF, "Description") else True

@@ -61,7 +61,7 @@ export function view(rows, index, left = () => {}) {
     missing.hidden = !known.missing;
     const name = known.path?.split("/").pop() ?? "";
     image.alt = heading.textContent = name;
-    const taken = known.taken && `${known.taken.replace("T", " ")} (${{ exif: "from the camera", name: "from its name", changed: "from a program" }[known.source] ?? known.source})`;
+    const taken = known.taken && `${known.taken.replace("T", " ")} (${{ exif: "from the camera", name: "from its name", changed: "from a program" }[known.source] ?? "from the file"})`;
     const pairs = [
       ["Group", group ? title(group) : "belongs nowhere"], ["Taken", taken], ["Place", known.place && known.place + (known.guessed ? " (guessed from pictures of the same time)" : "")],
       ["Camera", known.camera], ["Size", known.width && `${known.width} × ${known.height}, ${bytes(known.size)}, ${known.format}`],
