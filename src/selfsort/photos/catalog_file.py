@@ -34,6 +34,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE last_keys (number INTEGER PRIMARY KEY REFERENCES pictures, key INTEGER NOT NULL)",
     ),
     ("CREATE TABLE person_names (person INTEGER PRIMARY KEY, name TEXT NOT NULL)",),
+    ("CREATE TABLE group_numbers (key INTEGER PRIMARY KEY, number INTEGER NOT NULL UNIQUE)",),
 )
 #: From this version on a file holds all that is needed to read it.
 _READABLE = 1
