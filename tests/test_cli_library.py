@@ -29,7 +29,7 @@ def test_groups_are_those_after_corrections(own_run):
     after = sizes(own_run)
     assert after[0][1] == "Mine"
     assert 2 not in after
-    assert own < -1
+    assert own == len(before)
     assert after[own] == (1, None)
     assert sum(size for size, _ in after.values()) == sum(size for size, _ in before.values())
     ok("correct", own_run, "rename", own, "New")  # the number that is shown is the one that is taken
@@ -63,7 +63,7 @@ def test_the_log_says_which_groups_and_pictures(own_run):
         (("log", "x"), "log takes no 'x'"),
         (("rename", "1"), "rename needs a name"),
         (("rename", "1", "  "), "rename needs a name"),
-        (("rename", "-9", "x"), "got -9"),
+        (("rename", "-9", "x"), "no group -9. The groups are 0, 1, 2, 3 (see selfsort groups)"),
         (("hide", "-dash.jpg"), "no picture '-dash.jpg'"),
         (("hide", "--", "--yes"), "no picture '--yes'"),
         (("undo", "7"), "There is no correction 7."),

@@ -33,6 +33,10 @@ def groups(clusters):
     return dict(zip(clusters.items.column("path").to_pylist(), clusters.labels.tolist(), strict=True))
 
 
+def number_of(clusters, path):
+    return clusters.numbers[groups(clusters)[path]]
+
+
 def key_of(clusters, path):
     number = groups(clusters)[path]
     return next(g["key"] for g in clusters.groups if (g["level"], g["group"]) == (clusters.run["level"], number))
@@ -102,7 +106,7 @@ def test_the_same_command_again_is_the_same_run(library, organized):
 def test_a_name_comes_again_with_every_run(library, organized):
     path = of_kind(library, "noise")[0]
     with Corrected(organized) as corrected:
-        corrected.correct("rename", groups=[groups(corrected.clusters)[path]], name="Static 雪")
+        corrected.correct("rename", groups=[number_of(corrected.clusters, path)], name="Static 雪")
     for granularity in (1.0, 0.7, 1.5):
         clusters = again(library, organized, granularity=granularity)
         assert clusters.run["n_corrections"] == 1
@@ -187,7 +191,7 @@ def test_settings_there_and_back_keep_keys_and_corrections(library, organized):
                 g["key"] for g in clusters.groups if g["level"] == clusters.run["level"]
             }
     with Corrected(organized) as corrected:
-        corrected.correct("rename", groups=[groups(clusters)[one]], name="Static")
+        corrected.correct("rename", groups=[number_of(clusters, one)], name="Static")
         assert "Static" in corrected.state().names.values()
     assert "Static" in {g.get("name") for g in again(library, organized, groups=4).groups}
 
@@ -197,7 +201,7 @@ def test_a_whole_group_that_is_gone_for_a_run_comes_back_with_its_name(library, 
     shutil.copytree(library.root, root)
     first = organize(root, tmp_path / "run")
     with Corrected(tmp_path / "run") as corrected:
-        corrected.correct("rename", groups=[groups(first)[of_kind(library, "noise")[1]]], name="Static")
+        corrected.correct("rename", groups=[number_of(first, of_kind(library, "noise")[1])], name="Static")
     shutil.move(root / "noise", tmp_path / "noise")
     assert "Static" not in {g.get("name") for g in organize(root, tmp_path / "run").groups}
     shutil.move(tmp_path / "noise", root / "noise")
@@ -212,7 +216,9 @@ def test_a_run_whose_catalog_is_lost_can_be_corrected_after_it_is_made_again(lib
     with Corrected(organized) as corrected:
         assert corrected.correct("split", paths=of_kind(library, "noise")[:1])
         own = NOWHERE - 1
-        corrected.correct("rename", groups=[own], name="Mine")
+        number = corrected.numbers(corrected.state())[own]
+        assert number == len(corrected.clusters.numbers)
+        corrected.correct("rename", groups=[number], name="Mine")
         assert corrected.state().names == {own: "Mine"}
 
 
@@ -228,7 +234,7 @@ def test_originals_are_never_touched(library, organized):
 def test_what_cannot_be_corrected_is_said(library, organized, tmp_path):
     with Corrected(organized) as corrected:
         for do, wanted in [
-            ({"do": "move", "groups": [99], "paths": ["noise/01.jpg"]}, "groups 0 to"),
+            ({"do": "move", "groups": [99], "paths": ["noise/01.jpg"]}, "no group 99. The groups are 0, 1"),
             ({"do": "hide", "paths": ["nothing.jpg"]}, "no picture 'nothing.jpg'"),
             ({"do": "hide", "paths": [library.broken[0]]}, "could not be read"),
             ({"do": "merge", "groups": [0, 0]}, "two different groups"),

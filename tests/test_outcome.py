@@ -50,9 +50,9 @@ def test_merged_groups(folder):
 
 
 def test_a_name_that_was_taken_away_does_not_come_back_from_the_run(tmp_path):
-    folder = catalogued(tmp_path, names=["Old", "Stays"])
-    correct(folder, ("rename", [0], [], ""))
-    assert now(folder).names == {1: "Stays"}
+    folder = catalogued(tmp_path, names=["Old", "Given"])
+    correct(folder, ("rename", [0], [], "New"), ("rename", [1], [], "Given"), ("rename", [0], [], ""))
+    assert now(folder).names == {1: "Given"}
 
 
 def test_the_digest_tells_what_is_handed_out(folder):

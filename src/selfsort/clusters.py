@@ -7,7 +7,7 @@ row i of ``items.parquet``; rows that could not be read have label -1 and say wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from selfsort.run_folder import (
     seal_run,
 )
 from selfsort.run_schema import ARRAYS
+from selfsort.runtime import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,7 +83,7 @@ class Figure:
             raise DataError(f"The figure {self.name} is not a whole PNG file.")
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Clusters:
     """Groups of images, at several nested levels, with everything needed to show and to judge them.
 
@@ -102,7 +103,9 @@ class Clusters:
     groups : list of dict
         One entry per group of every level: ``level``, ``group``, ``size``, ``parent``, ``confidence``,
         ``prototypes`` (rows, most central first), ``odd`` (rows, least sure first); ``name`` if somebody gave one, and
-        what `selfsort.photos.naming` would call it as ``suggested``.
+        what `selfsort.photos.naming` would call it as ``suggested``. ``group`` is the label in the arrays, by size from
+        0 in each run; groups of the default level of `organize` also have a ``number`` that they keep in all runs of
+        the library, and a ``key``, by which its catalog knows them.
     map : ndarray of float32, shape (n, 2), optional
         Layout for display; NaN where there is none.
     embedding : ndarray of float16, shape (n, d), optional
@@ -122,6 +125,12 @@ class Clusters:
         What the method shows of itself, in this order.
     path : Path, optional
         The run folder, once saved or loaded.
+    unchanged : bool
+        Whether the run was there already: `organize` and `fit` found that nothing it depends on had changed.
+
+    Notes
+    -----
+    Two results are equal if they hold the same, wherever their folders are.
     """
 
     run: dict[str, Any]
@@ -138,6 +147,20 @@ class Clusters:
     metrics: list[dict[str, Any]] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     path: Path | None = None
+    unchanged: bool = False
+
+    def __repr__(self) -> str:
+        n_groups = int(self.labels.max(initial=-1)) + 1
+        kept = f", {str(self.path)!r}" if self.path is not None else ""
+        return f"<Clusters of {counted(len(self.items), 'item')} in {counted(n_groups, 'group')}{kept}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Clusters):
+            return NotImplemented
+        names = [each.name for each in fields(self) if each.name not in ("path", "unchanged")]
+        return all(_same(getattr(self, name), getattr(other, name)) for name in names)
+
+    __hash__ = None  # type: ignore[assignment]  # it can be changed
 
     def __post_init__(self) -> None:
         n = len(self.items)
@@ -163,6 +186,12 @@ class Clusters:
     def labels(self) -> npt.NDArray[np.int64]:
         """Group of each item at the default level, shape (n,); -1 for none."""
         return self.levels[:, self.run["level"]].astype(np.int64)
+
+    @property
+    def numbers(self) -> dict[int, int]:
+        """Label -> number of each group of the default level: what commands show and take, and runs to come keep."""
+        level = self.run["level"]
+        return {int(g["group"]): int(g.get("number", g["group"])) for g in self.groups if g["level"] == level}
 
     @cached_property
     def ok(self) -> npt.NDArray[np.bool_]:
@@ -231,12 +260,20 @@ class Clusters:
         DataError
             If the folder is not a run, is incomplete, or was written by a newer selfsort.
         """
-        fields = read_run(Path(folder))
+        values = read_run(Path(folder))
         try:
-            figures = [Figure(**figure) for figure in fields.pop("figures")]
-            return cls(**fields, figures=figures, path=Path(folder))
+            figures = [Figure(**figure) for figure in values.pop("figures")]
+            return cls(**values, figures=figures, path=Path(folder))
         except DataError as error:
             raise DataError(f"The run folder {folder} is damaged: {error}") from error
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Tell whether two values of a result are the same; NaN is the same as NaN."""
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        is_float = one.dtype.kind == other.dtype.kind == "f"
+        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=is_float)
+    return bool(one == other)
 
 
 def _save_figures(folder: Path, figures: Iterable[Figure]) -> None:

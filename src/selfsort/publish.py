@@ -80,6 +80,7 @@ def unchanged(target: Path, fingerprint: str) -> Clusters | None:
     with contextlib.suppress(DataError):
         clusters = Clusters.load(target)
         if clusters.run.get("fingerprint") == fingerprint:
+            clusters.unchanged = True
             return clusters
     return None
 

@@ -130,6 +130,7 @@ def _payload(clusters: Clusters, max_thumbnails: int) -> dict[str, Any]:
 def _group(group: Mapping[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "group": int(group["group"]),
+        "number": int(group.get("number", group["group"])),
         "size": int(group["size"]),
         "parent": None if group["parent"] is None else int(group["parent"]),
         "sure": round(100 * float(np.nan_to_num(group["confidence"]))),

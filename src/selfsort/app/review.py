@@ -68,7 +68,7 @@ class Review:
         self.ids: list[str] = self.clusters.items.column("id").to_pylist()
         level = self.clusters.run["level"]
         groups = [group for group in self.clusters.groups if group["level"] == level]
-        self._numbers = {int(group["key"]): int(group["group"]) for group in groups}
+        self._labels = {int(group["key"]): int(group["group"]) for group in groups}
         self._suggested = {int(group["key"]): group.get("suggested") or {} for group in groups}
         self.terms: Terms | None = None
         self._rank = np.nan_to_num(np.asarray(self.clusters.confidence, np.float64))
@@ -132,6 +132,7 @@ class Review:
             self._index = {entry.number: place for place, entry in enumerate(self.entries)}
             self.state = self.corrected.state()
             self._last = last
+            self._numbers = self.corrected.numbers(self.state)
             groups = self.state.groups
             self._keys = np.array([groups.get(content, NOWHERE) for content in self.ids], np.int64)
             flags = dict.fromkeys(self.state.locked, LOCKED)
@@ -171,7 +172,7 @@ class Review:
         """Return how many groups the page can choose at most, and how many there are; None if the run cannot tell."""
         if self.clusters.merges is None or not len(self.clusters.merges):
             return None
-        return {"most": len(self.clusters.merges) + 1, "found": len(self._numbers)}
+        return {"most": len(self.clusters.merges) + 1, "found": len(self._labels)}
 
     def groups(self, n_groups: int | None = None) -> bytes:
         """Return the groups as they are now: what each is, and of each picture its group and `flags`, see `pack`.
@@ -240,7 +241,7 @@ class Review:
         cut = cut_at(np.asarray(self.clusters.levels[:, -1], np.int64), np.asarray(merges, np.int64), n_groups)
         found = np.asarray(self.clusters.labels)
         known, now = np.unique(self._keys, return_inverse=True)
-        run_keys = {number: key for key, number in self._numbers.items()}
+        run_keys = {label: key for key, label in self._labels.items()}
         own = np.array([self.state.resolve(run_keys.get(group, NOWHERE)) for group in range(found.max(initial=-1) + 1)])
         stayed = (self._keys != NOWHERE) & (found >= 0)
         stayed[stayed] = own[found[stayed]] == self._keys[stayed]
@@ -250,7 +251,7 @@ class Review:
         order = np.argsort(counts, kind="stable")  # the last of each group, the most frequent, stands
         main[pairs[order] // n_cut] = pairs[order] % n_cut
         part = main[now]
-        if n_groups > len(self._numbers):
+        if n_groups > len(self._labels):
             part[stayed] = cut[stayed]
         return by_size(np.where(self._keys != NOWHERE, part, -1))
 

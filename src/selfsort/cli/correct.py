@@ -69,8 +69,9 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
     must-link PATH PATH...     cannot-link PATH PATH...
     not-the-same PATH PATH...  undo [N]   redo [N]   log
 
-    Groups are numbers of the run's own level, pictures are paths as the run has them. Nothing is ever lost: corrections
-    lie in the catalog beside the run and are only added to; undo and redo reach back to any of them.
+    A group is its number, which selfsort groups lists; it stays the same in every run. A picture is its path: as the
+    run has it, absolute, or from here. Corrections lie in the catalog beside the run and are only added to; undo and
+    redo reach back to any of them.
     """  # noqa: D301  (click takes a backspace as: leave these lines as they are)
     from selfsort.photos.corrected import Corrected
     from selfsort.photos.state import own_key
@@ -94,8 +95,9 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
         numbers = corrected.correct(action, **_parsed(action, words))
         labels, keys = corrected.labels()
         n_nowhere = int((labels[corrected.clusters.ok] < 0).sum())
+        new = corrected.numbers(corrected.state()).get(own_key(numbers[0]))
     result: dict[str, Any] = {"numbers": numbers, "n_groups": len(keys), "n_nowhere": n_nowhere}
-    result |= {"group": own_key(numbers[0])} if action == "split" else {}
+    result |= {"group": new} if action == "split" else {}
     emit(result, _kept(run, action, numbers, len(keys), result.get("group")), as_json=as_json)
 
 
@@ -148,7 +150,7 @@ def _sayer(corrected: Corrected) -> Callable[[Entry], str]:
 
     state = corrected.state()
     found, _ = listed(corrected.clusters, corrected, corrected.clusters.run["level"])
-    called = {of.get("key", of["group"]): f"group {of['group']} ({shown(name_of(of))})" for of in found}
+    called = {of["key"]: f"group {of['group']} ({shown(name_of(of))})" for of in found}
     columns = (corrected.clusters.items.column(name).to_pylist() for name in ("id", "path"))
     path_of = dict(reversed(list(zip(*columns, strict=True))))  # of copies the first
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +35,23 @@ class Prediction:
     status : list of str
         "ok", or one line that says why it could not be read.
     labels : ndarray of int64, shape (n,)
-        Groups as the run numbers them; -1 where the file could not be read.
+        Groups as in `Clusters.labels`; -1 where the file could not be read.
     probabilities : ndarray of float32, shape (n, k), or None
         Share of each picture in each of the method's clusters, where it has them; zeros where it could not be read.
+    numbers : mapping of int to int
+        Label -> the lasting number of a group of `selfsort.organize`, which commands show and take.
     """
 
     paths: list[str]
     status: list[str]
     labels: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float32] | None = None
+    numbers: Mapping[int, int] = field(default_factory=dict)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one mapping per file: ``path``, ``group``, ``status``, and ``probability`` where there is one."""
+        """Return one mapping per file: ``path``, ``group`` (its number), ``status``, and ``probability`` where there is one."""
         rows: list[dict[str, Any]] = [
-            {"path": path, "group": group, "status": status}
+            {"path": path, "group": self.numbers.get(group, group), "status": status}
             for path, group, status in zip(self.paths, self.labels.tolist(), self.status, strict=True)
         ]
         if self.probabilities is not None:
@@ -181,4 +185,5 @@ def _by_vote(clusters: Clusters, data: Any, split: str | None, named: str | None
     n_voters = min(run.get("params", {}).get("n_neighbors") or default_n_neighbors(len(rows)), len(voters))
     preparation = prepare_as_run(embedding, run)
     known = preparation(embedding[clusters.labels[rows] >= 0])
-    return _spread(samples, vote(preparation(samples.values), known, clusters.labels[voters], n_voters))
+    found = _spread(samples, vote(preparation(samples.values), known, clusters.labels[voters], n_voters))
+    return replace(found, numbers=clusters.numbers)

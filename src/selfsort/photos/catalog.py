@@ -17,6 +17,7 @@ from typing import Any
 from selfsort.errors import DataError
 from selfsort.photos.catalog_file import PRIVATE, CatalogFile
 from selfsort.photos.changes import Changes, Scanned, compare
+from selfsort.photos.state import own_key
 
 #: From this version of the file on pictures have a former identity.
 _FORMER = 3
@@ -229,7 +230,10 @@ class Catalog(CatalogFile):
         with self._transaction():
             for body in bodies:
                 cursor = self._db.execute("INSERT INTO entries (at, body) VALUES (?, ?)", (_now(), _json(body)))
-                first = first or int(cursor.lastrowid or 0)
+                number = int(cursor.lastrowid or 0)
+                first = first or number
+                if body.get("do") == "split":
+                    self._number([own_key(number)])
         return first
 
     def last_entry(self) -> int:
@@ -249,6 +253,24 @@ class Catalog(CatalogFile):
             if "pictures" in body:
                 body["pictures"] = [former.get(content, content) for content in body["pictures"]]
         return entries
+
+    def group_numbers(self) -> dict[int, int]:
+        """Return key -> number of each group that has a number; see `number_groups`."""
+        if self._version < 4:  # an older file, opened only to be read
+            return {}
+        with self._explained():
+            return dict(self._db.execute("SELECT key, number FROM group_numbers"))
+
+    def number_groups(self, keys: Iterable[int]) -> None:
+        """Give each group that has no number the next one, in this order. No number is ever used for another group."""
+        with self._transaction():
+            self._number(keys)
+
+    def _number(self, keys: Iterable[int]) -> None:
+        self._db.executemany(
+            "INSERT OR IGNORE INTO group_numbers SELECT ?, coalesce(max(number), -1) + 1 FROM group_numbers",
+            ((key,) for key in keys),
+        )
 
     def add_grouping(self, fingerprint: str, members: Mapping[str, tuple[int, int]]) -> None:
         """Keep the keys of each content's group in the run of this fingerprint, which is then the newest."""

@@ -37,6 +37,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     ("CREATE TABLE person_names (person INTEGER PRIMARY KEY, name TEXT NOT NULL)",),
     ("ALTER TABLE pictures ADD COLUMN former TEXT",),  # the identity before contents were identified by SHA-256
+    ("CREATE TABLE group_numbers (key INTEGER PRIMARY KEY, number INTEGER NOT NULL UNIQUE)",),
 )
 #: From this version on a file holds all that is needed to read it.
 _READABLE = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,17 @@ class Corrected:
         self._ids: list[str] = self.clusters.items.column("id").to_pylist()
         grouping = self.catalog.grouping(str(self.clusters.run.get("fingerprint")))
         self._taught = {content: key for content, (_, key) in grouping.items()}
+        level = self.clusters.run["level"]
+        of_level = sorted((g for g in self.clusters.groups if g["level"] == level), key=lambda g: int(g["group"]))
+        self._run_keys = [int(group["key"]) for group in of_level if "key" in group]
         if not self._taught and self.clusters.ok.any():
             self.catalog.close()
             raise DataError(
                 f"The catalog {self.catalog.path} does not know the groups of {run}: it keeps those of the last runs. "
                 "Make the run again with selfsort organize."
             )
+        if not read_only and (lacking := self._unnumbered(self.state(), self.catalog.group_numbers())):
+            self.catalog.number_groups(lacking)
 
     def __enter__(self) -> Corrected:
         return self
@@ -70,18 +75,30 @@ class Corrected:
         """Return the groups as they are now."""
         return apply(self._taught, self.log.entries())
 
+    def numbers(self, state: State) -> dict[int, int]:
+        """Return key -> number of every group that there is or was.
+
+        A group keeps its number in every run of the library. In a catalog that is only read and does not know the
+        number of a group yet, the group has the number that it will get.
+        """
+        numbers = self.catalog.group_numbers()
+        first = max(numbers.values(), default=-1) + 1
+        return numbers | {key: first + i for i, key in enumerate(self._unnumbered(state, numbers))}
+
+    def _unnumbered(self, state: State, numbers: Mapping[int, int]) -> list[int]:
+        there = [*self._run_keys, *sorted(set(state.groups.values()) - {NOWHERE}, key=abs)]
+        return [key for key in dict.fromkeys(there) if key not in numbers]
+
     def group(self, number: int) -> int:
-        """Return the key of a group by its number at the run's default level; by the key if it is a person's own."""
-        level = self.clusters.run["level"]
-        keys = {group["group"]: int(group["key"]) for group in self.clusters.groups if group["level"] == level}
-        if number in keys:
-            return self.state().resolve(keys[number])
-        if number < NOWHERE and number in self.state().groups.values():
-            return number
-        own = sorted({key for key in self.state().groups.values() if key < NOWHERE}, reverse=True)
-        which = "no groups" if not keys else "group 0" if len(keys) == 1 else f"groups 0 to {len(keys) - 1}"
-        which += f", and {', '.join(map(str, own))} of your own" if own else ""
-        raise DataError(f"The run has {which}: got {number}.")
+        """Return the key of a group by its number; of one that was merged, the key of the group it is a part of."""
+        state = self.state()
+        numbers = self.numbers(state)
+        there = {*self._run_keys, *state.groups.values()} - {NOWHERE}
+        for key, of_key in numbers.items():
+            if of_key == number and (into := state.resolve(key)) in there:
+                return into
+        listed = ", ".join(map(str, sorted(numbers[key] for key in set(state.groups.values()) - {NOWHERE})))
+        raise DataError(f"There is no group {number}. The groups are {listed or 'none'} (see selfsort groups).")
 
     def pictures(self, paths: Iterable[str]) -> list[str]:
         """Return the contents of pictures by their paths in the run.

@@ -39,9 +39,9 @@ class Embedded:
             if file.format == "ICO" or bounds.is_unusual(file.format, file.data):  # `open` would decode an icon
                 return
             self._image = file.open()
-            if self._image.format == "PNG" and self._is_late(file.data):
-                if not bounds.is_demanding("PNG", file.data, *self._image.size):
-                    self._image.load()
+            is_late = self._image.format == "PNG" and self._is_late(file.data)
+            if is_late and not bounds.is_demanding("PNG", file.data, *self._image.size):
+                self._image.load()
         except Exception:  # the plugins raise nearly every kind for damaged bytes
             return
 

@@ -94,12 +94,24 @@ class Library:
         state = apply(dict(zip(contents, taught.tolist(), strict=True)), self.entries)
         return Taught(found, taught, state, np.array([state.groups[content] for content in contents], np.int64))
 
-    def keep(self, fingerprint: str, contents: Sequence[str], taught: Taught) -> dict[str, int]:
-        """Keep the keys of a run's groups in the catalog; return what moved since the run before, see `moved`."""
+    def keep(
+        self, fingerprint: str, contents: Sequence[str], taught: Taught, groups: Sequence[dict[str, Any]]
+    ) -> dict[str, int]:
+        """Keep the keys of a run's groups in the catalog; return what moved since the run before, see `moved`.
+
+        Each of `groups` that has a ``key`` gets its ``number``: the one it had in earlier runs, else the next. Groups
+        that corrections made a part of others are numbered too, because an undo can bring them back.
+        """
         earlier = {content: key for content, (_, key) in self.catalog.grouping().items()}
         difference = moved(apply(earlier, self.entries), taught.state) if earlier else {}
         pairs = zip(taught.found.tolist(), taught.taught.tolist(), strict=True)
         self.catalog.add_grouping(fingerprint, dict(zip(contents, pairs, strict=True)))
+        keyed = [group for group in groups if "key" in group]
+        beside = {*taught.found.tolist(), *taught.taught.tolist()} - {NOWHERE}
+        self.catalog.number_groups([*(group["key"] for group in keyed), *sorted(beside, key=abs)])
+        numbers = self.catalog.group_numbers()
+        for group in keyed:
+            group["number"] = numbers[group["key"]]
         return difference
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -148,7 +149,8 @@ def name_groups(terms: Terms, labels: IntArray, *, taken: Mapping[int, str] | No
     labels : ndarray of int64, shape (n,)
         Groups from 0, -1 for none.
     taken : mapping of int to str, optional
-        Names that people gave: they stay, and no other group gets them.
+        Names that people gave: no other group gets them. What is suggested for such a group is what it would be called
+        if the person takes the name back.
 
     Returns
     -------
@@ -157,11 +159,15 @@ def name_groups(terms: Terms, labels: IntArray, *, taken: Mapping[int, str] | No
     own = dict(taken or {})
     n_groups = int(labels.max(initial=-1)) + 1
     proposals, sizes = _proposals(terms, labels, n_groups)
-    used = {folded(name): 1 for name in own.values()}
+    owners = Counter(folded(name) for name in own.values())
+    used = dict.fromkeys(owners, 1)
     chosen: dict[int, tuple[str, tuple[Found, ...]]] = {}
-    for group in sorted(range(n_groups), key=lambda g: (-proposals[g].strength, -sizes[g], g)):
-        proposal = proposals[group]
-        chosen[group] = (own[group], _reasons(proposal.parts)) if group in own else _free(proposal, used)
+    for group in sorted(range(n_groups), key=lambda g: (g in own, -proposals[g].strength, -sizes[g], g)):
+        mine = folded(own.get(group, ""))
+        n_called = used.pop(mine, None) if owners[mine] == 1 else None  # its own name is free to itself
+        chosen[group] = _free(proposals[group], used)
+        if n_called is not None:
+            used[mine] = n_called
     return [_naming(*chosen[group], proposals[group], used) for group in range(n_groups)]
 
 

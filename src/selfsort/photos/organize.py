@@ -113,7 +113,9 @@ def organize(
             return same
         clusters = pipeline.run(work, clock, progress)
         if pipeline.taught is not None:
-            clusters.run["moved"] = library.keep(pipeline.fingerprint, pipeline.contents, pipeline.taught)
+            clusters.run["moved"] = library.keep(
+                pipeline.fingerprint, pipeline.contents, pipeline.taught, clusters.groups
+            )
         progress("name", 0, None)
         suggest(clusters, catalog)
         clock("name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -27,8 +28,8 @@ class Outcome:
     ----------
     level : int
     labels : ndarray of int64, shape (n,)
-        Number of each picture's group, -1 for none. Groups that the run has keep the numbers they have there; those
-        that people made since follow.
+        Number of each picture's group, -1 for none. At the run's default level a group keeps its number in every run
+        of the library; at other levels it is the group's label in this run.
     found : ndarray of int64, shape (n,)
         The same as the run has it.
     keys : dict of int to int
@@ -96,11 +97,12 @@ def outcome(clusters: Clusters, corrected: Corrected | None = None, level: int |
         raise DataError(f"The run has levels 0 to {clusters.levels.shape[1] - 1}: got level {level}.")
     found = np.where(clusters.ok, clusters.levels[:, level], NOWHERE).astype(np.int64)
     described = {int(g["group"]): g for g in clusters.groups if g["level"] == level}
-    names = {group: name for group, of in described.items() if (name := name_of(of))}
-    keys = {group: int(of["key"]) for group, of in described.items() if "key" in of}
-    none = np.zeros(len(found), bool)
+    numbers = {label: int(of.get("number", label)) for label, of in described.items()}
+    keys = {label: int(of["key"]) for label, of in described.items() if "key" in of}
+    names = {numbers[label]: name for label, of in described.items() if (name := name_of(of))}
     if corrected is None:
-        return Outcome(level, found, found, none, none, none, keys, names)
+        none, found = np.zeros(len(found), bool), _numbered(found, numbers)
+        return Outcome(level, found, found, none, none, none, {numbers[label]: keys[label] for label in keys}, names)
     entries = corrected.log.entries()
     n_live = sum(not entry.undone for entry in entries)
     state = corrected.state()
@@ -109,58 +111,58 @@ def outcome(clusters: Clusters, corrected: Corrected | None = None, level: int |
         np.array([content in of for content in ids], bool) for of in (state.placed, state.locked, state.hidden)
     )
     if level != default:
-        return Outcome(level, found, found, placed, locked, hidden, keys, names, n_corrections=n_live)
-    labels, numbers = _numbered([state.groups.get(content, NOWHERE) for content in ids], keys)
-    renamed = {state.resolve(entry.body["group"]) for entry in entries if entry.do == "rename"}
-    given = {
-        number: state.names.get(key) or name_of(described.get(number, {}), own=key not in renamed)
-        for key, number in numbers.items()
-    }
+        return Outcome(level, found, found, placed, locked, hidden, {}, names, n_corrections=n_live)
+    number_of = corrected.numbers(state)
+    now = [state.groups.get(content, NOWHERE) for content in ids]
+    there = set(now) - {NOWHERE}
+    suggested = {keys[label]: name_of(described[label], own=False) for label in keys}
+    given = {key: state.names.get(key) or suggested.get(key, "") for key in there}
     return Outcome(
         level,
-        labels,
-        found,
+        _numbered(np.array(now, np.int64), number_of),
+        _numbered(found, {label: number_of[key] for label, key in keys.items()}),
         placed,
         locked,
         hidden,
-        keys={number: key for key, number in numbers.items()},
-        names={number: name for number, name in given.items() if name},
-        merged=_merged(state, keys, numbers),
+        keys={number_of[key]: key for key in sorted(there, key=number_of.__getitem__)},
+        names={number_of[key]: name for key, name in given.items() if name},
+        merged=_merged(state, keys.values(), number_of, there),
         n_corrections=n_live,
     )
 
 
 def listed(clusters: Clusters, corrected: Corrected | None, level: int) -> tuple[list[dict[str, Any]], int]:
-    """Return the groups of a level as `Clusters.groups` has them, after corrections, and how many pictures are in none.
+    """Return the groups of a level after corrections, the largest first, and how many pictures are in none.
 
-    The number of a group that people made is its key, as `Corrected.group` takes it.
+    Each group is as in `Clusters.groups`, but ``group`` is its number as `Corrected.group` takes it. A group that is
+    not in the run, such as one that a person made since, has no more than its key, size and name.
     """
     now = outcome(clusters, corrected, level)
-    described = {int(group["group"]): group for group in clusters.groups if group["level"] == level}
+    own = corrected.state().names if corrected is not None else {}
+    described = {
+        of["key"] if "key" in of else int(of["group"]): of for of in clusters.groups if of["level"] == level
+    }
     groups = []
-    for number, size in zip(*np.unique(now.labels[now.labels != NOWHERE], return_counts=True), strict=True):
-        group = dict(described.get(int(number), {"group": now.keys.get(int(number)), "level": level}))
-        name = now.names.get(int(number), "")
-        if name != name_of(group):  # it was given, or taken away, since
-            group["name"] = name if name != name_of(group, own=False) else None
-        groups.append(group | {"size": int(size)})
+    numbers, sizes = np.unique(now.labels[now.labels != NOWHERE], return_counts=True)
+    for number, size in sorted(zip(numbers.tolist(), sizes.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0])):
+        key = now.keys.get(number, number)
+        group = {"level": level, "key": now.keys.get(number)} | described.get(key, {})
+        if corrected is not None and number in now.keys:
+            group["name"] = own.get(key)
+        groups.append(group | {"group": number, "size": size})
     return groups, int((now.labels[clusters.ok] == NOWHERE).sum())
 
 
-def _numbered(now: list[int], keys: dict[int, int]) -> tuple[IntArray, dict[int, int]]:
-    """Return the number of each key's group, and key -> number: the run's own, and behind them those of new groups."""
-    numbers: dict[int, Any] = {key: number for number, key in keys.items()}
-    new = sorted(set(now) - {NOWHERE, *numbers}, key=abs)  # people's own by when they were made
-    numbers |= {key: max(keys, default=-1) + 1 + i for i, key in enumerate(new)}
-    labels = np.array([numbers.get(key, NOWHERE) for key in now], np.int64)
-    there = set(now)
-    return labels, {key: number for key, number in numbers.items() if key in there}
+def _numbered(labels: IntArray, numbers: Mapping[int, int]) -> IntArray:
+    """Return the number of each label or key, -1 for none."""
+    known, place = np.unique(labels, return_inverse=True)
+    return np.array([numbers.get(label, NOWHERE) for label in known.tolist()], np.int64)[place.reshape(-1)]
 
 
-def _merged(state: State, keys: dict[int, int], numbers: dict[int, int]) -> dict[int, list[int]]:
+def _merged(state: State, keys: Iterable[int], numbers: Mapping[int, int], there: set[int]) -> dict[int, list[int]]:
     merged: dict[int, list[int]] = {}
-    for number, key in sorted(keys.items()):
+    for key in sorted(keys, key=numbers.__getitem__):
         into = state.resolve(key)
-        if into != key and into in numbers:
-            merged.setdefault(numbers[into], []).append(number)
+        if into != key and into in there:
+            merged.setdefault(numbers[into], []).append(numbers[key])
     return merged

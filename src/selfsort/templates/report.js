@@ -39,7 +39,7 @@ let searchable = null; // made on the first search: one copy of all paths is eno
 
 const levels = D.groups.map((groups, level) => {
   const byGroup = new Map(groups.map((group) => [group.group, { ...group, rows: [] }]));
-  byGroup.set(NOWHERE, { group: NOWHERE, size: 0, sure: 0, parent: null, prototypes: [], odd: [], rows: [] });
+  byGroup.set(NOWHERE, { group: NOWHERE, number: NOWHERE, size: 0, sure: 0, parent: null, prototypes: [], odd: [], rows: [] });
   for (const row of order) byGroup.get(D.labels[level][row])?.rows.push(row);
   const nowhere = byGroup.get(NOWHERE);
   nowhere.size = nowhere.rows.length;
@@ -47,7 +47,7 @@ const levels = D.groups.map((groups, level) => {
   return byGroup;
 });
 const groupsNow = () => levels[state.level];
-const title = (group) => (group.group === NOWHERE ? "Belongs nowhere" : group.name || `Group ${group.group}`);
+const title = (group) => (group.group === NOWHERE ? "Belongs nowhere" : group.name || `Group ${group.number}`);
 
 /* ---- parts ---- */
 
@@ -108,7 +108,7 @@ function groupRow(group) {
   const found = state.matches ? matching(group).length : group.size;
   const button = el("button", { type: "button", ariaExpanded: "false", onclick: () => toggle(group.group) }, title(group));
   const heading = el("h3", {}, button);
-  if (group.name) heading.append(el("small", {}, `group ${group.group}`));
+  if (group.name) heading.append(el("small", {}, `group ${group.number}`));
   const size = state.matches ? `${number(found)} of ${plural(group.size, "picture matches", "pictures match")}` : plural(group.size, "picture", "pictures");
   const head = el("div", { className: "head" }, heading, el("span", { className: "meta" }, size));
   if (!nowhere) {
@@ -138,7 +138,7 @@ const compare = {
   size: (a, b) => b.size - a.size || a.group - b.group,
   sure: (a, b) => b.sure - a.sure || b.size - a.size,
   unsure: (a, b) => a.sure - b.sure || b.size - a.size,
-  number: (a, b) => a.group - b.group,
+  number: (a, b) => a.number - b.number,
 };
 
 function renderWall() {
