@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -61,8 +62,7 @@ class Outcome:
 
     def name(self, group: int) -> str:
         """Return the name of a group; made of its number where it has none of its own."""
-        digits = max(3, len(str(max(self.groups, default=0))))
-        return self.names.get(group) or f"group-{group:0{digits}d}"
+        return self.names.get(group) or unnamed(group, max(self.groups, default=0))
 
     def digest(self) -> str:
         """Return a hash of all of it."""
@@ -71,6 +71,15 @@ class Outcome:
         for array in (self.labels, self.placed, self.locked, self.hidden):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+def unnamed(group: int, largest: int) -> str:
+    """Return what a group without a name is called by its number, as wide as that of the largest.
+
+    >>> unnamed(8, 13), unnamed(8, 2000)
+    ('group-008', 'group-0008')
+    """
+    return f"group-{group:0{max(3, len(str(largest)))}d}"
 
 
 def outcome(clusters: Clusters, corrected: Corrected | None = None, level: int | None = None) -> Outcome:
@@ -110,7 +119,7 @@ def outcome(clusters: Clusters, corrected: Corrected | None = None, level: int |
     )
     if level != default:
         return Outcome(level, found, found, placed, locked, hidden, keys, names, n_corrections=n_live)
-    labels, numbers = _numbered([state.groups.get(content, NOWHERE) for content in ids], keys)
+    labels, numbers = numbered([state.groups.get(content, NOWHERE) for content in ids], keys)
     renamed = {state.resolve(entry.body["group"]) for entry in entries if entry.do == "rename"}
     given = {
         number: state.names.get(key) or name_of(described.get(number, {}), own=key not in renamed)
@@ -147,7 +156,7 @@ def listed(clusters: Clusters, corrected: Corrected | None, level: int) -> tuple
     return groups, int((now.labels[clusters.ok] == NOWHERE).sum())
 
 
-def _numbered(now: list[int], keys: dict[int, int]) -> tuple[IntArray, dict[int, int]]:
+def numbered(now: Sequence[int], keys: Mapping[int, int]) -> tuple[IntArray, dict[int, int]]:
     """Return the number of each key's group, and key -> number: the run's own, and behind them those of new groups."""
     numbers: dict[int, Any] = {key: number for number, key in keys.items()}
     new = sorted(set(now) - {NOWHERE, *numbers}, key=abs)  # people's own by when they were made
