@@ -36,6 +36,8 @@ class Page:
         self._clusters: Any = None
         self._ended: Job | None = None
         self.told_apart: set[frozenset[str]] = set()
+        #: Held by each change while it is made, so that they are made in the order in which they came.
+        self.turn = asyncio.Lock()
         self._naming: asyncio.Future[None] | None = None
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,16 @@ import numpy.typing as npt
 
 from selfsort.app.covers import covers
 from selfsort.app.facts import FLAWS, Facts, kind_told, shown_in
+from selfsort.app.lasting import Order, cut_keys, namings
 from selfsort.app.pack import pack
 from selfsort.app.words import described, last_step, pictures_of
 from selfsort.errors import DataError
-from selfsort.features.graph import by_size, cut_at
+from selfsort.features.graph import cut_at
 from selfsort.photos.catalog import plain
 from selfsort.photos.corrected import Corrected
-from selfsort.photos.naming import name_groups
+from selfsort.photos.outcome import unnamed
 from selfsort.photos.persons import PERSONS, in_order, name_persons_in, named, persons
-from selfsort.photos.state import NOWHERE, Entry
+from selfsort.photos.state import NOWHERE, Entry, State
 from selfsort.photos.terms import Terms
 from selfsort.photos.text import amounts
 from selfsort.photos.trash import trash_log, trashed
@@ -75,12 +76,14 @@ class Review:
         for group in groups:
             rows = group["prototypes"]
             self._rank[rows] = np.maximum(self._rank[rows], 2 - np.arange(len(rows)) / 100)
+        self._order, self._keys = Order(), np.zeros(0, np.int64)
         self._kinds = {g["group"]: g["kind"] for g in self.clusters.groups if g.get("kind")}
         self._n_copies = Counter(self.ids)
         self._last = -1
         self._note_trash()
         self._stamp = stamp
         self._refresh()
+        self._order.begin(self._keys, self._shown)
 
     def _now(self) -> tuple[int, int]:
         """Return when the run was made, and how long the log of its trash is."""
@@ -134,6 +137,7 @@ class Review:
             self._last = last
             self._numbers = self.corrected.numbers(self.state)
             groups = self.state.groups
+            before = self._keys
             self._keys = np.array([groups.get(content, NOWHERE) for content in self.ids], np.int64)
             flags = dict.fromkeys(self.state.locked, LOCKED)
             for content in self.state.hidden:
@@ -141,11 +145,19 @@ class Review:
             for content in self.state.placed:
                 flags[content] = flags.get(content, 0) | PLACED
             self._flags = np.array([flags.get(content, 0) for content in self.ids], np.uint8)
+            there = np.unique(self._keys).tolist()
+            self._largest = max((self._numbers[key] for key in there if key in self._numbers), default=0)
+            if len(before):
+                self._order.update(self._keys, before, self._shown)
 
     @property
     def flags(self) -> npt.NDArray[np.uint8]:
         """Of each row, which of `LOCKED`, `HIDDEN`, `PLACED` and `GONE` it is, shape (n,)."""
         return self._flags | self._gone if len(self._gone) else self._flags
+
+    @property
+    def _shown(self) -> npt.NDArray[np.bool_]:
+        return (self.flags & (HIDDEN | GONE)) == 0
 
     def columns(self) -> bytes:
         """Return what does not change while the run stays: see `pack`."""
@@ -190,24 +202,25 @@ class Review:
     def _packed(self, keys: IntArray, *, is_cut: bool) -> bytes:
         known = np.unique(keys[keys != NOWHERE])
         index = np.where(keys != NOWHERE, np.searchsorted(known, keys), -1)
-        flags = self.flags
-        shown = (flags & (HIDDEN | GONE)) == 0
+        flags, shown = self.flags, self._shown
         sizes = np.bincount(index[(index >= 0) & shown], minlength=len(known))
-        order = np.argsort(-sizes, kind="stable")
+        order = np.argsort(-sizes if is_cut else self._order.places(known.tolist()), kind="stable")
         place = np.empty(len(known), np.int64)
         place[order] = np.arange(len(known))
         labels = np.where(index >= 0, place[np.maximum(index, 0)], -1).astype(np.int32)
         shots = covers(labels, shown, self._rank, self.ids, self.clusters.neighbors)
         kinds = self._kind_of(labels, len(known))
         keys_in_order = known[order].tolist()
-        own = {} if is_cut else self.state.names
-        suggested = self._names(labels, keys_in_order, own, is_cut=is_cut)
+        taken = [*self.state.names.values(), *(str(of.get("name", "")) for of in self._suggested.values())]
+        suggested = namings(self.terms, labels.astype(np.int64), list(map(self._suggested.get, keys_in_order)), taken)
         groups = []
-        for number, key in enumerate(keys_in_order):
-            said = suggested[number]
-            group = {"key": key, "name": own.get(key, ""), "size": int(sizes[order[number]]), "covers": shots[number]}
-            group |= {"number": None if is_cut else self._numbers.get(key), "kind": kinds[number]}
-            group |= {"suggested": said.get("name", ""), "alternatives": said.get("alternatives", [])}
+        for number, (key, said) in enumerate(zip(keys_in_order, suggested, strict=True)):
+            others = [said.get("name", ""), *said.get("alternatives", ())]
+            # a new group gets a name when all are grouped again, as in exports; a view that is not kept needs one now
+            name = others[0] if is_cut or key in self._suggested else ""
+            group = {"key": key, "name": self.state.names.get(key, ""), "size": int(sizes[order[number]])}
+            group |= {"covers": shots[number], "kind": kinds[number], "unnamed": self._unnamed(key), "suggested": name}
+            group |= {"alternatives": [other for other in others if other and other not in (name, *taken)]}
             groups.append(group | {"why": reasons({"suggested": said})})
         facts = {
             "version": self._version(),
@@ -253,16 +266,7 @@ class Review:
         part = main[now]
         if n_groups > len(self._labels):
             part[stayed] = cut[stayed]
-        return by_size(np.where(self._keys != NOWHERE, part, -1))
-
-    def _names(
-        self, labels: npt.NDArray[np.int32], keys: Sequence[int], own: Mapping[int, str], *, is_cut: bool
-    ) -> list[dict[str, Any]]:
-        """Return what is suggested for each group: of these very pictures once `terms` are read, else as in the run."""
-        if self.terms is None:
-            return [{} if is_cut else self._suggested.get(key, {}) for key in keys]
-        taken = {number: own[key] for number, key in enumerate(keys) if key in own}
-        return [naming.as_json() for naming in name_groups(self.terms, labels.astype(np.int64), taken=taken)]
+        return cut_keys(part, self._keys)
 
     def correct(self, do: str, *, rows: Sequence[int] = (), keys: Sequence[int] = (), name: str | None = None) -> None:
         """Add a correction; see `selfsort.photos.corrected.Corrected.add`."""
@@ -382,10 +386,15 @@ class Review:
             return None
         step = [part for part in self.entries[self._index[entry.number] :][:_MAX_STEP] if part.step == entry.step]
         pictures = pictures_of(step, self._n_copies)
-        return {"number": entry.number, "said": described(step, self._called, pictures), "pictures": pictures}
+        said = described(step, self.entries, self.state, self._called, pictures)
+        return {"number": entry.number, "said": said, "pictures": pictures}
 
-    def _called(self, key: int) -> str:
-        key = self.state.resolve(key)
-        suggested = self._suggested.get(key, {}).get("name")
+    def _called(self, key: int, state: State) -> str:
+        """Return what a group is called in some state, past ones too."""
+        key = state.resolve(key)
+        return state.names.get(key) or self._suggested.get(key, {}).get("name") or self._unnamed(key) or "a group"
+
+    def _unnamed(self, key: int) -> str:
+        """Return what a group without a name is called here and in exports; empty if it has no number."""
         number = self._numbers.get(key)
-        return self.state.names.get(key) or suggested or (f"group {number}" if number is not None else "your group")
+        return "" if number is None else unnamed(number, self._largest)

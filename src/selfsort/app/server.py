@@ -135,30 +135,37 @@ def _serve_groups(app: FastAPI) -> None:
 
     @app.post("/api/correct")
     async def correct(request: Request, body: Correction) -> Response:
-        review = _page(request).fresh(body.run)
-        review.correct(body.do, rows=body.rows, keys=body.keys, name=body.name)
-        return Response(review.groups(), media_type=_BINARY)
+        page = _page(request)
+        async with page.turn:
+            review = page.fresh(body.run)
+            review.correct(body.do, rows=body.rows, keys=body.keys, name=body.name)
+            return Response(review.groups(), media_type=_BINARY)
 
     @app.post("/api/split")
     async def split(request: Request, body: Split) -> Response:
         page = _page(request)
-        contents, features = page.fresh(body.run).members(body.key)
-        labels = await asyncio.to_thread(parts, features, body.parts)
-        review = page.fresh(body.run)
-        review.split(body.key, contents, labels)
-        return Response(review.groups(), media_type=_BINARY)
+        async with page.turn:
+            contents, features = page.fresh(body.run).members(body.key)
+            labels = await asyncio.to_thread(parts, features, body.parts)
+            review = page.fresh(body.run)
+            review.split(body.key, contents, labels)
+            return Response(review.groups(), media_type=_BINARY)
 
     @app.post("/api/undo")
     async def undo(request: Request, body: Step) -> Response:
-        review = _page(request).fresh()
-        review.undo(body.number)
-        return Response(review.groups(), media_type=_BINARY)
+        page = _page(request)
+        async with page.turn:
+            review = page.fresh()
+            review.undo(body.number)
+            return Response(review.groups(), media_type=_BINARY)
 
     @app.post("/api/redo")
     async def redo(request: Request, body: Step) -> Response:
-        review = _page(request).fresh()
-        review.redo(body.number)
-        return Response(review.groups(), media_type=_BINARY)
+        page = _page(request)
+        async with page.turn:
+            review = page.fresh()
+            review.redo(body.number)
+            return Response(review.groups(), media_type=_BINARY)
 
     @app.get("/api/history")
     async def history(request: Request) -> list[dict[str, Any]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from selfsort.photos.state import Entry
+from selfsort.photos.state import Entry, State, apply
 from selfsort.runtime import counted
 
 
@@ -29,27 +30,35 @@ def pictures_of(step: Sequence[Entry], copies: Mapping[str, int]) -> str:
     return f"{said} and {more:,} {'copy' if more == 1 else 'copies'}" if more else said
 
 
-def described(step: Sequence[Entry], called: Callable[[int], str], pictures: str) -> str:
+def described(
+    step: Sequence[Entry], entries: Sequence[Entry], state: State, called: Callable[[int, State], str], pictures: str
+) -> str:
     """Say what a step did.
 
     Parameters
     ----------
     step : sequence of Entry
         All of it.
+    entries : sequence of Entry
+        All corrections, oldest first.
+    state : State
+        What they make of the groups.
     called : callable
-        From a group's key to what it is called now.
+        From a group's key and a state to what it is called then.
     pictures : str
         See `pictures_of`.
     """
     entry = step[0]
-    group = called(entry.body["group"]) if "group" in entry.body else ""
+    if entry.do == "merge":
+        gone, kept = merged(entry, entries, called)
+        return f"merge {gone[0] if len(gone) == 1 else f'{len(gone)} groups'} into {kept}"
+    group = called(entry.body["group"], state) if "group" in entry.body else ""
     name = entry.body.get("name")
     new = "a new group" if len(step) == 1 else f"{len(step)} new groups"
     return {
         "rename": f"name a group {name}" if name else "take away the name of a group",
         "move": f"move {pictures} to {group}",
-        "split": f"make {new} of {pictures}",
-        "merge": f"merge {len(entry.body.get('groups', ())) + 1} groups",
+        "split": f"make {new}{f' {name}' if name else ''} of {pictures}",
         "lock": f"lock {pictures}",
         "unlock": f"unlock {pictures}",
         "hide": f"hide {pictures}",
@@ -61,3 +70,21 @@ def described(step: Sequence[Entry], called: Callable[[int], str], pictures: str
         "cannot-link": f"keep {pictures} apart",
         "not-the-same": f"tell {pictures} apart",
     }[entry.do]
+
+
+def merged(entry: Entry, entries: Sequence[Entry], called: Callable[[int, State], str]) -> tuple[list[str], str]:
+    """Return what the groups that a merge did away with were called, and what the one that is left was called after it.
+
+    That is not always the name of the group that the others were put into: a name that a person gave a part goes on.
+    """
+    earlier = [other for other in entries if other.number < entry.number]
+    before, after = _names(earlier), _names([*earlier, replace(entry, undone=False)])
+    keys = dict.fromkeys(map(before.resolve, (entry.body["into"], *entry.body["groups"])))
+    names, kept = [called(key, before) for key in keys], called(entry.body["into"], after)
+    names.pop(names.index(kept) if kept in names else 0)
+    return names, kept
+
+
+def _names(entries: Sequence[Entry]) -> State:
+    """Return the names of groups, and what was merged, after some corrections; nothing of pictures."""
+    return apply({}, [entry for entry in entries if entry.do in ("rename", "merge", "split")])

@@ -32,6 +32,8 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "cannot-link": ("pictures",),
     "not-the-same": ("pictures",),
 }
+#: What it may hold besides.
+_OPTIONAL: Mapping[str, tuple[str, ...]] = {"split": ("name",)}
 
 
 class Log:
@@ -53,9 +55,9 @@ class Log:
         ----------
         do : str
             ``rename`` (group, name), ``move`` (pictures, group), ``split`` (pictures, which become a new group of the
-            key `own_key`), ``merge`` (groups, into), ``lock`` (pictures, group), ``unlock``, ``hide``, ``show``
-            (pictures), ``not-this`` (pictures, group), ``must-link``, ``cannot-link`` (pictures: the first, and those
-            that belong or do not belong with it), ``not-the-same`` (pictures: the same).
+            key `own_key`; optionally its name), ``merge`` (groups, into), ``lock`` (pictures, group), ``unlock``,
+            ``hide``, ``show`` (pictures), ``not-this`` (pictures, group), ``must-link``, ``cannot-link`` (pictures: the
+            first, and those that belong or do not belong with it), ``not-the-same`` (pictures: the same).
         **body
             ``pictures`` are content hashes, ``group``, ``into`` and ``groups`` keys.
 
@@ -163,7 +165,7 @@ def _checked(do: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of an entry in plain types; say what is wrong with it before anything is written."""
     if do not in _FIELDS:
         raise DataError(f"There is no correction {do!r}. There are: {', '.join(_FIELDS)}.")
-    if set(body) != set(_FIELDS[do]):
+    if set(body) - set(_OPTIONAL.get(do, ())) != set(_FIELDS[do]):
         raise DataError(f"{do} needs {' and '.join(_FIELDS[do])}: got {', '.join(sorted(body)) or 'nothing'}.")
     entry: dict[str, Any] = {}
     for name, value in body.items():

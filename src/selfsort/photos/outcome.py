@@ -62,8 +62,7 @@ class Outcome:
 
     def name(self, group: int) -> str:
         """Return the name of a group; made of its number where it has none of its own."""
-        digits = max(3, len(str(max(self.groups, default=0))))
-        return self.names.get(group) or f"group-{group:0{digits}d}"
+        return self.names.get(group) or unnamed(group, max(self.groups, default=0))
 
     def digest(self) -> str:
         """Return a hash of all of it."""
@@ -72,6 +71,15 @@ class Outcome:
         for array in (self.labels, self.placed, self.locked, self.hidden):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+def unnamed(group: int, largest: int) -> str:
+    """Return what a group without a name is called by its number, as wide as that of the largest.
+
+    >>> unnamed(8, 13), unnamed(8, 2000)
+    ('group-008', 'group-0008')
+    """
+    return f"group-{group:0{max(3, len(str(largest)))}d}"
 
 
 def outcome(clusters: Clusters, corrected: Corrected | None = None, level: int | None = None) -> Outcome:

@@ -132,7 +132,10 @@ def _move(state: State, entry: Entry) -> None:
 
 
 def _split(state: State, entry: Entry) -> None:
-    _put(state, entry.body["pictures"], own_key(entry.number))
+    key = own_key(entry.number)
+    _put(state, entry.body["pictures"], key)
+    if entry.body.get("name"):
+        state.names[key] = entry.body["name"]
 
 
 def _merge(state: State, entry: Entry) -> None:

@@ -107,12 +107,31 @@ export async function look(n) {
   }
 }
 
-let changing = false;
-export const isChanging = () => changing;
+// Changes are made one after the other, in the order in which they were asked for.
+let line = Promise.resolve();
+let waiting = [];
+export const isChanging = () => waiting.length > 0;
+
+// `body` may be a function, which is called when the turn has come; null then stands for nothing to do. What was pressed
+// twice before it was done is done once. What waits behind a change that fails is not done: an undo would be of another.
+function change(path, body) {
+  const named = typeof body === "function" ? null : path + JSON.stringify(body);
+  const before = waiting.at(-1);
+  if (named !== null && named === before?.named) return before.done;
+  const one = { named, failed: null };
+  one.done = line.then(() => {
+    if (before?.failed) throw before.failed;
+    return make(path, named === null ? body() : body);
+  });
+  waiting.push(one);
+  line = one.done.catch((error) => { one.failed = error; }).then(() => waiting.shift());
+  return one.done;
+}
 
 // Rows and keys are numbers of one run: the server refuses them if another is in its place, and the page looks again.
-async function change(path, body) {
-  changing = true;
+async function make(path, body) {
+  if (body === null) return null;
+  if (isSilent()) throw new Error("selfsort review does not answer: nothing was changed.");
   try {
     const answered = unpack(await (await post(path, body)).arrayBuffer());
     now.n = null;
@@ -122,15 +141,14 @@ async function change(path, body) {
   } catch (error) {
     if (error.status === 409) await load();
     throw error;
-  } finally {
-    changing = false;
   }
+  return body;
 }
 
 export const correct = (body) => change("/api/correct", { ...body, run: run.stamp });
 export const split = (key, parts) => change("/api/split", { key, run: run.stamp, ...(parts ? { parts } : {}) });
-export const undo = (number) => change("/api/undo", { number });
-export const redo = (number) => change("/api/redo", { number });
+export const undo = (step) => change("/api/undo", step);
+export const redo = (step) => change("/api/redo", step);
 export const history = () => getJson("/api/history");
 export const duplicates = () => getJson("/api/duplicates");
 export const details = (rows) => getJson(`/api/pictures?rows=${rows.join(",")}`);
@@ -184,7 +202,7 @@ export function members(index) {
 }
 
 // Of coarser or finer groups none was made by a person, and those that are no groups of the run have no number.
-export const title = (group) => group.name || group.suggested || (group.number !== null ? `Group ${group.number}` : now.cut ? "A group" : "New group");
+export const title = (group) => group.name || group.suggested || group.unnamed || "A group";
 
 const PATIENCE = 8000; // milliseconds after which a server counts as silent
 
@@ -196,11 +214,11 @@ export function watch() {
       const { version, job } = await (await ask("/api/now", { signal: AbortSignal.timeout(PATIENCE) })).json();
       if (trouble === "refused") location.reload(); // this page has the token of the server before
       note("");
-      if (run.wasRunning && !job?.running) run.loading = run.facts = null; // it may have read more
+      if (run.wasRunning && !job?.running) run.loading = null; // it may have read more
       run.wasRunning = job?.running;
       failed = false;
       emit("job", job);
-      if (changing) return;
+      if (isChanging()) return;
       if (version.split("-")[0] !== run.stamp) await load();
       else if (version !== now.version) await look(now.n);
     } catch (error) {

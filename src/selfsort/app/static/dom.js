@@ -33,29 +33,62 @@ export function duration(seconds) {
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
-// Replaces what is in a box. The focus stays: on the control of the same data-key, else on the one in the same place.
-export function redraw(box, ...children) {
-  const focused = box.contains(document.activeElement) ? document.activeElement : null;
-  const controls = () => [...box.querySelectorAll("a[href], button, input, select")].filter((node) => !node.disabled && node.checkVisibility());
-  const place = focused ? controls().indexOf(focused) : -1;
-  box.replaceChildren(...children);
-  if (place < 0) return;
-  const after = controls();
-  const same = focused.dataset.key && after.find((node) => node.dataset.key === focused.dataset.key);
-  (same || after[Math.min(place, after.length - 1)])?.focus({ preventScroll: true });
+const controls = (box) => [...box.querySelectorAll("a[href], button, input, select, canvas")].filter((node) => !node.disabled && node.checkVisibility());
+
+// Returns what gives the focus back to the control in a box that has it now, also after what is in the box was drawn anew:
+// then to the control of the same data-key, else to the one in the same place. It says whether there is one.
+function keeper(box) {
+  const focused = document.activeElement;
+  const place = controls(box).indexOf(focused);
+  return () => {
+    const after = controls(box);
+    const same = after.find((node) => node === focused) ?? (focused.dataset.key && after.find((node) => node.dataset.key === focused.dataset.key));
+    const to = same || (place < 0 ? null : after[Math.min(place, after.length - 1)]);
+    to?.focus({ preventScroll: true });
+    return Boolean(to);
+  };
 }
 
+// Replaces what is in a box; the focus stays.
+export function redraw(box, ...children) {
+  const keep = box.contains(document.activeElement) ? keeper(box) : null;
+  box.replaceChildren(...children);
+  keep?.();
+}
+
+// Returns what gives the focus back to where it is now, for when a dialog is left. If that is gone, the view takes it.
+export function wayBack() {
+  const active = document.activeElement;
+  if (active === document.body) return () => {};
+  const box = active.closest(".virtual") ? null : active.closest("dialog, .selection, .bar, main"); // cells are used again
+  const keep = box && keeper(box);
+  return () => keep?.() || atHome();
+}
+let atHome = () => $("main").focus();
+export const setHome = (focus) => { atHome = focus; };
+
 // A dialog with a form; resolves to the value of the button that closed it, null if it was left. Focus goes back.
-// Enter in a field presses the button of kind "main", which has the focus where there is no field.
-export function dialog(heading, content, buttons, { wide = false } = {}) {
-  const box = el("dialog", { class: wide ? "wide" : "", "aria-label": heading });
+// Enter in a field presses the button of kind "main", which has the focus where there is no field. `accept(value)` may
+// keep it open by answering false, with what was typed. One that `isLasting` is about no picture: it stays when others close.
+export function dialog(heading, content, buttons, { wide = false, accept = null, isLasting = false } = {}) {
+  const box = el("dialog", { class: `${wide ? "wide " : ""}${isLasting ? "lasting" : ""}`, "aria-label": heading });
   // what only leaves is no submit button, or Enter in a field would press it
   const actions = buttons.map(([value, text, kind]) =>
     value ? el("button", { value, class: kind ?? "", autofocus: kind === "main" && !content.querySelector("input, select") }, text) : el("button", { type: "button", onclick: () => box.close("") }, text),
   );
-  box.append(el("form", { method: "dialog" }, el("h2", {}, heading), content, el("div", { class: "actions" }, actions)));
+  const form = el("form", { method: "dialog" }, el("h2", {}, heading), content, el("div", { class: "actions" }, actions));
+  let busy = false;
+  form.addEventListener("submit", async (event) => {
+    if (!accept) return;
+    event.preventDefault();
+    if (busy) return;
+    busy = true;
+    if (await accept(event.submitter.value)) box.close(event.submitter.value);
+    busy = false;
+  });
+  box.append(form);
   document.body.append(box);
-  const back = document.activeElement;
+  const back = wayBack();
   const main = actions.find((button) => button.className === "main");
   box.addEventListener("keydown", (event) => { // by itself it would press the first button that is not "Cancel"
     if (event.key !== "Enter" || !main || !event.target.matches("input, select")) return;
@@ -73,7 +106,7 @@ export function dialog(heading, content, buttons, { wide = false } = {}) {
   return new Promise((resolve) => {
     box.addEventListener("close", () => {
       leave(box);
-      back?.focus?.();
+      back();
       resolve(box.returnValue || null);
     });
   });
@@ -86,13 +119,13 @@ export function leave(box) {
 }
 
 export function closeDialogs() {
-  for (const box of document.querySelectorAll("dialog[open]")) box.close("");
+  for (const box of document.querySelectorAll("dialog[open]:not(.lasting)")) box.close("");
 }
 
 // Nothing is drawn anew between press and release: the click would be lost.
 let pressing = false;
 let after = null;
-addEventListener("pointerdown", () => { pressing = true; }, true);
+addEventListener("pointerdown", (event) => { pressing = !event.target.matches("input[type=range]"); }, true); // whose effect is seen as it moves
 for (const name of ["pointerup", "pointercancel"]) {
   addEventListener(name, () => {
     pressing = false;
@@ -105,6 +138,20 @@ export function whenReleased(work) {
   if (pressing) after = work;
   else work();
 }
+
+// The first click of two may move or replace what lies under the pointer. Both clicks are of what the first one was on: on
+// anything else the second one does nothing.
+let first = null;
+const pressed = (node) => node.closest("label") ?? node.closest("button, a, input, select, canvas, dialog, .tile, .card");
+addEventListener("click", (event) => {
+  if (event.detail < 2) first = pressed(event.target); // 0 is the keyboard
+  else if (pressed(event.target) !== first) {
+    event.stopPropagation();
+    event.preventDefault();
+  }
+}, true);
+// What the first click of the two was on.
+export const clickedFirst = () => first;
 
 const probe = el("span", { hidden: true });
 

@@ -1,9 +1,10 @@
 // Pictures in a grid: looked at, selected by click, Shift, Ctrl, rectangle or keyboard, dragged to a group.
 
 import * as actions from "./actions.js";
-import { HIDDEN, LOCKED, on, now, run, source } from "./data.js";
-import { $, el, pictures } from "./dom.js";
+import { HIDDEN, LOCKED, on, now, run } from "./data.js";
+import { $, clickedFirst, el, pictures } from "./dom.js";
 import { band, draggable } from "./drag.js";
+import { preview, sharpen, show } from "./preview.js";
 import { selection } from "./selection.js";
 import { view } from "./viewer.js";
 import { virtual } from "./virtual.js";
@@ -24,19 +25,16 @@ export function pictureGrid(scroller, rows, label) {
   const off = on("selection", mark);
 
   function make() {
-    return el("div", { class: "tile", role: "option" }, el("img", { alt: "", draggable: false, decoding: "async", fetchPriority: "low" }), el("span", { class: "marks", "aria-hidden": "true" }));
+    return el("div", { class: "tile", role: "option" }, preview(), el("span", { class: "marks", "aria-hidden": "true" }));
   }
 
   function fill(cell, index) {
     const row = shown[index];
     const [image, marks] = cell.children;
     cell.index = index;
-    if (cell.row !== row) {
-      cell.row = row;
-      image.removeAttribute("src");
-      fit(image, row);
-      image.src = source(row, "small");
-    }
+    if (cell.row !== row) fit(image, row);
+    cell.row = row;
+    show(image, row);
     const flags = now.flags[row];
     marks.textContent = `${flags & LOCKED ? "🔒" : ""}${flags & HIDDEN ? "🚫" : ""}`;
     cell.setAttribute("aria-posinset", index + 1); // cells are used again, so their order in the document says nothing
@@ -56,32 +54,41 @@ export function pictureGrid(scroller, rows, label) {
   }
 
   function settled(cells) {
-    for (const cell of cells.values()) {
-      const sharp = source(cell.row, "tile");
-      if (cell.firstChild.getAttribute("src") !== sharp) cell.firstChild.src = sharp;
-    }
+    for (const cell of cells.values()) sharpen(cell.firstChild);
   }
 
   function mark() {
     for (const cell of grid.cells.values()) cell.setAttribute("aria-selected", selection.has(cell.row));
   }
 
-  function activate(index, focus = true) {
+  // What is there already is not moved into sight if it is `still`: the pointer is on it, or the eye.
+  function activate(index, { still = false } = {}) {
     const before = grid.cells.get(active);
     if (before) before.tabIndex = -1;
     active = Math.max(0, Math.min(shown.length - 1, index));
-    const cell = grid.reveal(active);
+    const cell = (still && grid.cells.get(active)) || grid.reveal(active);
     if (cell) {
       cell.tabIndex = 0;
-      if (focus) cell.focus({ preventScroll: true });
+      cell.focus({ preventScroll: true });
     }
   }
 
   const range = (from, to) => shown.slice(Math.min(from, to), Math.max(from, to) + 1);
-  const open = (index) => view(shown, index, (at) => activate(at));
+  const open = (index) => {
+    const rows = shown; // as they were when it was opened
+    view(rows, index, (at) => focus(rows.slice(at).find((row) => shown.includes(row)) ?? shown.at(-1)));
+  };
+
+  function focus(row, how) {
+    if (shown.length) activate(Math.max(shown.indexOf(row), 0), how);
+    else $("main").focus();
+  }
+
+  let firstRow = -1; // of the first click of two
 
   function clicked(cell, event) {
-    activate(cell.index);
+    activate(cell.index, { still: true });
+    if (event.detail < 2) firstRow = cell.row;
     if (event.shiftKey) selection.set(range(anchor, cell.index));
     else if (event.ctrlKey || event.metaKey) selection.toggle(cell.row);
     else if (event.pointerType === "touch") return selection.size || choosing ? selection.toggle(cell.row) : open(cell.index);
@@ -97,10 +104,11 @@ export function pictureGrid(scroller, rows, label) {
     taken = false;
   });
   grid.box.addEventListener("contextmenu", (event) => event.pointerType === "touch" && event.preventDefault()); // a long press selects
-  grid.box.addEventListener("dblclick", (event) => {
-    const cell = event.target.closest(".tile");
-    if (cell) open(cell.index);
-  });
+  const opened = () => { // wherever the second click was: the first one may have moved the tiles, or put a bar over them
+    const index = grid.box.contains(clickedFirst()) ? shown.indexOf(firstRow) : -1;
+    if (index >= 0 && !document.querySelector("dialog[open]")) open(index);
+  };
+  addEventListener("dblclick", opened);
   const pressed = (event) => {
     taken = false;
     if (event.button !== 0 || event.target.closest("button, input, a, select, dialog")) return;
@@ -113,7 +121,7 @@ export function pictureGrid(scroller, rows, label) {
       band(event, (rectangle) => {
         last = grid.within(rectangle);
         selection.set([...before, ...last.map((index) => shown[index])]);
-      }, () => last.length && activate(last[0]));
+      }, () => last.length && activate(last[0], { still: true }));
       return;
     }
     if (event.pointerType === "touch") {
@@ -167,17 +175,20 @@ export function pictureGrid(scroller, rows, label) {
     rows: () => shown,
     // Whether a tap selects a picture instead of opening it.
     choose: (on) => { choosing = on; },
-    focus: () => (shown.length ? activate(active) : $("main").focus()),
+    focus: (row = shown[active], how) => focus(row, how),
+    // The picture that the keyboard is about.
+    at: () => shown[active],
     refresh() {
       const focused = grid.box.contains(document.activeElement);
       shown = rows();
       active = Math.max(0, Math.min(active, shown.length - 1));
       anchor = Math.min(anchor, active);
       grid.resize(shown.length);
-      if (focused) this.focus();
+      if (focused) focus(shown[active], { still: true });
     },
     close() {
       off();
+      removeEventListener("dblclick", opened);
       grid.close();
       scroller.removeEventListener("pointerdown", pressed);
     },

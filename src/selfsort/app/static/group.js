@@ -12,11 +12,13 @@ const SORTS = {
   "least sure first": (a, b) => run.sure[a] - run.sure[b] || a - b,
   "by name": (a, b) => a - b,
   "oldest first": (a, b) => at(a) - at(b) || a - b,
-  "newest first": (a, b) => at(b) - at(a) || a - b,
+  "newest first": (a, b) => at(a, -1) - at(b, -1) || a - b,
 };
 const BY_TIME = new Set(["oldest first", "newest first"]);
-const at = (row) => (Number.isFinite(run.facts?.time[row]) ? run.facts.time[row] : Infinity);
+// Those without a date come last in both orders.
+const at = (row, sign = 1) => (Number.isFinite(run.facts?.time[row]) ? sign * run.facts.time[row] : Number.MAX_VALUE);
 let order = "surest first";
+const typed = new Map(); // key of a group -> the name that somebody is about to give it
 
 // A scroller with the grid, and the list of groups beside it. `heading()` is drawn anew whenever groups change.
 function frame(scroller, { heading, rows, label, sorted = true, none = "There are no pictures here." }) {
@@ -31,7 +33,7 @@ function frame(scroller, { heading, rows, label, sorted = true, none = "There ar
   const empty = el("p", { class: "empty" }, none);
   inner.append(head, grid.box, empty);
 
-  let choosing = false;
+  let [choosing, closed] = [false, false];
   const choose = el("button", { type: "button", class: "touch", "aria-pressed": "false", onclick: () => {
     choosing = !choosing;
     choose.setAttribute("aria-pressed", String(choosing));
@@ -39,6 +41,7 @@ function frame(scroller, { heading, rows, label, sorted = true, none = "There ar
   } }, "Select");
 
   function refresh() {
+    if (sorted && BY_TIME.has(order) && !run.facts) data.facts().then(() => closed || refresh(), () => null);
     const typing = head.contains(document.activeElement) && document.activeElement.tagName === "INPUT";
     if (!typing) redraw(head, ...heading(grid.rows), tools);
     grid.refresh();
@@ -60,9 +63,8 @@ function frame(scroller, { heading, rows, label, sorted = true, none = "There ar
   }
 
   if (sorted) {
-    const choice = el("select", { "aria-label": "Order", onchange: async () => {
+    const choice = el("select", { "aria-label": "Order", onchange: () => {
       order = choice.value;
-      if (BY_TIME.has(order)) await data.facts().catch(() => null);
       refresh();
     } }, Object.keys(SORTS).map((name) => el("option", { selected: name === order }, name)));
     tools.append(choice);
@@ -73,7 +75,9 @@ function frame(scroller, { heading, rows, label, sorted = true, none = "There ar
     refresh,
     scroller: inner,
     focus: grid.focus,
+    at: grid.at,
     close() {
+      closed = true;
       grid.close();
       scroller.classList.remove("fixed");
     },
@@ -83,12 +87,14 @@ function frame(scroller, { heading, rows, label, sorted = true, none = "There ar
 export function group(scroller, key) {
   const find = () => now.groups.findIndex((each) => each.key === key);
   const made = frame(scroller, { heading, rows: () => (find() < 0 ? [] : data.members(find())), label: "Pictures of the group" });
+  if (typed.has(key)) scroller.querySelector("input.name")?.focus(); // the run was made again meanwhile
   return made;
 
   function heading(rows) {
     const each = now.groups[find()];
     if (!each) return [el("h2", {}, "This group is gone"), el("a", { href: "#/" }, "All groups")];
-    const name = el("input", { class: "name", value: each.name, placeholder: title(each), "aria-label": "Name of the group", maxLength: 200, disabled: now.cut });
+    const name = el("input", { class: "name", value: typed.get(key) ?? each.name, placeholder: title(each), "aria-label": "Name of the group", maxLength: 200, disabled: now.cut });
+    name.addEventListener("input", () => typed.set(key, name.value));
     name.addEventListener("keydown", (event) => {
       if (event.key === "Escape") name.value = each.name;
       if (event.key === "Enter" || event.key === "Escape") {
@@ -98,7 +104,11 @@ export function group(scroller, key) {
       event.stopPropagation();
     });
     // another window or tab that comes to the front leaves it the active element: what is half typed is not kept then
-    name.addEventListener("blur", () => document.activeElement !== name && name.value.trim() !== each.name && actions.rename(key, name.value.trim()));
+    name.addEventListener("blur", () => {
+      if (document.activeElement === name || !name.isConnected) return;
+      typed.delete(key);
+      if (name.value.trim() !== each.name) actions.rename(key, name.value.trim());
+    });
     const button = (text, label, act) => el("button", { type: "button", "data-key": text, title: label, onclick: act, disabled: now.cut }, text);
     const others = (each.alternatives ?? []).map((other) => el("button", { type: "button", class: "other", onclick: () => actions.rename(key, other), disabled: now.cut }, other));
     return [

@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import * as data from "./data.js";
 import { now, on, run } from "./data.js";
-import { $, closeDialogs, count, counted, dialog, duration, el, pictures, redraw, whenReleased } from "./dom.js";
+import { $, closeDialogs, count, counted, dialog, duration, el, pictures, redraw, setHome, whenReleased } from "./dom.js";
 import { group, set } from "./group.js";
 import { map } from "./map.js";
 import { places } from "./places.js";
@@ -16,7 +16,7 @@ const VIEWS = [["", "Groups", wall], ["map", "Map", map], ["time", "Time", timel
 const every = (test) => Array.from({ length: run.n }, (_, row) => row).filter((row) => run.ok[row] && test(row));
 const found = { words: "", rows: [] };
 let view = null;
-const scrolled = new Map();
+const left = new Map(); // hash -> where its view was scrolled to, and what the keyboard was about
 let shownHash = null;
 
 // What each address shows. Those that need to ask first are async, and are dropped if the address changed meanwhile.
@@ -60,7 +60,7 @@ async function route({ keepFocus = false } = {}) {
   const main = $("main");
   const hash = location.hash.replace(/^#\/?/, "");
   const [name, ...rest] = hash.split("/");
-  if (shownHash !== null) scrolled.set(shownHash, (view?.scroller ?? main).scrollTop);
+  if (shownHash !== null) left.set(shownHash, { top: (view?.scroller ?? main).scrollTop, at: view?.at?.() });
   let argument = rest.join("/");
   try {
     argument = decodeURIComponent(argument);
@@ -80,19 +80,24 @@ async function route({ keepFocus = false } = {}) {
     if (location.hash.replace(/^#\/?/, "") !== hash) return;
   }
   view?.close();
-  if (shownHash !== hash) selection.clear();
+  const isOther = shownHash !== hash;
+  if (isOther) selection.clear();
   now.showHidden = name === "hidden";
   main.classList.remove("fixed");
   shownHash = hash;
   view = build();
   main.scrollTop = 0;
-  const [top, shown] = [scrolled.get(hash), view];
-  if (top) requestAnimationFrame(() => requestAnimationFrame(() => { if (view === shown) (view.scroller ?? main).scrollTop = top; })); // once it has its height
+  const [{ top, at } = {}, shown] = [left.get(hash), view];
+  if (left.has(hash)) requestAnimationFrame(() => requestAnimationFrame(() => { // once it has its height
+    if (view !== shown) return;
+    (view.scroller ?? main).scrollTop = top;
+    if (!keepFocus && !document.querySelector("dialog[open]")) view.focus?.(at, { still: true });
+  }));
   for (const link of $("views").children) {
     if (link.getAttribute("href") === `#/${VIEWS.some(([path]) => path === name) ? name : ""}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (name !== "search") $("words").value = "";
+  if (name !== "search" && isOther) $("words").value = "";
   if (!keepFocus) view.focus?.();
 }
 
@@ -123,11 +128,13 @@ const TOOLS = [
 ];
 const all = (flag) => selection.rows().every((row) => now.flags[row] & flag);
 
+const home = () => view?.focus?.(undefined, { still: true });
+
 function drawSelection() {
   const bar = $("selection");
-  const left = !selection.size && bar.querySelector(":focus-visible"); // by the keyboard
+  const isLeft = !selection.size && bar.contains(document.activeElement);
   bar.hidden = !selection.size;
-  if (left) view.focus?.();
+  if (isLeft) home();
   if (!selection.size) return;
   const names = { l: all(data.LOCKED) ? "Unlock" : "Lock", h: all(data.HIDDEN) ? "Show again" : "Hide" };
   redraw(bar, el("strong", {}, `${count(selection.size)} selected`),
@@ -276,6 +283,7 @@ async function begin() {
     event.preventDefault();
     searchBy(event.dataTransfer.files[0]);
   });
+  setHome(home);
   addEventListener("hashchange", () => route());
   addEventListener("keydown", key);
   on("groups", refresh);
@@ -297,7 +305,7 @@ async function begin() {
   on("run", () => { // what was open showed rows of another run
     closeDialogs();
     found.rows = [];
-    scrolled.clear();
+    left.clear();
     selection.clear();
     if (/^#\/(like|event|picked|found)/.test(location.hash)) location.hash = "#/"; // numbers of that run
     else route({ keepFocus: true });

@@ -24,7 +24,7 @@ export function rowsOfEvent(number) {
 export function timeline(scroller) {
   const box = el("div", { class: "timeline" }, el("p", { class: "empty" }, "Reading when pictures were taken…"));
   scroller.replaceChildren(box);
-  let [list, closed, n] = [null, false, 0]; // n events are shown
+  let [list, closed, order, at] = [null, false, [], null]; // numbers of the events that are shown; the one that the keyboard is about
   data.facts().then(draw, (error) => box.replaceChildren(el("p", { class: "empty" }, error.message)));
 
   function draw() {
@@ -32,8 +32,7 @@ export function timeline(scroller) {
     const { events, event, time } = run.facts;
     const byEvent = events.map(() => []);
     for (let row = 0; row < run.n; row++) if (event[row] >= 0 && data.isShown(row)) byEvent[event[row]].push(row);
-    const order = events.map((_, i) => i).filter((i) => byEvent[i].length).reverse(); // newest first
-    n = order.length;
+    order = events.map((_, i) => i).filter((i) => byEvent[i].length).reverse(); // newest first
     const undated = [];
     for (let row = 0; row < run.n; row++) if (!Number.isFinite(time[row]) && data.isShown(row)) undated.push(row);
     const head = el("div", { class: "head" }, el("h2", {}, counted(order.length, "event")),
@@ -97,8 +96,15 @@ export function timeline(scroller) {
     const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -list?.columns(), ArrowDown: list?.columns() }[event.key];
     if (!cell || !by) return;
     event.preventDefault();
-    list.reveal(Math.max(0, Math.min(n - 1, cell.index + by)))?.querySelector("a").focus({ preventScroll: true });
+    list.reveal(Math.max(0, Math.min(order.length - 1, cell.index + by)))?.querySelector("a").focus({ preventScroll: true });
   });
+  box.addEventListener("focusin", (event) => { at = order[event.target.closest(".event")?.index] ?? null; });
 
-  return { refresh: () => run.facts && draw(), focus: () => box.querySelector("a")?.focus(), close: () => { closed = true; list?.close(); } };
+  function focus(number = at, { still = false } = {}) {
+    const index = order.indexOf(number);
+    const cell = index >= 0 && ((still && list?.cells.get(index)) || list?.reveal(index));
+    (cell || box).querySelector("a")?.focus({ preventScroll: true });
+  }
+
+  return { refresh: () => run.facts && draw(), focus, at: () => at, close: () => { closed = true; list?.close(); } };
 }

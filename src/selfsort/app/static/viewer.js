@@ -2,10 +2,10 @@
 
 import * as actions from "./actions.js";
 import { HIDDEN, LOCKED, details, now, on, source, title } from "./data.js";
-import { bytes, count, el, leave, redraw } from "./dom.js";
+import { bytes, count, el, leave, redraw, wayBack } from "./dom.js";
 
-// `left(index)` is called with the place of the picture that was seen last.
-export function view(rows, index, left = () => {}) {
+// `left(index)` is called with the place of the picture that was seen last; it takes the focus.
+export function view(rows, index, left = wayBack()) {
   const image = el("img", { alt: "" });
   const facts = el("dl", { class: "facts" });
   const heading = el("h2");

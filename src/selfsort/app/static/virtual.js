@@ -50,6 +50,10 @@ export function virtual({ scroller, count, width, height, gap, make, fill, settl
       place(cell, index);
       fill(cell, index);
     }
+    settle();
+  }
+
+  function settle() {
     clearTimeout(rest);
     rest = setTimeout(() => settled(cells), 120);
   }
@@ -69,7 +73,7 @@ export function virtual({ scroller, count, width, height, gap, make, fill, settl
     columns: () => columns,
     refill() {
       for (const [index, cell] of cells) fill(cell, index);
-      settled(cells);
+      settle();
     },
     resize(n) {
       total = n;

@@ -2,20 +2,23 @@
 
 import * as actions from "./actions.js";
 import * as data from "./data.js";
-import { now, run, source, title } from "./data.js";
+import { now, run, title } from "./data.js";
 import { capital, count, counted, el, pictures, redraw } from "./dom.js";
 import { draggable } from "./drag.js";
+import { preview, sharpen, show } from "./preview.js";
 import { virtual } from "./virtual.js";
 
 let kind = "";
+const order = []; // of kinds, which stays as it was at first
 const picked = new Set(); // keys of groups that are to be merged
 
 export function wall(scroller) {
   const chips = el("div", { class: "chips", role: "group", "aria-label": "Kinds" });
   const slider = granularity();
   const merging = el("div", { class: "merging", hidden: true });
-  const head = el("div", { class: "head" }, chips, slider.box);
+  const head = el("div", { class: "head over" }, chips, slider.box);
   let groups = fitting();
+  let at = null; // key of the group that the keyboard is about
   const grid = virtual({
     scroller, count: groups.length, width: innerWidth < 600 ? 150 : 220, height: (side) => side + 70, gap: 16, make, fill, settled, role: "list", label: "Groups",
   });
@@ -32,7 +35,7 @@ export function wall(scroller) {
   }
 
   function make() {
-    const covers = Array.from({ length: 4 }, () => el("img", { alt: "", draggable: false, decoding: "async", fetchPriority: "low" }));
+    const covers = Array.from({ length: 4 }, preview);
     const check = el("input", { type: "checkbox", tabIndex: -1 });
     const link = el("a", { draggable: false }, el("div", { class: "covers" }, covers), el("h3"), el("p", { class: "size" }), el("p", { class: "why" }));
     return el("article", { class: "card", role: "listitem" }, link, el("label", { class: "check", title: "Choose it for merging" }, check));
@@ -52,10 +55,7 @@ export function wall(scroller) {
     [...covers.children].forEach((image, at) => {
       const row = group.covers[at];
       image.hidden = row === undefined;
-      if (row !== undefined && image.row !== `${run.stamp} ${row}`) {
-        image.row = `${run.stamp} ${row}`;
-        image.src = source(row, "small");
-      }
+      if (row !== undefined) show(image, row);
     });
     label.hidden = group.nowhere || now.cut;
     label.firstChild.checked = picked.has(group.key);
@@ -66,12 +66,7 @@ export function wall(scroller) {
   }
 
   function settled(cells) {
-    for (const card of cells.values()) {
-      [...card.querySelectorAll("img")].forEach((image, at) => {
-        const row = card.group.covers[at];
-        if (row !== undefined && image.getAttribute("src") !== source(row, "tile")) image.src = source(row, "tile");
-      });
-    }
+    for (const card of cells.values()) for (const image of card.querySelectorAll("img:not([hidden])")) sharpen(image);
   }
 
   grid.box.addEventListener("change", (event) => {
@@ -110,9 +105,9 @@ export function wall(scroller) {
     empty.hidden = groups.length > 0;
     const all = now.n_hidden ? "All pictures are hidden. ⋯ has “Hidden pictures”." : "There are no groups.";
     empty.textContent = kind ? "No group is of this kind." : run.n ? all : "There are no pictures in this run.";
-    const left = picked.size < 2 && merging.querySelector(":focus-visible"); // by the keyboard
+    const left = picked.size < 2 && merging.contains(document.activeElement);
     merging.hidden = picked.size < 2;
-    if (left) focus();
+    if (left) focus(at);
     redraw(merging,
       el("span", {}, `${picked.size} groups chosen`),
       el("button", { type: "button", class: "main", onclick: () => {
@@ -129,12 +124,16 @@ export function wall(scroller) {
     for (const group of now.groups) if (group.kind) sizes.set(group.kind, (sizes.get(group.kind) ?? 0) + group.size);
     if (!sizes.has(kind)) kind = "";
     const chip = (name, text) => el("button", { type: "button", "data-key": name || "all", "aria-pressed": String(kind === name), onclick: () => { kind = name; refresh(); } }, text);
-    const kinds = [...sizes].sort((a, b) => b[1] - a[1]);
+    for (const [name] of [...sizes].sort((a, b) => b[1] - a[1])) if (!order.includes(name)) order.push(name);
+    const kinds = order.filter((name) => sizes.has(name)).map((name) => [name, sizes.get(name)]);
     redraw(chips, ...(kinds.length > 1 ? [chip("", "All"), ...kinds.map(([name, n]) => chip(name, `${capital(name)} ${count(n)}`))] : []));
   }
 
-  function focus() {
-    grid.box.querySelector("a")?.focus();
+  grid.box.addEventListener("focusin", (event) => { at = event.target.closest(".card")?.group.key ?? at; });
+  function focus(key = at, { still = false } = {}) {
+    const index = Math.max(0, groups.findIndex((group) => group.key === key));
+    const cell = (still && grid.cells.get(index)) || grid.reveal(index);
+    cell?.querySelector("a").focus({ preventScroll: true });
   }
 
   // Returns whether there was anything to give up.
@@ -145,7 +144,7 @@ export function wall(scroller) {
     return any;
   }
 
-  return { refresh, close: () => grid.close(), focus, escape };
+  return { refresh, close: () => grid.close(), focus, at: () => at, escape };
 }
 
 // Coarser or finer: where the slider stands is the logarithm of the number of groups.
@@ -156,6 +155,11 @@ function granularity() {
   const at = (n) => Math.round((1000 * Math.log(n)) / Math.log(Math.max(2, most)));
   const input = el("input", { type: "range", min: "0", max: "1000", "aria-label": "Number of groups, from coarse to fine" });
   const said = el("output");
+  said.style.minWidth = `${counted(most, "group").length}ch`; // it moves nothing as its number changes
+  const say = (n) => {
+    said.textContent = counted(n, "group");
+    input.setAttribute("aria-valuetext", said.textContent);
+  };
   const keep = el("button", { type: "button", class: "main", onclick: () => actions.regroup(now.n) }, "Group like this");
   const back = el("button", { type: "button", onclick: () => actions.attempt(() => data.look(null)) }, "Back to your groups");
   let [waiting, busy] = [null, false];
@@ -172,8 +176,9 @@ function granularity() {
     busy = false;
   }
   input.addEventListener("input", () => {
-    const n = Math.round(Math.max(2, most) ** (input.value / 1000));
-    ask(Math.max(1, Math.min(most, n)));
+    const n = Math.max(1, Math.min(most, Math.round(Math.max(2, most) ** (input.value / 1000))));
+    say(n);
+    ask(n);
   });
   input.addEventListener("keydown", (event) => { // a step of its own would be less than a group
     const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
@@ -181,15 +186,15 @@ function granularity() {
     event.preventDefault();
     input.value = at(stepBy(by));
   });
-  box.append(el("span", {}, "coarser"), input, el("span", {}, "finer"), said, keep, back);
+  const looking = el("div", { class: "looking", hidden: true }, keep, back);
+  box.append(el("span", {}, "coarser"), input, el("span", {}, "finer"), said, looking);
   return {
     box,
     refresh() {
       if (document.activeElement !== input || now.n === null) input.value = at(now.n ?? Math.max(1, now.groups.length));
-      said.textContent = counted(now.groups.length, "group");
-      input.setAttribute("aria-valuetext", said.textContent);
+      if (waiting === null) say(now.groups.length); // else another number is asked for already
       if (!now.cut && [keep, back].includes(document.activeElement)) input.focus();
-      keep.hidden = back.hidden = !now.cut;
+      looking.hidden = !now.cut;
     },
   };
 }
