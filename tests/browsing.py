@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def served(run, port=0):
+def served(run, port=0, program=("-m", "selfsort.cli"), before=None):
     """Serve a run as people do, and yield the process and the address that it prints."""
-    command = [sys.executable, "-m", "selfsort.cli", "review", str(run), "--no-open", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    command = [sys.executable, *program, "review", str(run), "--no-open", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=before) as server:
         try:
             address = re.search(r"http\S+", server.stdout.readline())
             assert address, "the command printed no address"

@@ -45,10 +45,10 @@ _HOW = "Open the address that selfsort review printed in the terminal, or start 
 class Guard:
     """Refuse what does not come from the page, before anything else sees it.
 
-    The Host must be this machine at our port (against names that are made to point here), the Origin the same (against
-    other pages), the connection of a program of this user. A browser is let in by an address with a secret, and gets a
-    cookie with a secret of its own, which all reading needs; writing needs the token in a header too, which other pages
-    cannot set.
+    Programs of other users do not come this far, see `connections.Listener`. The Host must be this machine at our port
+    (against names that are made to point here), the Origin the same (against other pages). A browser is let in by an
+    address with a secret, and gets a cookie with a secret of its own, which all reading needs; writing needs the token
+    in a header too, which other pages cannot set.
 
     Parameters
     ----------
@@ -104,8 +104,6 @@ class Guard:
             return 403, "Requests from other pages are refused."
         if any(site not in ("same-origin", "none") for site in headers.get("sec-fetch-site", [])):
             return 403, "Requests from other pages are refused."
-        if scope["client"] is None:  # see `peers.Connection`; cookies go to every port, so it may have ours
-            return 403, "selfsort review was started by another user, and lets in that user's programs only."
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return 405, "There is no such request."
         if scope["path"] == "/" and scope["query_string"]:

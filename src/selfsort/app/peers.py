@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
+import struct
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+Address = tuple[str, int]
 
-#: Where Linux lists all connections of the machine, with whom they belong to; IPv4 can be in both.
+#: How Linux is asked for one connection (`man 7 sock_diag`); the numbers are those of linux/netlink.h and sock_diag.h.
+_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST = 4, 20, 1
+_HEADER, _WHAT, _ENDS, _ANY = "=IHHII", "=BBBxI", "!HH4s12x4s12x", struct.pack("=III", 0, 2**32 - 1, 2**32 - 1)
+_STATE_AT = struct.calcsize(_HEADER) + 1
+_USER_AT = struct.calcsize(_HEADER) + 4 + struct.calcsize(_ENDS) + len(_ANY) + 12
+#: Where it lists all of them; IPv4 can be in both.
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LOCAL, _REMOTE, _STATE, _USER = 1, 2, 3, 7
-_OPEN = "01"  # of an end that was closed, the user is no longer told
+_ESTABLISHED = 1  # of an end that was closed, the user is no longer told
 
 
-class Connection(H11Protocol):
-    """A connection to the server, which has no `client` if it is another user's: asked once, since it takes a while."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Find out whose it is."""
-        super().connection_made(transport)
-        if self.client is None or self.server is None or is_foreign(self.client, (self.server[0], self.server[1] or 0)):
-            self.client = None
-
-
-def owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
+def owner(client: Address, server: Address) -> int | None:
     """Return the number of the user who holds a connection's other end.
 
     Parameters
@@ -41,20 +37,14 @@ def owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
         None where that is not told: by other systems than Linux, of what is forwarded from another machine, and of a
         connection that was closed.
     """
+    tell = _how_told()
     try:
-        ends = [f"{_as_listed(host)}:{port:04X}" for host, port in (client, server)]
-        texts = [table.read_text() for table in _TABLES if table.exists()]
-    except OSError:  # no address, or no right to read
+        return tell(client, server) if tell else None
+    except OSError:  # no address
         return None
-    for line in (line for text in texts if ends[0] in text for line in text.splitlines() if ends[0] in line):
-        fields = line.split()
-        here, there, state, user = (fields[i] for i in (_LOCAL, _REMOTE, _STATE, _USER))
-        if here.endswith(ends[0]) and there.endswith(ends[1]) and state == _OPEN:
-            return int(user)
-    return None
 
 
-def is_foreign(client: tuple[str, int], server: tuple[str, int]) -> bool:
+def is_foreign(client: Address, server: Address) -> bool:
     """Whether a connection is of another user than the one who runs this; root may do all anyway.
 
     Where the system tells whose connections are, one of this machine that it does not tell of is foreign too: its other
@@ -62,15 +52,50 @@ def is_foreign(client: tuple[str, int], server: tuple[str, int]) -> bool:
     """
     user = owner(client, server)
     if user is None:
-        return client[0].startswith("127.") and _tells()
+        return client[0].startswith("127.") and _how_told() is not None
     return user not in (0, os.getuid())
 
 
 @cache
-def _tells() -> bool:
-    """Whether this system tells whose connections are, which is tried with one of our own."""
+def _how_told() -> Callable[[Address, Address], int | None] | None:
+    """Return the function that finds a connection's owner on this system, after a trial; None if there is none."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
-        return owner(client.getsockname(), server.getsockname()) is not None
+        for way in (_ask, _look_up):
+            try:
+                if way(client.getsockname(), server.getsockname()) is not None:
+                    return way
+            except OSError:
+                continue
+    return None
+
+
+def _ask(client: Address, server: Address) -> int | None:
+    """Ask the kernel for one connection. The time does not grow with the number of connections."""
+    family = getattr(socket, "AF_NETLINK", None)
+    if family is None:
+        raise OSError("This system is not Linux.")
+    ends = struct.pack(_ENDS, client[1], server[1], socket.inet_aton(client[0]), socket.inet_aton(server[0]))
+    what = struct.pack(_WHAT, socket.AF_INET, socket.IPPROTO_TCP, 0, 2**32 - 1) + ends + _ANY
+    header = struct.pack(_HEADER, struct.calcsize(_HEADER) + len(what), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
+    with socket.socket(family, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+        kernel.settimeout(1.0)
+        kernel.send(header + what)
+        answer = kernel.recv(4096)
+    if struct.unpack_from(_HEADER, answer)[1] != _SOCK_DIAG_BY_FAMILY or answer[_STATE_AT] != _ESTABLISHED:
+        return None
+    return int(struct.unpack_from("=I", answer, _USER_AT)[0])
+
+
+def _look_up(client: Address, server: Address) -> int | None:
+    """Find a connection in the lists of all, where the kernel cannot be asked. The time grows with their number."""
+    ends = [f"{_as_listed(host)}:{port:04X}" for host, port in (client, server)]
+    texts = [table.read_text() for table in _TABLES if table.exists()]
+    for line in (line for text in texts if ends[0] in text for line in text.splitlines() if ends[0] in line):
+        fields = line.split()
+        here, there, state, user = (fields[i] for i in (_LOCAL, _REMOTE, _STATE, _USER))
+        if here.endswith(ends[0]) and there.endswith(ends[1]) and int(state, 16) == _ESTABLISHED:
+            return int(user)
+    return None
 
 
 def _as_listed(host: str) -> str:

@@ -28,14 +28,15 @@ def review(run: Path, port: int, opens: bool) -> None:
     try:
         import uvicorn
 
-        from selfsort.app.peers import Connection
+        from selfsort.app.connections import PER_TURN, Connection, Listener, allow_files
         from selfsort.app.server import create_app
     except ModuleNotFoundError as error:
         if error.name not in ("uvicorn", "fastapi", "pydantic", "starlette"):
             raise
         raise DataError("The page needs more packages. Install: pip install 'selfsort[app]'") from error
     run = _grouped(run)
-    listening = _listen(port)
+    allow_files()
+    listening = _listen(Listener(socket.AF_INET, socket.SOCK_STREAM), port)
     port = listening.getsockname()[1]
     home = f"http://127.0.0.1:{port}/"
     token, once = secrets.token_urlsafe(24), secrets.token_urlsafe(24) if opens else None
@@ -46,6 +47,9 @@ def review(run: Path, port: int, opens: bool) -> None:
     config = uvicorn.Config(
         app,
         http=Connection,
+        loop="asyncio",  # which asks `Listener` for connections
+        ws="none",
+        backlog=PER_TURN,
         log_level="warning",
         access_log=False,
         lifespan="on",
@@ -76,12 +80,11 @@ def _grouped(path: Path) -> Path:
     return target
 
 
-def _listen(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _listen(listening: socket.socket, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port))
-        listening.listen(128)  # from now on a browser waits instead of being refused
+        listening.listen()  # from now on a browser waits instead of being refused
     except OSError as error:
         listening.close()
         raise DataError(f"Port {port} cannot be used: {error.strerror}. Leave --port out, or give another.") from error
