@@ -12,6 +12,7 @@ from selfsort.methods.saving import CONFIG, load_model
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.corrections import Log
 from selfsort.photos.journal import JOURNAL, Journal, difference
+from selfsort.photos.place import Place
 from selfsort.run_folder import check_files
 from selfsort.runtime import Progress, silent
 
@@ -134,13 +135,14 @@ def _check_export(place: Path) -> Iterator[Problem]:
     if journal.header and not journal.ended:
         do = "Give the same selfsort export command again to finish it, or take it back with selfsort undo."
         yield Problem("export", str(path), "the export was stopped before its end", do)
-    for target, entry in journal.files.items():
-        if not entry["done"]:
-            continue
-        try:
-            what = difference(place / target, entry)
-        except OSError as error:
-            what = f"it cannot be read: {error.strerror}"
-        if what is not None:
-            do = "If you did not do that: take the export back with selfsort undo, which leaves such files, and repeat."
-            yield Problem("export", str(place / target), what, do)
+    with Place(place) as folder:
+        for target, entry in journal.files.items():
+            if not entry.done:
+                continue
+            try:
+                what = difference(folder, entry)
+            except OSError as error:
+                what = f"it cannot be read: {error.strerror}"
+            if what is not None:
+                do = "If you did not do that: take the export back with selfsort undo, which leaves such files, and repeat."
+                yield Problem("export", str(place / target), what, do)
