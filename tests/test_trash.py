@@ -114,7 +114,7 @@ def test_what_has_changed_stays(tmp_path, run, bin_):
     assert (result.done, [path for path, _ in result.refused]) == (["only.jpg"], ["a.jpg", "b/copy.jpg"])
     assert (root / "a.jpg").read_bytes() == (root / "b/copy.jpg").read_bytes() == b"emas"
     plan = plan_trash(clusters, ["only.jpg"])
-    assert plan.refused == [("only.jpg", "the original cannot be read: No such file or directory")]
+    assert (plan.already, plan.refused) == (["only.jpg"], [])
 
 
 def test_a_trash_that_refuses_and_a_journal_that_cannot_be_written(tmp_path, run, bin_, monkeypatch):
@@ -430,7 +430,7 @@ def test_what_is_in_the_trash_is_listed_no_more_until_it_is_back(tmp_path, run, 
     before = seen()
     assert before == ([(0, 1), (2, 3, 4)], 5, 0)
     command(run, "a.jpg", "only.jpg", "--yes")
-    assert seen() == ([], 3, 2)  # what is left of the second set is a link to nowhere, and a hard link
+    assert seen() == ([(3, 4)], 3, 2)
     said = CliRunner().invoke(main, ["info", str(run)]).stdout
     assert "in the trash: 2 files" in said
     assert command(run, "--restore", "--yes").exit_code == 0
@@ -457,10 +457,8 @@ def test_the_trash_gives_back_all_as_it_was(tmp_path, live, bin_):
     assert command(live, "live.HEIC", "live.jpg", "other.jpg", "copy/live.HEIC", "--yes").exit_code == 0
     gone = everything(root)
     said = command(live, "--restore", "--dry-run")
-    assert (said.exit_code, said.stdout.splitlines()[-1]) == (
-        0,
-        "10 files (56 bytes) can be brought back; nothing was moved.",
-    )
+    assert said.exit_code == 0
+    assert said.stdout.splitlines()[-1] == "10 files (47 bytes) can be brought back; nothing was moved."
     assert command(live, "--restore", input="n\n").exit_code == 1
     assert everything(root) == gone
     assert command(live, "--restore", "other.jpg", "--yes").stdout == "2 files brought back from the trash.\n"
