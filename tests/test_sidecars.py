@@ -384,3 +384,20 @@ def test_the_journal_says_which_groups_were_exported(tmp_path, folder):
     export(folder, tmp_path / "out", mode="copy")
     assert (tmp_path / "out/group-001/one.jpg").read_bytes() == b"one"
     assert not (tmp_path / "out" / JOURNAL).read_bytes().count(b'"before"')
+
+
+@pytest.mark.parametrize("lonely", ["x/img.jpg", "x/img.png", "both"])
+def test_a_shared_sidecar_is_made_if_any_of_its_pictures_is_in_a_group(tmp_path, lonely):
+    files = {"x/img.jpg": b"1", "x/img.png": b"2", "y": b"3", "z": b"4", "last": b"5"}
+    folder = catalogued(tmp_path, files)
+    for path in ("x/img.jpg", "x/img.png") if lonely == "both" else (lonely,):
+        correct(folder, ("not-this", [], [path], None))
+    result = export(folder, tmp_path / "out", mode="xmp", sidecar_names="stem")
+    assert ("x/img.xmp" in result.done) == (lonely != "both")
+    if lonely != "both":
+        assert subjects(tmp_path / "out/x/img.xmp") == ["group-000"]
+    undo(tmp_path / "out")
+    (tmp_path / "out/x").mkdir(parents=True)  # what has a sidecar from before is looked at in any case
+    (tmp_path / "out/x/img.xmp").write_bytes(merge(None, Tags(("old",), (("old",),))))
+    assert "x/img.xmp" in export(folder, tmp_path / "out", mode="xmp", sidecar_names="stem").done
+    assert subjects(tmp_path / "out/x/img.xmp") == ([] if lonely == "both" else ["group-000"])

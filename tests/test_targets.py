@@ -7,6 +7,10 @@ import pytest
 
 from conftest import RUN_FILES, snapshot
 from selfsort import Clusters, DataError, Settings, organize
+from selfsort.files import locked
+from selfsort.publish import publish, workplace
+from selfsort.runtime import Clock
+from test_export import make_run, write_files
 
 # --- writing it
 
@@ -97,12 +101,9 @@ def test_a_run_inside_the_pictures_is_not_among_them(own_library):
 
 
 def test_a_process_at_work_keeps_others_out(library, tmp_path):
-    fcntl = pytest.importorskip("fcntl")
     (tmp_path / ".run.partial").mkdir()
-    with (tmp_path / ".run.partial" / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(DataError, match="Another selfsort"):
-            organize(library.root, tmp_path / "run")
+    with locked(tmp_path / ".run.partial", "held"), pytest.raises(DataError, match="Another selfsort"):
+        organize(library.root, tmp_path / "run")
     organize(library.root, tmp_path / "run")
 
 
@@ -117,7 +118,7 @@ def test_an_interrupt_in_any_stage_is_continued(library, tmp_path, run):
             organize(library.root, tmp_path / "run", progress=interrupt)
         assert not (tmp_path / "run").exists()
     kept = [p.name.split("-")[0] for p in (tmp_path / ".run.partial").iterdir()]
-    assert sorted(kept) == ["groups", "lock", "map", "neighbors", "recall"]
+    assert sorted(kept) == ["groups", "map", "neighbors", "recall"]
     seen = []
     again = organize(library.root, tmp_path / "run", progress=lambda *call: seen.append(call[0]))
     assert set(seen) == {"find", "embed", "look", "name", "report"}  # the other stages were kept
@@ -204,3 +205,28 @@ def test_a_link_as_target_stays_a_link(library, tmp_path):
     organize(library.root, tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "disk" / "run.json").exists()
+
+
+@pytest.mark.parametrize("what", ["notes.txt", "figures/mine.png", "a folder"])
+def test_what_is_put_into_the_run_while_it_is_made_again_stays(tmp_path, monkeypatch, what):
+    monkeypatch.setattr("selfsort.publish.write_report", lambda _, path, **__: path.write_text("page"))
+    write_files(tmp_path / "pictures")
+    clusters = make_run(tmp_path / "pictures")
+    clusters.run["selfsort"] = "0"
+    target = tmp_path / "run"
+
+    def put(_):
+        if what == "a folder":
+            (target / what).mkdir()
+        else:
+            (target / what).parent.mkdir(exist_ok=True)
+            (target / what).write_bytes(b"mine")
+
+    with workplace(target) as work:
+        publish(clusters, None, work, target, Clock())
+    before = snapshot(target)
+    with workplace(target) as work, pytest.raises(DataError, match="which no run does, so it is not replaced"):
+        publish(clusters, None, work, target, Clock(), write_more=put)
+    assert (target / what).exists()
+    assert before.items() <= snapshot(target).items()
+    assert Clusters.load(target).run["fingerprint"] == "f1"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from selfsort.photos.persons import PERSONS, in_order, name_persons_in, named, p
 from selfsort.photos.state import NOWHERE, Entry, State
 from selfsort.photos.terms import Terms
 from selfsort.photos.text import amounts
-from selfsort.photos.trash import trash_log, trashed
+from selfsort.photos.trash_log import trash_log, trashed_rows
 from selfsort.report import reasons, whole
 from selfsort.sources import display_path
 
@@ -95,9 +94,7 @@ class Review:
             return self._stamp
 
     def _note_trash(self) -> None:
-        paths = trashed(self.run)
-        rows = self.clusters.items.column("path_bytes").to_pylist() if paths else []
-        self._gone = np.array([GONE * (os.fsdecode(path) in paths) for path in rows], np.uint8)
+        self._gone = GONE * trashed_rows(self.clusters).astype(np.uint8)
 
     def name_by(self, terms: Terms) -> None:
         """Suggest names by what is known of the pictures."""
@@ -153,7 +150,7 @@ class Review:
     @property
     def flags(self) -> npt.NDArray[np.uint8]:
         """Of each row, which of `LOCKED`, `HIDDEN`, `PLACED` and `GONE` it is, shape (n,)."""
-        return self._flags | self._gone if len(self._gone) else self._flags
+        return self._flags | self._gone
 
     @property
     def _shown(self) -> npt.NDArray[np.bool_]:

@@ -16,6 +16,7 @@ from selfsort.clusters import Clusters, name_of
 from selfsort.errors import DataError
 from selfsort.photos.corrected import Corrected
 from selfsort.photos.state import NOWHERE, State
+from selfsort.photos.trash_log import trashed_rows
 
 IntArray = npt.NDArray[np.int64]
 
@@ -143,13 +144,15 @@ def listed(clusters: Clusters, corrected: Corrected | None, level: int) -> tuple
     """Return the groups of a level after corrections, the largest first, and how many pictures are in none.
 
     Each group is as in `Clusters.groups`, but ``group`` is its number as `Corrected.group` takes it. A group that is
-    not in the run, such as one that a person made since, has no more than its key, size and name.
+    not in the run, such as one that a person made since, has no more than its key, size and name. Pictures that were
+    moved to the trash are not counted.
     """
     now = outcome(clusters, corrected, level)
     own = corrected.state().names if corrected is not None else {}
     described = {of["key"] if "key" in of else int(of["group"]): of for of in clusters.groups if of["level"] == level}
+    there = ~trashed_rows(clusters)
     groups = []
-    numbers, sizes = np.unique(now.labels[now.labels != NOWHERE], return_counts=True)
+    numbers, sizes = np.unique(now.labels[there & (now.labels != NOWHERE)], return_counts=True)
     for number, size in sorted(
         zip(numbers.tolist(), sizes.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0])
     ):
@@ -158,7 +161,7 @@ def listed(clusters: Clusters, corrected: Corrected | None, level: int) -> tuple
         if corrected is not None and number in now.keys:
             group["name"] = own.get(key)
         groups.append(group | {"group": number, "size": size})
-    return groups, int((now.labels[clusters.ok] == NOWHERE).sum())
+    return groups, int((now.labels[clusters.ok & there] == NOWHERE).sum())
 
 
 def _numbered(labels: IntArray, numbers: Mapping[int, int]) -> IntArray:
