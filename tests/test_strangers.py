@@ -203,7 +203,7 @@ def test_a_catalog_opens_no_other_database(own_run, tmp_path):
 
 
 ENTRIES = [
-    "",
+    "[" * 100_000,
     "null",
     "{}",
     "{",
@@ -214,11 +214,10 @@ ENTRIES = [
     '{"do": "move", "pictures": [3], "group": 1}',
     '{"undo": "1"}',
     '{"do": "rename", "group": "a", "name": "b"}',
-    "",
-][1:-1]
+]
 
 
-@pytest.mark.parametrize("body", ["[" * 100_000, *ENTRIES])
+@pytest.mark.parametrize("body", ENTRIES)
 def test_a_log_of_corrections_of_another_shape_is_said_to_be_damaged(own_run, body):
     with sqlite3.connect(catalog_path(own_run)) as db:
         db.execute("INSERT INTO entries (at, body) VALUES ('2026-01-01', ?)", (body,))
