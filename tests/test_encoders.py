@@ -265,3 +265,64 @@ def test_the_digest_of_an_onnx_encoder_is_of_its_bytes(tmp_path):
     first = OnnxEncoder(path, name="a").key
     path.rename(tmp_path / "b.onnx")
     assert OnnxEncoder(tmp_path / "b.onnx", name="b").key == first
+
+
+def with_weights_outside(path, location, factor=1.0):
+    """Write a model that says its weights lie at `location`, and return their bytes."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    factors = numpy_helper.from_array(np.full((1, 3, 32, 32), factor, np.float32), "factors")
+    weights = factors.raw_data
+    factors.ClearField("raw_data")
+    factors.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, "offset": "0", "length": str(len(weights))}.items():
+        entry = factors.external_data.add()
+        entry.key, entry.value = key, value
+    nodes = [
+        helper.make_node("Mul", ["x", "factors"], ["y"]),
+        helper.make_node("GlobalAveragePool", ["y"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["out"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 32, 32])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 3])
+    graph = helper.make_graph(nodes, "g", [x], [out], [factors])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return weights
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "model.onnx.data", "a/b c.w", "é.data", "x"])
+def test_weights_outside_are_found_by_their_names_and_are_part_of_the_key(tmp_path, name):
+    keys, path = set(), tmp_path / "model.onnx"
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    for factor in (1.0, 2.0):
+        (tmp_path / name).write_bytes(with_weights_outside(path, name, factor))
+        encoder = load_encoder(str(path))
+        keys.add(encoder.key)
+        assert encoder.encode(pixels(2, 32)).shape == (2, 3)
+    assert len(keys) == 2
+    (tmp_path / name).unlink()
+    with pytest.raises(ModelError, match="are not there"):
+        load_encoder(str(path))
+
+
+@pytest.mark.parametrize("place", ["../w", "a/../../w", "{root}/w", "..\\w", "C:\\w", "//192.0.2.1/w", "link"])
+def test_weights_outside_the_folder_are_refused(tmp_path, place):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    place = place.format(root=tmp_path)
+    (tmp_path / "w").write_bytes(with_weights_outside(folder / "m.onnx", place))
+    if place == "link":
+        (folder / "link").symlink_to(tmp_path / "w")
+    with pytest.raises(ModelError, match="not in its folder"):
+        load_encoder(str(folder / "m.onnx"))
+
+
+def test_a_model_in_a_cache_of_links_is_loaded(tmp_path):
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "x"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    (blobs / "2").write_bytes(with_weights_outside(blobs / "1", "w.bin"))
+    for name, blob in (("model.onnx", "1"), ("w.bin", "2")):
+        (snapshot / name).symlink_to(f"../../blobs/{blob}")
+    assert load_encoder(str(snapshot)).encode(pixels(1, 32)).shape == (1, 3)

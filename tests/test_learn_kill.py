@@ -15,8 +15,11 @@ from selfsort import Clusters
 pytest.importorskip("torch")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 
-SETTINGS = ["n_clusters=10", "network=dense", "hidden=64", "n_codes=8", "n_epochs=12", "batch_size=64"]
-SETTINGS += ["max_steps=200", "update_interval=20", "tol=0"]
+SETTINGS = {
+    "dec": "n_clusters=10 network=dense hidden=64 n_codes=8 n_epochs=12 batch_size=64 max_steps=200 "
+    "update_interval=20 tol=0",
+    "scan": "n_clusters=10 width=4 pretext_epochs=2 start_steps=20 n_epochs=3 label_epochs=2 batch_size=128 n_heads=2",
+}
 # checkpoints every few steps, so that a kill meets one that is half written, and half-trained stages
 OFTEN = """
 from selfsort.methods.trained import TrainedClusterer
@@ -40,8 +43,9 @@ def start(*arguments):
     )
 
 
-def fit(run):
-    return start("fit", "dec", "digits", "-o", run, *(part for setting in SETTINGS for part in ("--set", setting)))
+def fit(method, run):
+    settings = [part for setting in SETTINGS[method].split() for part in ("--set", setting)]
+    return start("fit", method, "digits", "-o", run, *settings)
 
 
 def finish(process):
@@ -64,13 +68,20 @@ def assert_same(run, whole):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A fit that was left alone, and the seconds from the first work to the end."""
-    folder = tmp_path_factory.mktemp("whole")
-    process = fit(folder / "run")
-    begun = wait_for(folder / ".run.partial" / "job.json", process)
-    finish(process)
-    return folder / "run", time.monotonic() - begun
+def wholes(tmp_path_factory):
+    """For each method a fit that was left alone, and the seconds from the first work to the end."""
+    known = {}
+
+    def whole(method):
+        if method not in known:
+            folder = tmp_path_factory.mktemp("whole")
+            process = fit(method, folder / "run")
+            begun = wait_for(folder / ".run.partial" / "job.json", process)
+            finish(process)
+            known[method] = folder / "run", time.monotonic() - begun
+        return known[method]
+
+    return whole
 
 
 def wait_for(path, process):
@@ -82,11 +93,12 @@ def wait_for(path, process):
     return time.monotonic()
 
 
-def assert_killed_fits_are_resumed(whole, tmp_path, n_kills, seed):
+def assert_killed_fits_are_resumed(method, wholes, tmp_path, n_kills, seed):
+    """Kill a fit, and each resume of it, at random moments; every file of what becomes of it is the same."""
     rng = np.random.default_rng(seed)
-    expected, seconds = whole
+    expected, seconds = wholes(method)
     run = tmp_path / "run"
-    process = fit(run)
+    process = fit(method, run)
     stages = set()
     for _ in range(n_kills):
         job = tmp_path / ".run.partial" / "job.json"
@@ -101,27 +113,39 @@ def assert_killed_fits_are_resumed(whole, tmp_path, n_kills, seed):
         if run.exists():
             assert_same(run, expected)  # if there is a run at all, it is whole
         stages |= {path.name for path in tmp_path.glob(".run.partial/fit-*/*")}
-        process = start("resume", run) if job.exists() else fit(run)
+        process = start("resume", run) if job.exists() else fit(method, run)
     finish(process)
     assert_same(run, expected)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     return stages
 
 
-def test_a_killed_fit_is_resumed(whole, tmp_path):
-    assert_killed_fits_are_resumed(whole, tmp_path, 3, seed=0)
+@pytest.mark.parametrize("method", SETTINGS)
+def test_a_killed_fit_is_resumed(wholes, tmp_path, method):
+    assert_killed_fits_are_resumed(method, wholes, tmp_path, 2, seed=0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 11))
-def test_fits_killed_at_many_moments_are_resumed(whole, tmp_path, seed):
-    assert_killed_fits_are_resumed(whole, tmp_path, 8, seed)
+@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("method", SETTINGS)
+def test_fits_killed_at_many_moments_are_resumed(wholes, tmp_path, method, seed):
+    """Twenty kills of each method and more: the first of a fit, the others of a resume."""
+    assert_killed_fits_are_resumed(method, wholes, tmp_path, 5, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", SETTINGS)
+def test_fits_killed_once_are_resumed(wholes, tmp_path, method):
+    """Each of twenty fits is killed once and resumed once."""
+    for seed in range(100, 120):
+        (tmp_path / str(seed)).mkdir()
+        assert_killed_fits_are_resumed(method, wholes, tmp_path / str(seed), 1, seed)
 
 
 @pytest.mark.parametrize("moment", ["before training", "in training"])
-def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(whole, tmp_path, moment):
+def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(wholes, tmp_path, moment):
     run = tmp_path / "run"
-    process = fit(run)
+    process = fit("dec", run)
     wait_for(tmp_path / ".run.partial" / "job.json", process)
     if moment == "in training":
         deadline = time.monotonic() + 60
@@ -135,4 +159,4 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(whole, tmp_path, momen
     assert not run.exists()
     assert bool(list(tmp_path.glob(".run.partial/fit-*/*.pt"))) == (moment == "in training")
     assert finish(start("resume", run))["resumed"]
-    assert_same(run, whole[0])
+    assert_same(run, wholes("dec")[0])

@@ -23,11 +23,16 @@ def silent(stage: str, done: int, total: int | None) -> None:
     """Report no progress."""
 
 
-def cache_dir() -> Path:
-    """Return the folder for what can be made again: ``SELFSORT_CACHE``, or the user's cache folder."""
+def cache_path() -> Path:
+    """Return where that folder is: ``SELFSORT_CACHE``, or the user's cache folder."""
     import platformdirs
 
-    path = Path(os.environ.get("SELFSORT_CACHE") or platformdirs.user_cache_dir("selfsort", appauthor=False))
+    return Path(os.environ.get("SELFSORT_CACHE") or platformdirs.user_cache_dir("selfsort", appauthor=False))
+
+
+def cache_dir() -> Path:
+    """Return the folder for what can be made again, see `cache_path`; it is there."""
+    path = cache_path()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

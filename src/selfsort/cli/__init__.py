@@ -9,6 +9,7 @@ import errno
 import importlib
 import os
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ import click
 from selfsort import __version__
 from selfsort.cli.output import fail, interrupted, shown
 from selfsort.errors import SelfsortError
+from selfsort.runtime import cache_path
 
 _COMMANDS = {
     "organize": ("selfsort.cli.organize", "organize"),
@@ -78,6 +80,9 @@ class Group(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
+        # a program of its own keeps what matplotlib knows of fonts with all else that can be made again
+        os.environ.setdefault("MPLCONFIGDIR", str(cache_path() / "matplotlib"))
+        warnings.showwarning = _warn
         try:
             return super().invoke(ctx)
         except SelfsortError as error:
@@ -92,6 +97,12 @@ class Group(click.Group):
             fail(f"{error}. Give another path.", as_json=ctx.meta["as_json"])
         except KeyboardInterrupt:
             interrupted()
+
+
+def _warn(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    """Say in one line what users are warned of; what only programmers want to know is left out."""
+    if issubclass(category, UserWarning):
+        click.echo(f"Warning: {shown(str(message))}", err=True)
 
 
 def _of_disk(error: OSError) -> str:

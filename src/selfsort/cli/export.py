@@ -172,7 +172,7 @@ def _agreed(question: str, lines: list[str], *, yes: bool, as_json: bool) -> Non
         raise DataError("With --json nobody is asked. Give --yes if you are sure.")
     if not yes:
         for line in lines:
-            click.echo(line, err=True)
+            click.echo(harmless(line), err=True)
         click.confirm(f"{question}?", abort=True, err=True)
 
 
