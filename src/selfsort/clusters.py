@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -377,7 +377,14 @@ def name_of(group: Mapping[str, Any], *, own: bool = True) -> str:
 def save_array(path: Path, value: npt.NDArray[Any]) -> None:
     """Write one ``.npy`` file atomically."""
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, value, allow_pickle=False)
+        np.save(_Plain(file.write), value, allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """A file that numpy writes to as to any other: to one of the system's it writes so that a full disk has no name."""
+
+    write: Callable[[Any], int]
 
 
 def save_json(path: Path, value: Any) -> None:

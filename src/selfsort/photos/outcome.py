@@ -139,12 +139,11 @@ def listed(clusters: Clusters, corrected: Corrected | None, level: int) -> tuple
     """
     now = outcome(clusters, corrected, level)
     own = corrected.state().names if corrected is not None else {}
-    described = {
-        of["key"] if "key" in of else int(of["group"]): of for of in clusters.groups if of["level"] == level
-    }
+    described = {of["key"] if "key" in of else int(of["group"]): of for of in clusters.groups if of["level"] == level}
     groups = []
     numbers, sizes = np.unique(now.labels[now.labels != NOWHERE], return_counts=True)
-    for number, size in sorted(zip(numbers.tolist(), sizes.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0])):
+    for place in np.argsort(-sizes, kind="stable"):
+        number, size = int(numbers[place]), int(sizes[place])
         key = now.keys.get(number, number)
         group = {"level": level, "key": now.keys.get(number)} | described.get(key, {})
         if corrected is not None and number in now.keys:

@@ -22,7 +22,8 @@ from selfsort.errors import DataError
 from selfsort.images import Unreadable
 from selfsort.photos.belonging import owners
 from selfsort.photos.catalog import beside
-from selfsort.photos.originals import Originals
+from selfsort.photos.locate import Locator
+from selfsort.photos.originals import Originals, check_there
 from selfsort.runtime import Progress, silent
 
 
@@ -116,7 +117,7 @@ def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
     clusters : Clusters
         A saved run.
     paths : sequence of str
-        As the run has them.
+        See `selfsort.photos.locate.Locator`.
 
     Raises
     ------
@@ -127,13 +128,10 @@ def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
     if source not in ("folder", "list") or clusters.path is None:
         where = f"inside a {source}" if source in ("tar", "zip") else "no files"
         raise DataError(f"The pictures of this run are {where}, so none can be moved to the trash.")
+    wanted = dict.fromkeys(Locator(clusters).rows(paths))
+    check_there(clusters)
     originals = Originals(clusters)
-    rows = {path: row for row, path in enumerate(originals.paths)}
-    unknown = [path for path in paths if path not in rows]
-    if unknown:
-        raise DataError(f"The run has no picture {unknown[0]!r}. Paths are as `selfsort export --mode csv` gives them.")
     result = TrashResult([], [], trash_log(clusters.path.resolve()))
-    wanted = dict.fromkeys(rows[path] for path in paths)
     sound = [row for row in wanted if _is_sound(originals, row, result)]
     left = _left(clusters, originals, sound)
     ids = clusters.items.column("id").to_pylist()

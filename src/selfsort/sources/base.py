@@ -15,7 +15,7 @@ from selfsort.images import Unreadable
 
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 #: How our own files are called that lie beside runs, and what lies beside pictures without being one.
-_OWN = (".catalog", ".catalog-wal", ".catalog-shm", ".trashed.jsonl", "selfsort-export.jsonl")
+_OWN = (".catalog", ".catalog-wal", ".catalog-shm", ".trashed.jsonl", ".left-out.txt", "selfsort-export.jsonl")
 _SIDECAR = ".xmp"
 
 
@@ -124,6 +124,16 @@ def display_path(path: str) -> str:
     'caf\\xe9.jpg'
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def printable(path: str | bytes) -> str:
+    r"""Return a path so that any terminal can print it: what cannot be seen is escaped, also in a name that is UTF-8.
+
+    >>> printable("line\nend.jpg")
+    'line\\nend.jpg'
+    """
+    text = display_path(os.fsdecode(path))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def path_bytes(item: Item) -> bytes:
