@@ -55,8 +55,14 @@ def test_hide_lock_links_and_not_this(page, own_run):
     _, out = post(page, "correct", do="not-this", rows=rows[:1])
     assert out["group"][rows[0]] == -1
     post(page, "correct", do="must-link", rows=rows)
+    told = page.post("/api/correct", json={"do": "cannot-link", "rows": rows, "run": stamp(page)})
+    assert told.status_code == 400
+    assert "belong together, as correction 6 says" in told.json()["error"]
+    post(page, "undo")
     post(page, "correct", do="cannot-link", rows=rows)
-    assert version(page).endswith("-7")
+    told = page.post("/api/correct", json={"do": "cannot-link", "rows": rows, "run": stamp(page)})
+    assert "it is so already" in told.json()["error"]
+    assert version(page).endswith("-8")
 
 
 def test_split_is_one_step(page, own_run):

@@ -298,10 +298,12 @@ def test_a_catalog_of_the_first_format_is_read_as_it_is_and_gets_what_it_lacks(t
     with sqlite3.connect(path) as db:
         db.execute("DROP TABLE person_names")
         db.execute("ALTER TABLE pictures DROP COLUMN former")
+        db.execute("DROP TABLE group_numbers")
         db.execute("PRAGMA user_version=1")
     db.close()
     with Catalog(path, read_only=True) as catalog:
         assert catalog.person_names() == {}
+        assert catalog.group_numbers() == {}
         assert catalog.last_entry() == number
     with Catalog(path) as catalog:
         catalog.name_persons({1: "Ann"})

@@ -9,8 +9,9 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,53 @@ def check_target(target: Path, shown: Path | None = None) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{target.parent} cannot be made: {error.strerror}. Give another folder with -o.") from error
+
+
+def check_origin(target: Path, now: Mapping[str, Any], files: Mapping[bytes, int]) -> None:
+    """Refuse to replace a run of other pictures, or of another method: nobody may have meant that.
+
+    Parameters
+    ----------
+    target : Path
+    now : mapping
+        ``run.json`` of the run to write, as far as it is known: ``root``, ``data``, ``method``, ``samples``.
+    files : mapping of bytes to int
+        Path -> size of each file of the new run. Pictures of a folder that is not there any more, and that are found
+        elsewhere by the same names and sizes, were moved: they are the same.
+
+    Raises
+    ------
+    DataError
+        If the target holds a run of something else.
+    """
+    try:
+        before = json.loads((target / "run.json").read_text(encoding="utf-8"))
+        old, new = _origin(before), _origin(now)
+    except (OSError, ValueError, AttributeError, TypeError):  # there is none, or none that could be lost
+        return
+    if old == new or (old[0] == new[0] and _have_moved(target, before, files)):
+        return
+    (by, of), (by_now, of_now) = old, new
+    raise DataError(
+        f"{target} is a run of {by} on {of or 'arrays'}, and this one is of {by_now} on {of_now or 'arrays'}. Give "
+        "another folder with -o, or --replace (replace=True) to give up the run that is there."
+    )
+
+
+def _origin(run: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what made a run, and of what pictures."""
+    data = run.get("data") or {}
+    by = f"selfsort fit {run.get('method')}" if "samples" in run else "selfsort organize"
+    return by, str(run.get("root") or data.get("name") or "")
+
+
+def _have_moved(target: Path, before: Mapping[str, Any], files: Mapping[bytes, int]) -> bool:
+    root = before.get("root")
+    if not root or os.path.lexists(root):
+        return False
+    items = Clusters.load(target).items.select(["path_bytes", "size"]).to_pylist()
+    n_found = sum(files.get(item["path_bytes"]) == item["size"] for item in items)
+    return 2 * n_found > len(items)
 
 
 def _foreign_figures(target: Path) -> set[str]:

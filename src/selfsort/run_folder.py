@@ -10,7 +10,8 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -302,7 +303,14 @@ def json_line(row: Mapping[str, Any]) -> bytes:
 def save_array(path: Path, value: npt.NDArray[Any]) -> None:
     """Write one ``.npy`` file atomically."""
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, value, allow_pickle=False)
+        np.save(_Plain(file.write), value, allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """A file that numpy writes to as to any other: to one of the system's it writes so that a full disk has no name."""
+
+    write: Callable[[Any], int]
 
 
 def json_bytes(value: Any) -> bytes:

@@ -267,7 +267,9 @@ class Review:
 
     def correct(self, do: str, *, rows: Sequence[int] = (), keys: Sequence[int] = (), name: str | None = None) -> None:
         """Add a correction; see `selfsort.photos.corrected.Corrected.add`."""
-        self.corrected.add(do, contents=self.contents(rows), keys=[self._key(key) for key in keys], name=name)
+        keys = [self._key(key) for key in keys]
+        if not self.corrected.add(do, contents=self.contents(rows), keys=keys, name=name):
+            raise DataError("Nothing was changed: it is so already.")
         self._refresh()
 
     def members(self, key: int) -> tuple[list[str], npt.NDArray[Any]]:
@@ -301,7 +303,7 @@ class Review:
 
     def redo(self, number: int | None = None) -> Entry:
         """Do again what was undone."""
-        entry = self.corrected.log.redo(number)
+        entry = self.corrected.redo(number)
         self._refresh()
         return entry
 

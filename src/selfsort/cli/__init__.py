@@ -5,11 +5,14 @@ Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 130 int
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import os
+import shlex
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,6 +27,7 @@ _COMMANDS = {
     "demo": ("selfsort.cli.organize", "demo"),
     "info": ("selfsort.cli.runs", "info"),
     "groups": ("selfsort.cli.runs", "groups"),
+    "list": ("selfsort.cli.listing", "list_"),
     "evaluate": ("selfsort.cli.runs", "evaluate"),
     "review": ("selfsort.cli.review", "review"),
     "correct": ("selfsort.cli.correct", "correct"),
@@ -49,6 +53,16 @@ _COMMANDS = {
 }
 
 
+#: What people may call commands.
+_MEANT = {
+    "cluster": "organize",
+    "sort": "organize",
+    "train": "fit",
+    "score": "evaluate",
+    "ls": "list",
+    "show": "review",
+}
+_MEANT |= {"rename": "correct", "merge": "correct", "dupes": "duplicates", "find": "search", "faces": "people"}
 #: What is wrong with a disk or a path and not with us.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PLACE = {errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
@@ -69,6 +83,21 @@ class Group(click.Group):
         module, name = _COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; of one that is not there, say which may be meant."""
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name.lower(), [*_COMMANDS, *_MEANT], n=3, cutoff=0.6)
+            meant = list(dict.fromkeys(_MEANT.get(word, word) for word in near))
+            did = f"Did you mean {' or '.join(meant)}?" if meant else "To see all: selfsort --help"
+            hint = ""
+            if not meant and Path(name).exists():
+                hint = f" To group pictures: selfsort organize {shlex.quote(name)}"
+            raise click.UsageError(f"There is no command {shown(name)!r}. {hint.strip() or did}", ctx)
+        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Note whether the command, not parsed yet, will print JSON: errors then do too."""

@@ -33,6 +33,8 @@ _ACTIONS: Mapping[str, tuple[int | None, str]] = {
 }
 #: What places other pictures too.
 _TEACHING = ("merge", "move", "split", "lock", "not-this", "must-link", "cannot-link")
+#: Why there is nothing to do.
+_SO_ALREADY = {"show": "none of these pictures is hidden", "unlock": "none of these pictures is locked"}
 #: So many pictures of a correction are named.
 _N_NAMED = 3
 
@@ -88,17 +90,23 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
         if action in ("undo", "redo"):
             _no_more(action, words[1:])
             number = _number(words[0]) if words else None
-            entry = corrected.log.undo(number) if action == "undo" else corrected.log.redo(number)
+            entry = corrected.log.undo(number) if action == "undo" else corrected.redo(number)
             text = f"{action}: {entry.number}, {_sayer(corrected)(entry)}"
+            if nameless := _without_suggestion(corrected):
+                text += f"\nThe next selfsort organize suggests names for what was not in the run: {nameless}."
             emit({action: entry.number, **entry.body}, text, as_json=as_json)
             return
         numbers = corrected.correct(action, **_parsed(action, words))
         labels, keys = corrected.labels()
         n_nowhere = int((labels[corrected.clusters.ok] < 0).sum())
-        new = corrected.numbers(corrected.state()).get(own_key(numbers[0]))
+        new = corrected.numbers(corrected.state()).get(own_key(numbers[0])) if numbers else None
     result: dict[str, Any] = {"numbers": numbers, "n_groups": len(keys), "n_nowhere": n_nowhere}
     result |= {"group": new} if action == "split" else {}
-    emit(result, _kept(run, action, numbers, len(keys), result.get("group")), as_json=as_json)
+    if numbers:
+        text = _kept(run, action, numbers, len(keys), result.get("group"))
+    else:
+        text = f"Nothing to do: {_SO_ALREADY.get(action, 'that is so already')}. No correction is added."
+    emit(result, text, as_json=as_json)
 
 
 def _kept(run: Path, action: str, numbers: Sequence[int], n_groups: int, group: int | None) -> str:
@@ -112,6 +120,14 @@ def _kept(run: Path, action: str, numbers: Sequence[int], n_groups: int, group: 
     if action in _TEACHING:
         said += f"\nGroup anew with what {teach}: give the same selfsort organize again."
     return said
+
+
+def _without_suggestion(corrected: Corrected) -> str:
+    """Return the numbers of nameless groups that the run was made without, such as one that an undo brought back."""
+    from selfsort.photos.outcome import listed
+
+    found, _ = listed(corrected.clusters, corrected, corrected.clusters.run["level"])
+    return ", ".join(f"group {of['group']}" for of in found if not of.get("name") and "suggested" not in of)
 
 
 def _parsed(action: str, words: tuple[str, ...]) -> dict[str, Any]:

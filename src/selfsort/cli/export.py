@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfsort.cli.output import PATH, emit, harmless, json_option, progress_bar, quoted, run_argument, shown
+from selfsort.cli.output import PATH, emit, harmless, json_option, progress_bar, quoted, run_argument, shortened, shown
 from selfsort.errors import DataError
 from selfsort.runtime import counted
 
@@ -97,7 +97,8 @@ def export(
             again = f", {n_there:,} {'was' if n_there == 1 else 'were'} there already" if n_there else ""
             lines.append(f"{counted(len(result.done), 'file')} written to {shown(str(result.destination))}{again}.")
             lines.append(f"To take it back: selfsort undo {quoted(destination or result.destination)}")
-        lines += [f"left out: {shown(o['path'])}: {shown(o['reason'])}" for o in skipped]
+        left_out = [f"left out: {shown(o['path'])}: {shown(o['reason'])}" for o in skipped]
+        lines += shortened(left_out, run, write=not dry_run)
         lines += [lacking] if lacking else []
         return "\n".join(lines)
 
@@ -134,8 +135,9 @@ def undo(destination: Path, dry_run: bool, as_json: bool) -> None:
         lines = [f"{counted(len(facts['removed']), 'file')} {verb}removed from {shown(str(result.destination))}."]
         if result.restored:
             lines.append(f"{counted(len(result.restored), 'sidecar')} {verb}restored.")
-        lines += [f"kept: {shown(k['path'])}: {shown(k['reason'])}" for k in facts["kept"]]
-        lines += [f"not ours, kept: {shown(path)}" for path in facts["added"]]
+        kept = [f"kept: {shown(k['path'])}: {shown(k['reason'])}" for k in facts["kept"]]
+        kept += [f"not ours, kept: {shown(path)}" for path in facts["added"]]
+        lines += shortened(kept, destination, write=not dry_run)
         return "\n".join(lines)
 
     emit(facts, text, as_json=as_json)
@@ -151,7 +153,7 @@ def undo(destination: Path, dry_run: bool, as_json: bool) -> None:
 def trash(run: Path, paths: tuple[str, ...], restore: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Move pictures of RUN to the system's trash, where you can get them back (--restore).
 
-    PATH is as the run has it (selfsort export --mode csv lists them). Only a file that still is what the run saw is
+    PATH is as the run has it (selfsort list RUN), absolute, or from here. Only a file that still is what the run saw is
     moved; of a symbolic link the link, not what it leads to. What is of no use without a picture goes with it: a live
     photo's film, a sidecar, unless a raw or another file of that name stays. What was moved is noted beside the run.
     """
@@ -161,7 +163,7 @@ def trash(run: Path, paths: tuple[str, ...], restore: bool, yes: bool, dry_run: 
     if restore:
         _restore(clusters, paths, yes, dry_run, as_json)
     elif paths:
-        _trash(clusters, paths, yes, dry_run, as_json)
+        _trash(run, clusters, paths, yes, dry_run, as_json)
     else:
         raise click.UsageError("Missing argument 'PATH...'.")
 
@@ -176,7 +178,7 @@ def _agreed(question: str, lines: list[str], *, yes: bool, as_json: bool) -> Non
         click.confirm(f"{question}?", abort=True, err=True)
 
 
-def _trash(clusters: Clusters, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
+def _trash(run: Path, clusters: Clusters, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
     from selfsort.photos.trash import Doomed, move_to_trash, plan_trash
 
     plan = plan_trash(clusters, paths)
@@ -215,7 +217,8 @@ def _trash(clusters: Clusters, paths: tuple[str, ...], yes: bool, dry_run: bool,
     else:
         lines = [f"{counted(len(plan.done), 'file')} moved to the trash; {shown(str(plan.log))} lists them."]
     lines += [f"in the trash already: {shown(path)}" for path in plan.already]
-    lines += [f"stays: {shown(path)}: {shown(reason)}" for path, reason in plan.refused]
+    stays = [f"stays: {shown(path)}: {shown(reason)}" for path, reason in plan.refused]
+    lines += shortened(stays, run, write=not dry_run)
     emit(facts, "\n".join(lines), as_json=as_json)
     if not dry_run and (plan.refused or not plan.done):
         sys.exit(1)  # not all that was asked for

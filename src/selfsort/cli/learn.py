@@ -188,6 +188,7 @@ def _result(clusters: Clusters) -> dict[str, Any]:
         "run": str(clusters.path),
         "report": str(clusters.path / "report.html") if clusters.path else None,
         "model": str(clusters.path / "model.safetensors") if clusters.path else None,
+        "unchanged": clusters.unchanged,
         **{key: facts[key] for key in keys if key in facts},
     }
 
@@ -197,7 +198,10 @@ def _summary(clusters: Clusters) -> str:
     unread = facts["n_items"] - facts["n_ok"]
     parts = [f"{facts['n_ok']:,} samples in {facts['n_groups']} groups by {facts['method']}"]
     parts += [f"{unread} files could not be read"] if unread else []
-    lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
+    if clusters.unchanged:
+        lines = [f"Nothing has changed since {facts['created']}: {', '.join(parts)}."]
+    else:
+        lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
     lines += [f"Warning: {shown(warning)}" for warning in facts["warnings"]]
     if "scores" in facts:
         lines.append(f"Against the labels, which the method never saw: {scored(facts)}")

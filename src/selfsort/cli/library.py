@@ -25,7 +25,7 @@ def catalog(run: Path, backup: Path | None, as_json: bool) -> None:
     from selfsort.photos.corrections import Log
 
     path = catalog_path(run.resolve())
-    with Catalog(path, make=False) as opened:
+    with Catalog(path, read_only=True) as opened:
         problems = opened.check()
         entries = Log(opened).entries()
         facts: dict[str, Any] = {
@@ -67,7 +67,7 @@ def duplicates(run: Path, as_json: bool) -> None:
     from selfsort.photos.duplicates import LEVELS, NEEDED, described, find_same
 
     clusters = Clusters.load(run)
-    with Catalog(catalog_path(run.resolve()), make=False) as opened:
+    with Catalog(catalog_path(run.resolve()), read_only=True) as opened:
         found, read = find_same(clusters, opened), opened.count_facts()
     sets = [(same.level, described(clusters, same)) for same in found]
     lines = []
@@ -104,7 +104,7 @@ def events(run: Path, as_json: bool) -> None:
     from selfsort.photos.timeline import timeline
 
     clusters = Clusters.load(run)
-    with Catalog(catalog_path(run.resolve()), make=False) as opened:
+    with Catalog(catalog_path(run.resolve()), read_only=True) as opened:
         found, undated = timeline(clusters, opened)
         are_read = "metadata" in opened.count_facts()
     paths = clusters.items.column("path").to_pylist()

@@ -70,6 +70,7 @@ _SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
 )
 @click.option("--labels", metavar="CSV|folders", help="Labels to score the groups with; they steer nothing.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the grouping and the map.")
+@click.option("--replace", is_flag=True, help="Give up a run of other pictures that lies where RUN is to be.")
 @json_option
 def organize(
     pictures: Path,
@@ -85,6 +86,7 @@ def organize(
     people: bool,
     labels: str | None,
     seed: int,
+    replace: bool,
     as_json: bool,
 ) -> None:
     """Group the pictures in FOLDER and write a run folder with a page to look at.
@@ -110,7 +112,7 @@ def organize(
     )
     target = output or Path(f"{stem(pictures)}.selfsort")
     with progress_bar() as progress:
-        clusters = run(pictures, target, settings=settings, labels=labels, progress=progress)
+        clusters = run(pictures, target, settings=settings, labels=labels, replace=replace, progress=progress)
     emit(_result(clusters), lambda: _summary(clusters), as_json=as_json)
 
 
@@ -174,6 +176,10 @@ def stem(pictures: Path) -> str:
 
 def _result(clusters: Clusters) -> dict[str, Any]:
     facts = clusters.run
+    if clusters.unchanged:  # what the run says of itself is old news
+        nothing = {name: dict.fromkeys(facts.get(name) or {}, 0) for name in ("changes", "moved")}
+        nothing["changes"] |= {"same": facts["n_items"]}
+        facts = facts | nothing | {"n_encoded": 0, "seconds": {}}
     keys = (
         "n_items",
         "n_ok",
@@ -193,6 +199,7 @@ def _result(clusters: Clusters) -> dict[str, Any]:
     return {
         "run": str(clusters.path),
         "report": str(clusters.path / "report.html") if clusters.path else None,
+        "unchanged": clusters.unchanged,
         **{key: facts[key] for key in keys if key in facts},
     }
 
@@ -205,10 +212,13 @@ def _summary(clusters: Clusters) -> str:
         parts.append(f"{facts['n_nowhere']:,} {'belongs' if facts['n_nowhere'] == 1 else 'belong'} nowhere")
     if unread:
         parts.append(f"{unread} could not be read")
-    lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
+    if clusters.unchanged:
+        lines = [f"Nothing has changed since {facts['created']}: {', '.join(parts)}."]
+    else:
+        lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
     lines += [f"Warning: {shown(warning)}" for warning in facts["warnings"]]
-    lines += _news(facts)
-    if "learned" in facts:
+    lines += [] if clusters.unchanged else _news(facts)
+    if "learned" in facts and not clusters.unchanged:
         lines.append(_lesson(facts["learned"]))
     if "scores" in facts:
         lines.append(f"Against the labels, which the grouping never saw: {scored(facts)}")

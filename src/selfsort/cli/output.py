@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
 import sys
-import time
-import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +17,7 @@ import click
 
 from selfsort.errors import DataError
 from selfsort.files import atomic_write
+from selfsort.progress import in_terminal, live_bar, plain_lines
 from selfsort.runtime import Progress
 
 
@@ -32,7 +33,9 @@ class _Place(click.Path):
 PATH = _Place(path_type=Path)
 run_argument = click.argument("run", type=PATH, metavar="RUN")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-_PLAIN_SECONDS = 10.0
+#: So many files that were left out are listed; all are in a file that begins with this line.
+_N_LISTED = 10
+_LEFT_OUT = "# left out by selfsort, one file a line"
 #: Near the beginning of the tables and figures that commands write, so that only these are replaced.
 _OURS = (b"path,group,status", b"Software\0selfsort")
 
@@ -40,16 +43,60 @@ _OURS = (b"path,group,status", b"Software\0selfsort")
 def emit(result: dict[str, Any], text: str | Callable[[], str], *, as_json: bool) -> None:
     """Print a command's result."""
     if as_json:
-        click.echo(json.dumps(result, ensure_ascii=True, indent=2))
+        printed = json.dumps(result, ensure_ascii=True, indent=2)
     else:
-        click.echo(harmless(text() if callable(text) else text))
+        printed = harmless(text() if callable(text) else text)
+    write_out(f"{printed}\n".encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
+
+
+def write_out(data: bytes) -> None:
+    """Write bytes to standard output; where they do not fit, nothing more is tried there."""
+    try:
+        click.echo(data, nl=False)
+    except OSError as error:
+        if error.errno != errno.EPIPE:  # that a reader had enough is no error; click ends quietly
+            error.filename = "standard output"
+        raise
+
+
+def shortened(lines: Sequence[str], place: Path, *, write: bool = True) -> list[str]:
+    """Return the first lines of a list of files that were left out, and the name of a file that has all of them.
+
+    Parameters
+    ----------
+    lines : sequence of str
+    place : Path
+        The run or folder that it is about: the file lies beside it, or where that cannot be, among temporary files.
+    write : bool
+        Whether the file may be written.
+    """
+    if len(lines) <= _N_LISTED:
+        return list(lines)
+    more = f"... and {len(lines) - _N_LISTED:,} more"
+    if not write:
+        return [*lines[:_N_LISTED], f"{more}; --json has all."]
+    data = "\n".join((_LEFT_OUT, *lines, "")).encode("utf-8", "backslashreplace")
+    path = place.resolve()
+    path = path.with_name(f"{path.name}.left-out.txt")
+    try:
+        if path.exists() and not path.read_bytes().startswith(_LEFT_OUT.encode()):
+            raise FileExistsError
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError:
+        handle, name = tempfile.mkstemp(prefix="selfsort-", suffix=".left-out.txt")
+        path = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+    return [*lines[:_N_LISTED], f"{more}: {shown(str(path))} lists all {len(lines):,}."]
 
 
 def fail(message: str, *, as_json: bool = False) -> NoReturn:
     """Print one error and end with exit code 1."""
     message = harmless(" ".join(message.encode("utf-8", "backslashreplace").decode().splitlines()))
     if as_json:
-        click.echo(json.dumps({"error": message}))
+        with suppress(OSError):  # it may be standard output that is full
+            click.echo(json.dumps({"error": message}))
     click.echo(f"Error: {message}", err=True)
     sys.exit(1)
 
@@ -91,90 +138,25 @@ def write_file(path: Path, content: bytes, option: str = "-o") -> None:
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """Yield a progress callback: a live bar with time left on a terminal, else a line every ten seconds."""
-    if sys.stderr.isatty():
-        with _live_bar() as report:
+    if in_terminal():
+        with live_bar() as report:
             yield report
     else:
-        yield _plain_lines()
-
-
-@contextmanager
-def _live_bar() -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
-    columns = [
-        SpinnerColumn(),
-        TextColumn("{task.description:<10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    ]
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int | None) -> None:
-            if stage not in tasks:
-                for earlier in tasks.values():
-                    if bar.tasks[earlier].total is None:  # a stage without a count is over when the next begins
-                        bar.update(earlier, total=1, completed=1)
-                # what the cache already holds must not count into the speed
-                tasks[stage] = bar.add_task(stage, total=total, completed=done)
-            elif done < bar.tasks[tasks[stage]].completed:  # a stage that begins again
-                bar.reset(tasks[stage])
-            bar.update(tasks[stage], completed=done, total=total)
-
-        yield report
-        for task in tasks.values():
-            if bar.tasks[task].total is None:
-                bar.update(task, total=1, completed=1)
-
-
-def _plain_lines() -> Progress:
-    started = time.monotonic()
-    first: dict[str, tuple[float, int]] = {}
-    before: dict[str, int] = {}
-    last = started
-
-    def report(stage: str, done: int, total: int | None) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if stage not in before or done < before[stage]:  # a stage that begins, or begins again
-            first[stage] = now, done
-        before[stage] = done
-        since, at = first[stage]
-        if now - last < _PLAIN_SECONDS or not total:
-            return
-        last = now
-        left = (now - since) / (done - at) * (total - done) if done > at else None
-        eta = f", about {left:.0f} s left" if left is not None else ""
-        click.echo(f"{stage}: {done:,} of {total:,}{eta}", err=True)
-
-    return report
+        yield plain_lines()
 
 
 def harmless(text: str) -> str:
-    """Return text of several lines as a terminal can print it, whoever wrote parts of it.
+    """Return text of several lines as a terminal can print it, whoever wrote parts of it; see `printable`."""
+    from selfsort.sources import printable
 
-    What would move the cursor, change colors or the direction of writing is escaped, and so are lone surrogates.
-    """
-    from selfsort.sources import display_path
-
-    if text.isascii() and text.replace("\n", "").isprintable():
-        return text
-    try:
-        text = display_path(text)
-    except UnicodeEncodeError:  # half a character, which no path holds but JSON may
-        text = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(
-        c if c == "\n" or c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode()
-        for c in text
-    )
+    return "\n".join(map(printable, text.split("\n")))
 
 
-def shown(text: str) -> str:
-    """Return text that belongs in one line as a terminal can print it, see `harmless`; line ends are escaped too."""
-    return harmless(text).replace("\n", "\\n")
+def shown(text: str | bytes) -> str:
+    """Return text that belongs in one line as a terminal can print it; line ends are escaped too."""
+    from selfsort.sources import printable
+
+    return printable(text)
 
 
 def quoted(path: str | Path) -> str:

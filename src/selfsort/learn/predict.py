@@ -49,7 +49,7 @@ class Prediction:
     numbers: Mapping[int, int] = field(default_factory=dict)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one mapping per file: ``path``, ``group`` (its number), ``status``, and ``probability`` where there is one."""
+        """Return one mapping per file: ``path``, ``group`` (number), ``status``, and ``probability`` if known."""
         rows: list[dict[str, Any]] = [
             {"path": path, "group": self.numbers.get(group, group), "status": status}
             for path, group, status in zip(self.paths, self.labels.tolist(), self.status, strict=True)

@@ -144,5 +144,7 @@ def _check_export(place: Path) -> Iterator[Problem]:
             except OSError as error:
                 what = f"it cannot be read: {error.strerror}"
             if what is not None:
-                do = "If that was not you: take the export back with selfsort undo, which leaves such files, and repeat."
+                do = (
+                    "If that was not you: take the export back with selfsort undo, which leaves such files, and repeat."
+                )
                 yield Problem("export", str(place / target), what, do)

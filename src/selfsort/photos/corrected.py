@@ -14,9 +14,11 @@ import numpy as np
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.photos.catalog import Catalog, catalog_path
-from selfsort.photos.corrections import Log
-from selfsort.photos.state import NOWHERE, State, apply
+from selfsort.photos.corrections import Log, opposite
+from selfsort.photos.locate import Locator
+from selfsort.photos.state import NOWHERE, Entry, State, apply, connected
 from selfsort.runtime import counted
+from selfsort.sources import printable
 
 
 class Corrected:
@@ -101,24 +103,18 @@ class Corrected:
         raise DataError(f"There is no group {number}. The groups are {listed or 'none'} (see selfsort groups).")
 
     def pictures(self, paths: Iterable[str]) -> list[str]:
-        """Return the contents of pictures by their paths in the run.
+        """Return the contents of pictures by their paths, see `selfsort.photos.locate.Locator`.
 
         Raises
         ------
         DataError
             If there is no such picture, or it could not be read.
         """
-        rows = {os.fsdecode(path): row for row, path in enumerate(self.clusters.items.column("path_bytes").to_pylist())}
-        contents = []
-        for path in paths:
-            row = rows.get(path)
-            if row is None:
-                raise DataError(
-                    f"The run has no picture {path!r}. Paths are as `selfsort export --mode csv` gives them."
-                )
-            if self._ids[row] not in self._taught:
-                raise DataError(f"{path!r} could not be read, so it is in no group.")
-            contents.append(self._ids[row])
+        paths = list(paths)
+        contents = [self._ids[row] for row in Locator(self.clusters).rows(paths)]
+        for path, content in zip(paths, contents, strict=True):
+            if content not in self._taught:
+                raise DataError(f"{printable(path)!r} could not be read, so it is in no group.")
         return contents
 
     def correct(
@@ -141,7 +137,12 @@ class Corrected:
         Returns
         -------
         list of int
-            Numbers of the entries.
+            Numbers of the entries; empty if it was so already: then nothing is added.
+
+        Raises
+        ------
+        DataError
+            If there is no such group or picture, or an earlier correction says the opposite.
         """
         return self.add(do, keys=[self.group(number) for number in groups], contents=self.pictures(paths), name=name)
 
@@ -149,10 +150,28 @@ class Corrected:
         self, do: str, *, keys: Sequence[int] = (), contents: Sequence[str] = (), name: str | None = None
     ) -> list[int]:
         """Add a correction that names groups by their keys and pictures by their contents; otherwise as `correct`."""
+        bodies = self._bodies(do, keys, contents, name)
+        entries, state = self.log.entries(), self.state()
+        new = self.log.planned(bodies)
+        for entry in new:
+            self._check(entries, state, entry)
+        if apply(self._taught, [*entries, *new]).same(state):
+            return []
+        return self.log.add_together(bodies)
+
+    def redo(self, number: int | None = None) -> Entry:
+        """Do again what was undone, see `Log.redo`, unless a later correction says the opposite."""
+        entries, state = self.log.entries(), self.state()
+        for entry in self.log.redone(number):
+            self._check(entries, state, entry)
+        return self.log.redo(number)
+
+    def _bodies(self, do: str, keys: Sequence[int], contents: Sequence[str], name: str | None) -> list[dict[str, Any]]:
+        """Return the bodies of the entries that a correction adds: those on a picture's own group have one for each."""
         if do == "merge":
             if len(set(keys)) < 2:
                 raise DataError("merge needs two different groups or more.")
-            return [self.log.add(do, groups=keys[1:], into=keys[0])]
+            return [{"do": do, "groups": keys[1:], "into": keys[0]}]
         if do in ("lock", "not-this"):
             now = self.state().groups
             by_group: dict[int, list[str]] = {}
@@ -161,22 +180,45 @@ class Corrected:
             if NOWHERE in by_group:
                 path = self._path(by_group[NOWHERE][0])
                 raise DataError(f"{do} needs pictures that are in a group: {path!r} belongs nowhere.")
-            return self.log.add_together([{"do": do, "pictures": of, "group": key} for key, of in by_group.items()])
-        if do == "cannot-link" and contents:
-            state = self.state()
-            beside = [content for content in contents[1:] if state.groups.get(content) == state.groups.get(contents[0])]
-            fast = [c for c in beside if c != contents[0] and {c, contents[0]} <= state.locked]
-            if fast:
-                first, other = self._path(contents[0]), self._path(fast[0])
-                raise DataError(f"{first!r} and {other!r} are locked in one group: unlock one before they can part.")
-        body: dict[str, object] = {"pictures": contents} if contents else {}
+            return [{"do": do, "pictures": of, "group": key} for key, of in by_group.items()]
+        body: dict[str, Any] = {"do": do, "pictures": contents} if contents else {"do": do}
         if keys:
             body["group"] = keys[0]
         if name is not None:
             body["name"] = name
-        return [self.log.add(do, **body)]
+        return [body]
+
+    def _check(self, entries: Sequence[Entry], state: State, entry: Entry) -> None:
+        """Refuse links that cannot hold beside what was said before."""
+        if entry.do not in ("must-link", "cannot-link"):
+            return
+        if found := opposite(entries, entry):
+            first, other, numbers = found
+            together, apart = "belong together", "do not belong together"
+            before, now = (apart, together) if entry.do == "must-link" else (together, apart)
+            which, say = ("correction", "says") if len(numbers) == 1 else ("corrections", "say")
+            listed = " and ".join(map(str, numbers))
+            raise DataError(
+                f"{self._path(first)!r} and {self._path(other)!r} {before}, as {which} {listed} {say}, so this cannot "
+                f"say that they {now}. Undo {which} {listed} first: selfsort correct RUN undo {numbers[-1]}"
+            )
+        linked = set(entry.body["pictures"])
+        if entry.do == "must-link":
+            linked = next(set(of) for of in connected([*state.together, tuple(linked)]) if linked <= set(of))
+        fast = [content for content in state.groups if content in linked & state.locked]
+        of_group = {state.groups[content]: content for content in reversed(fast)}
+        if entry.do == "must-link" and len(of_group) > 1:
+            first, other = (self._path(content) for content in list(of_group.values())[:2])
+            raise DataError(f"{first!r} and {other!r} are locked in two groups: unlock one before they can be linked.")
+        first, *others = entry.body["pictures"]
+        beside = [content for content in others if content in fast and state.groups[content] == state.groups.get(first)]
+        if entry.do == "cannot-link" and first in fast and beside:
+            one, other = self._path(first), self._path(beside[0])
+            raise DataError(f"{one!r} and {other!r} are locked in one group: unlock one before they can part.")
 
     def _path(self, content: str) -> str:
+        if content not in self._ids:
+            return "a picture that is gone"
         return os.fsdecode(self.clusters.items.column("path_bytes")[self._ids.index(content)].as_py())
 
     def labels(self) -> tuple[np.ndarray, Sequence[int]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from selfsort.errors import DataError
 from selfsort.photos.catalog import Catalog
-from selfsort.photos.state import NOWHERE, Entry
+from selfsort.photos.state import NOWHERE, Entry, apply, connected
 from selfsort.runtime import counted
 
 _MAX_NAME = 200
@@ -76,13 +76,15 @@ class Log:
         corrections : sequence of mapping
             ``do`` and what `add` takes, of each.
         """
-        bodies = []
-        for place, correction in enumerate(corrections):
-            body = dict(correction)
-            do = str(body.pop("do"))
-            bodies.append({"do": do, **_checked(do, body), **({"part": place} if place else {})})
+        bodies = _complete(corrections)
         first = self._catalog.append(*bodies)
         return [first + place for place in range(len(bodies))]
+
+    def planned(self, corrections: Sequence[Mapping[str, Any]]) -> list[Entry]:
+        """Return the entries that `add_together` would add now."""
+        first = self._catalog.last_entry() + 1
+        bodies = enumerate(_complete(corrections))
+        return [Entry(first + place, "", body["do"], body, first) for place, body in bodies]
 
     def undo(self, number: int | None = None) -> Entry:
         """Undo a correction, by default the last that is not undone, with all of its step; return the step's first."""
@@ -104,13 +106,17 @@ class Log:
 
         It is done with all of its step; the step's first is returned.
         """
+        return self._turn("redo", self.redone(number))
+
+    def redone(self, number: int | None = None) -> list[Entry]:
+        """Return the step that `redo` would do again; raise `DataError` if there is none."""
         entries = {entry.number: entry for entry in self.entries() if entry.undone}
         wanted = number if number is not None else self._last_undone()
         if wanted not in entries:
             raise DataError(
                 "There is nothing to do again." if number is None else f"There is no undone correction {number}."
             )
-        return self._turn("redo", [entry for entry in entries.values() if entry.step == entries[wanted].step])
+        return [entry for entry in entries.values() if entry.step == entries[wanted].step]
 
     def redoable(self) -> Entry | None:
         """Return what `redo` would do again, None if there is nothing."""
@@ -159,6 +165,69 @@ def as_name(text: str) -> str:
     if len(name) > _MAX_NAME:
         raise DataError(f"A name has at most {_MAX_NAME} characters: got {len(name)}.")
     return name
+
+
+def opposite(entries: Sequence[Entry], link: Entry) -> tuple[str, str, list[int]] | None:
+    """Find earlier corrections that say the opposite of a ``must-link`` or ``cannot-link``.
+
+    Pictures belong together also through others that both are linked to.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+    link : Entry
+
+    Returns
+    -------
+    (str, str, list of int) or None
+        Contents of two pictures, and the numbers of the corrections: one that says that the two do not belong together,
+        or those that link them.
+    """
+    state, live = apply({}, entries), [entry for entry in entries if not entry.undone]
+    if link.do == "must-link":
+        linked = tuple(link.body["pictures"])
+        joined = next(set(of) for of in connected([*state.together, linked]) if linked[0] in of)
+        for first, other in state.apart:
+            if {first, other} <= joined:
+                said = [e.number for e in live if e.do == "cannot-link" and _parts(e, first, other)]
+                return first, other, said[-1:]
+        return None
+    first, *others = link.body["pictures"]
+    for other in others:
+        if numbers := _chain([e for e in live if e.do == "must-link"], state.together, first, other):
+            return first, other, numbers
+    return None
+
+
+def _parts(entry: Entry, first: str, other: str) -> bool:
+    one, *others = entry.body["pictures"]
+    return (one == first and other in others) or (one == other and first in others)
+
+
+def _chain(links: Sequence[Entry], together: Sequence[tuple[str, ...]], first: str, other: str) -> list[int]:
+    """Return the fewest corrections that link one picture to the other; empty if they are not linked."""
+    if not any({first, other} <= set(of) for of in connected(together)):
+        return []
+    reached, ways = {first}, [(first, list[int]())]
+    for content, way in ways:  # grows: breadth first
+        if content == other:
+            return sorted(way)
+        for link in links:
+            if content in link.body["pictures"]:
+                new = [c for c in link.body["pictures"] if c not in reached]
+                reached.update(new)
+                ways += [(c, [*way, link.number]) for c in new]
+    return []
+
+
+def _complete(corrections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the bodies of the entries of one step."""
+    bodies = []
+    for place, correction in enumerate(corrections):
+        body = dict(correction)
+        do = str(body.pop("do"))
+        bodies.append({"do": do, **_checked(do, body), **({"part": place} if place else {})})
+    return bodies
 
 
 def _checked(do: str, body: Mapping[str, Any]) -> dict[str, Any]:

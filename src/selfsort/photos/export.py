@@ -25,7 +25,7 @@ from selfsort.photos.belonging import SIDECAR_NAMES, SidecarNames
 from selfsort.photos.corrected import Corrected, opened
 from selfsort.photos.export_plan import Operation, plan_folders, plan_sidecars, plan_tables
 from selfsort.photos.journal import FOLDERS, JOURNAL, SIDECARS, Journal
-from selfsort.photos.originals import Originals
+from selfsort.photos.originals import Originals, check_there
 from selfsort.photos.outcome import Outcome, outcome
 from selfsort.photos.place import alone_in
 from selfsort.photos.sidecars import Sidecars
@@ -129,6 +129,8 @@ def export(
             clusters = run
         groups = outcome(clusters, corrected, level)
         _check_mode(clusters, mode, beside=destination is None)
+        if mode not in tables.TABLES:
+            check_there(clusters)
         place = Path(clusters.run["root"] if destination is None else destination).resolve()
         if destination is None and not place.is_dir():
             raise DataError(f"The folder {place} of the pictures is not there. Connect its disk, or give a folder.")

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from selfsort.files import content_id
 from selfsort.images import PictureFile, Unreadable
 from selfsort.photos import looks, metadata
 from selfsort.photos.catalog import Catalog, catalog_path
+from selfsort.photos.originals import check_there
 from selfsort.runtime import Progress, n_threads, silent
 from selfsort.sources import Source, open_source
 
@@ -183,12 +185,16 @@ def read_facet_of_run(
         If there is no run, no catalog or no pictures.
     """
     clusters = Clusters.load(run)
-    with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog, _source_of(clusters) as source:
+    with ExitStack() as stack:
+        catalog = stack.enter_context(Catalog(catalog_path(Path(run).resolve()), make=False))
         known = catalog.numbers()
-        index = {path: i for i, path in enumerate(_absolute(source))}
         contents = frozenset(
             content for content, _ in _rows(clusters) if content in known and (among is None or content in among)
         )
+        if catalog.lacking(name, facet.version, contents):
+            check_there(clusters)
+        source = stack.enter_context(_source_of(clusters))
+        index = {path: i for i, path in enumerate(_absolute(source))}
         rows: dict[str, int] = {}
         for content, path in _rows(clusters):
             if content in contents and path in index:

@@ -9,15 +9,17 @@ embedded is looked at in passing: its file is read once, and where one decoding 
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from selfsort.clusters import Clusters
-from selfsort.errors import DataError
+from selfsort.errors import DataError, check_type
 from selfsort.evaluation import check_labels
 from selfsort.features.cache import Cache
 from selfsort.features.encoders import LAYERED, load_encoder
-from selfsort.features.extract import extract
+from selfsort.features.extract import Extracted, extract
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.corrected import check_at_hand
 from selfsort.photos.facets import QUICK, Alongside
@@ -27,9 +29,10 @@ from selfsort.photos.people import people_facet
 from selfsort.photos.pipeline import Pipeline
 from selfsort.photos.settings import Settings
 from selfsort.photos.text import text_facet
-from selfsort.publish import check_target, digest_of_labels, publish, score, unchanged, workplace
-from selfsort.runtime import Clock, Progress, counted, silent
-from selfsort.sources import open_source
+from selfsort.progress import reporting
+from selfsort.publish import check_origin, check_target, digest_of_labels, publish, score, unchanged, workplace
+from selfsort.runtime import Clock, Progress, counted
+from selfsort.sources import Source, display_path, open_source, path_bytes
 
 #: By the names of their settings and in the catalog: facets that are a stage of their own.
 _SLOW = {"text": text_facet, "people": people_facet}
@@ -41,7 +44,8 @@ def organize(
     *,
     settings: Settings | None = None,
     labels: str | Path | None = None,
-    progress: Progress = silent,
+    replace: bool = False,
+    progress: Progress | bool | None = None,
 ) -> Clusters:
     """Group pictures nobody labeled.
 
@@ -56,8 +60,12 @@ def organize(
     settings : Settings, optional
     labels : path or "folders", optional
         Labels to score the groups with when they are done (see `selfsort.evaluation.read_labels`); they steer nothing.
-    progress : callable, optional
-        Called as ``progress(stage, done, total)``.
+    replace : bool
+        Whether a run of other pictures, or of another method, may be replaced. A folder that was moved as a whole has
+        the same pictures.
+    progress : callable or bool, optional
+        Called as ``progress(stage, done, total)``. True shows a bar, False nothing; by default there is a bar in
+        terminals and notebooks.
 
     Returns
     -------
@@ -66,7 +74,7 @@ def organize(
     Raises
     ------
     DataError
-        If there is nothing to organize, or `output` cannot be used.
+        If no picture can be read, an argument is of a wrong type, or `output` cannot be used. Nothing is written then.
     ModelError
         If the encoder cannot be loaded.
 
@@ -79,7 +87,21 @@ def organize(
     >>> int(clusters.ok.sum())
     6
     """
-    settings = settings or Settings()
+    settings = Settings() if settings is None else settings
+    check_type("settings", settings, Settings, "selfsort.Settings, such as Settings(groups=12)")
+    check_type("replace", replace, bool, "True or False")
+    with reporting(progress) as report:
+        return _organize(data, output, settings, labels, replace, report)
+
+
+def _organize(
+    data: Any,
+    output: str | Path | None,
+    settings: Settings,
+    labels: str | Path | None,
+    replace: bool,
+    progress: Progress,
+) -> Clusters:
     target = None
     if output is not None:
         check_target(Path(output))
@@ -95,14 +117,17 @@ def organize(
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_source(data))
         clock("find")
+        if target is not None and not replace:
+            check_origin(target, {"root": source.root}, {path_bytes(item): item.size for item in source.items})
         _check_groups(settings, sum(not item.problem for item in source.items))
         encoder = load_encoder(LAYERED if settings.learn else settings.encoder, online=settings.online)
         work = stack.enter_context(workplace(target))
-        catalog = stack.enter_context(Catalog(catalog_path(target) if target is not None else Path(":memory:")))
+        catalog = stack.enter_context(_catalog_of(target))
         alongside = Alongside(catalog, quick)
         with Cache() as cache:
             extracted = extract(source, encoder, cache, alongside=alongside, progress=progress)
         clock("embed")
+        _check_readable(source, extracted)
         _check_groups(settings, sum(entry.status == "ok" for entry in extracted.entries.values()))
         library = open_library(catalog, source, extracted, quick=quick, slow=slow, progress=progress)
         clock("look")
@@ -124,6 +149,35 @@ def organize(
             progress("report", 0, None)
             publish(clusters, figure, work, target, clock)
     return clusters
+
+
+@contextlib.contextmanager
+def _catalog_of(target: Path | None) -> Iterator[Catalog]:
+    """Yield the catalog beside a run; after an error, one that was made for it and knows nothing goes again."""
+    path = catalog_path(target) if target is not None else Path(":memory:")
+    is_new = target is not None and not path.exists()
+    is_empty = False
+    try:
+        with Catalog(path) as catalog:
+            try:
+                yield catalog
+            except DataError:
+                is_empty = is_new and not catalog.numbers()
+                raise
+    finally:
+        for end in ("", "-wal", "-shm") if is_empty else ():
+            path.with_name(path.name + end).unlink(missing_ok=True)
+
+
+def _check_readable(source: Source, extracted: Extracted) -> None:
+    """Refuse a folder in which there is no picture."""
+    reasons = Counter(extracted.status(row) for row in range(len(source.items)))
+    if reasons["ok"]:
+        return
+    said = "; ".join(f"{n:,} × {reason}" for reason, n in reasons.most_common(3))
+    more = f"; {len(reasons) - 3:,} more reasons" if len(reasons) > 3 else ""
+    which = counted(len(source.items), "file")
+    raise DataError(f"There is no picture in {display_path(source.root)}: {which} could not be read ({said}{more}).")
 
 
 def _check_groups(settings: Settings, n: int) -> None:

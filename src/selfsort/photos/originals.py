@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from pathlib import Path
 
 from selfsort.clusters import Clusters
+from selfsort.errors import DataError
 from selfsort.files import content_id
 from selfsort.images import Unreadable
-from selfsort.sources import Source, open_source
+from selfsort.sources import Source, open_source, printable
 
 CHANGED = "the original has changed since the run"
+
+
+def missing(clusters: Clusters) -> str:
+    """Say so if none of the pictures of a run is where it was, and what to do; else return nothing."""
+    root, source = Path(clusters.run.get("root") or ""), clusters.run.get("source")
+    if source not in ("folder", "list", "tar", "zip"):
+        return ""
+    gone = not os.path.lexists(root)
+    if not gone and source in ("folder", "list"):
+        exact = zip(clusters.items.column("path_bytes").to_pylist(), clusters.ok.tolist(), strict=True)
+        there = (os.path.lexists(root / os.fsdecode(path)) for path, ok in exact if ok)
+        gone = bool(clusters.ok.any()) and not any(there)  # such as the place where a disk was mounted
+    run = shlex.quote(printable(str(clusters.path))) if clusters.path else "RUN"
+    return (
+        f"The pictures of this run were in {printable(str(root))}, and they are not there now. Connect the disk that "
+        f"they are on; or, if they were moved: selfsort organize NEW_FOLDER -o {run}"
+        if gone
+        else ""
+    )
+
+
+def check_there(clusters: Clusters) -> None:
+    """Raise `DataError` if none of the pictures of a run is where it was."""
+    if said := missing(clusters):
+        raise DataError(said)
 
 
 class Originals:

@@ -153,9 +153,8 @@ def listed(clusters: Clusters, corrected: Corrected | None, level: int) -> tuple
     there = ~trashed_rows(clusters)
     groups = []
     numbers, sizes = np.unique(now.labels[there & (now.labels != NOWHERE)], return_counts=True)
-    for number, size in sorted(
-        zip(numbers.tolist(), sizes.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0])
-    ):
+    for place in np.argsort(-sizes, kind="stable"):
+        number, size = int(numbers[place]), int(sizes[place])
         key = now.keys.get(number, number)
         group = {"level": level, "key": now.keys.get(number)} | described.get(key, {})
         if corrected is not None and number in now.keys:

@@ -41,7 +41,7 @@ def flaws_of_run(run: str | Path) -> dict[str, Any]:
         If there is no run or no catalog, or the pictures were not looked at.
     """
     clusters = Clusters.load(run)
-    with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog:
+    with Catalog(catalog_path(Path(run).resolve()), read_only=True) as catalog:
         looks = catalog.facts("looks")
     found = flawed(clusters, looks)
     n_seen = sum(bool(looks.get(content)) for content in clusters.items.column("id").to_pylist())

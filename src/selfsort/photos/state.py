@@ -82,6 +82,17 @@ class State:
             key = self.merged[key]
         return key
 
+    def same(self, other: State) -> bool:
+        """Tell whether two states mean the same, however often and in which order it was said."""
+        return self._meaning() == other._meaning()
+
+    def _meaning(self) -> tuple[Any, ...]:
+        rejected = {content: keys for content, keys in self.rejected.items() if keys}
+        together = {frozenset(linked) for linked in connected(self.together)}
+        apart = {frozenset(pair) for pair in self.apart}
+        said = (self.names, self.placed, self.locked, self.hidden, self.different, self.merged)
+        return (self.groups, *said, rejected, together, apart)
+
     def members(self, key: int) -> list[str]:
         """Return the pictures of a group."""
         return [content for content, group in self.groups.items() if group == key]
@@ -158,8 +169,8 @@ def _lock(state: State, entry: Entry) -> None:
 
 
 def _unlock(state: State, entry: Entry) -> None:
-    state.locked.difference_update(entry.body["pictures"])
-    for content in entry.body["pictures"]:
+    for content in state.locked.intersection(entry.body["pictures"]):
+        state.locked.discard(content)
         state.placed.pop(content, None)
 
 
@@ -202,7 +213,7 @@ def _settle_links(state: State) -> None:
     before = dict(state.groups)
     linked_to: dict[str, tuple[str, ...]] = {content: (content,) for pair in state.apart for content in pair}
     last = {content: number for number, content in enumerate(state.placed)}
-    for linked in _connected(state.together):
+    for linked in connected(state.together):
         linked_to.update(dict.fromkeys(linked, tuple(linked)))
         grouped = [content for content in linked if state.groups.get(content, NOWHERE) != NOWHERE]
         placed = [content for content in grouped if content in last]
@@ -229,7 +240,7 @@ def _settle_links(state: State) -> None:
                 state.placed.pop(content, None)
 
 
-def _connected(links: Iterable[tuple[str, ...]]) -> list[list[str]]:
+def connected(links: Iterable[tuple[str, ...]]) -> list[list[str]]:
     """Return the pictures that links connect, in the order in which they were named."""
     found: list[list[str]] = []
     for link in links:

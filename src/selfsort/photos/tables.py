@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 CSV, PARQUET, JSON = "groups.csv", "groups.parquet", "groups.json"
 #: What FiftyOneImageClassificationDatasetImporter reads.
 FIFTYONE = ("data.json", "labels.json")
+#: What a formula begins with in a spreadsheet; ＝ and the others count in East Asian versions.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 #: Which files each mode makes.
 TABLES: dict[str, tuple[str, ...]] = {"csv": (CSV,), "parquet": (PARQUET,), "json": (JSON,), "fiftyone": FIFTYONE}
 #: Raise when the JSON document changes in a way that its readers must know of.
@@ -98,13 +100,19 @@ def written(mode: str, pictures: pa.Table, clusters: Clusters, outcome: Outcome)
 
 
 def to_csv(pictures: pa.Table) -> bytes:
-    """Return the table as CSV; paths are exact, so bytes that are not UTF-8 stay what they are."""
+    """Return the table as CSV; paths are exact, so bytes that are not UTF-8 stay what they are.
+
+    No cell of text begins like a formula, which a spreadsheet would compute: a path then begins with ``./``, other text
+    with an apostrophe.
+    """
     names = [name for name in pictures.column_names if name != "path_bytes"]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     columns = [pictures.column("path_bytes" if name == "path" else name).to_pylist() for name in names]
-    writer.writerows([_cell(value) for value in row] for row in zip(*columns, strict=True))
+    escapes = ["./" if name == "path" else "'" for name in names]
+    for row in zip(*columns, strict=True):
+        writer.writerow([_cell(value, escape) for value, escape in zip(row, escapes, strict=True)])
     return os.fsencode(text.getvalue())
 
 
@@ -266,14 +274,16 @@ def _places(latitudes: list[float | None], longitudes: list[float | None]) -> li
     return places
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, escape: str) -> Any:
     """Return a value as it stands in a CSV."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, bytes):
-        return os.fsdecode(value)
+        value = os.fsdecode(value)
     if isinstance(value, list):
-        return "; ".join(map(str, value))
+        value = "; ".join(map(str, value))
+    if isinstance(value, str):
+        return f"{escape}{value}" if value.lstrip().startswith(_FORMULA) or value.startswith(("\t", "\r")) else value
     return value.isoformat() if isinstance(value, datetime) else value
 
 

@@ -146,7 +146,7 @@ def search_run(run: str | Path, words: str) -> list[dict[str, str]]:
     clusters = Clusters.load(run)
     if not words.split():
         raise DataError("There is nothing to search for: no word was given.")
-    with Catalog(catalog_path(Path(run).resolve()), make=False) as catalog:
+    with Catalog(catalog_path(Path(run).resolve()), read_only=True) as catalog:
         facts = catalog.facts(FACET)
         found = set(catalog.search(words))
     if not facts:

@@ -20,7 +20,8 @@ from selfsort.errors import DataError
 from selfsort.files import hash_file, sync_folder
 from selfsort.images import Unreadable
 from selfsort.photos.belonging import owners
-from selfsort.photos.originals import Originals
+from selfsort.photos.locate import Locator
+from selfsort.photos.originals import Originals, check_there
 from selfsort.photos.place import alone_in
 from selfsort.photos.trash_log import FAILED, TRASH, TRASHED, note, trash_log, trashed
 from selfsort.runtime import Progress, silent
@@ -98,7 +99,7 @@ def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
     clusters : Clusters
         A saved run.
     paths : sequence of str
-        As the run has them.
+        See `selfsort.photos.locate.Locator`.
 
     Raises
     ------
@@ -106,15 +107,13 @@ def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
         If the pictures are no files of their own, or the run has no such picture.
     """
     run = check_files(clusters)
+    rows = Locator(clusters).rows(paths)
+    check_there(clusters)
     originals = Originals(clusters)
-    rows = {path: row for row, path in enumerate(originals.paths)}
-    unknown = [path for path in paths if path not in rows]
-    if unknown:
-        raise DataError(f"The run has no picture {unknown[0]!r}. Paths are as `selfsort export --mode csv` gives them.")
     result = TrashResult([], [], trash_log(run))
-    gone = trashed(run, originals.root) if paths else set()
-    result.already = [path for path in dict.fromkeys(paths) if path in gone]
-    wanted = dict.fromkeys(rows[path] for path in paths if path not in gone)
+    gone = trashed(run, originals.root) if rows else set()
+    result.already = [originals.paths[row] for row in dict.fromkeys(rows) if originals.paths[row] in gone]
+    wanted = [row for row in dict.fromkeys(rows) if originals.paths[row] not in gone]
     sound = [row for row in wanted if _is_sound(originals, row, result)]
     left = _left(clusters, originals, sound)
     ids = clusters.items.column("id").to_pylist()

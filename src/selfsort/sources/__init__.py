@@ -18,10 +18,10 @@ from selfsort.errors import DataError
 from selfsort.formats import sniff
 from selfsort.sources.archives import COMPRESSED, TarSource, ZipSource
 from selfsort.sources.arrays import ArraySource
-from selfsort.sources.base import Item, Limits, Source, display_path, reason
+from selfsort.sources.base import Item, Limits, Source, display_path, path_bytes, printable, reason
 from selfsort.sources.disk import FolderSource, ListSource
 
-__all__ = ["Item", "Limits", "Source", "display_path", "open_source"]
+__all__ = ["Item", "Limits", "Source", "display_path", "open_source", "path_bytes", "printable"]
 
 
 def open_source(data: Any, *, limits: Limits = Limits()) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from selfsort.images import Unreadable
 
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 #: How our own files are called that lie beside runs, and what lies beside pictures without being one.
-_OWN = (".catalog", ".catalog-wal", ".catalog-shm", ".trashed.jsonl", "selfsort-export.jsonl")
+_OWN = (".catalog", ".catalog-wal", ".catalog-shm", ".trashed.jsonl", ".left-out.txt", "selfsort-export.jsonl")
 _SIDECAR = ".xmp"
 
 
@@ -124,6 +125,25 @@ def display_path(path: str) -> str:
     'caf\\xe9.jpg'
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def printable(path: str | bytes) -> str:
+    r"""Return a path, or another text of one line, so that any terminal can print it.
+
+    What would move the cursor, change colors or turn the direction of writing is escaped, and so is what is not UTF-8.
+
+    >>> printable("line\nend.jpg")
+    'line\\nend.jpg'
+    """
+    try:
+        text = display_path(os.fsdecode(path))
+    except UnicodeEncodeError:  # half a character, which no path holds but JSON may
+        text = str(path).encode("utf-8", "backslashreplace").decode()
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def path_bytes(item: Item) -> bytes:
