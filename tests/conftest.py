@@ -1,5 +1,6 @@
 """Fixtures of all tests: a cache folder of their own, real data where there is some, and a small picture library."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -221,6 +222,13 @@ def page(app):
 
 @pytest.fixture
 def browser(tmp_path_factory):
+    with started_browser(tmp_path_factory.mktemp("profile")) as chrome:
+        yield chrome
+
+
+@contextlib.contextmanager
+def started_browser(profile):
+    """Start a headless Chromium that has this empty folder for its profile; skip where there is none."""
     webdriver = pytest.importorskip("selenium.webdriver")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
@@ -228,7 +236,6 @@ def browser(tmp_path_factory):
         pytest.skip("needs Chromium and chromedriver")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    profile = tmp_path_factory.mktemp("profile")
     for argument in (
         "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
         f"disable-component-update disable-sync disable-dev-shm-usage window-size=1400,900 user-data-dir={profile}"
@@ -236,5 +243,7 @@ def browser(tmp_path_factory):
         options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield chrome
-    chrome.quit()
+    try:
+        yield chrome
+    finally:
+        chrome.quit()

@@ -239,7 +239,7 @@ def _serve_pictures(app: FastAPI) -> None:
             raise Unreadable("there is no such picture")
 
     @app.get("/picture/{row}/small")
-    def small(request: Request, row: int) -> Response:
+    async def small(request: Request, row: int) -> Response:  # a slice of a file in memory: it waits for no thread
         page = _page(request)
         check(page, row)
         data = page.pictures.small(row)

@@ -7,7 +7,10 @@ import { selection } from "./selection.js";
 import { view as look } from "./viewer.js";
 
 const NONE = 65535;
-const TURN = 137.508; // degrees, so that neighbors in the list of groups get colors far apart
+const TURN = 137.508; // degrees, so that groups whose keys follow each other get colors far apart
+
+// By its key, which a group keeps, also when all are grouped again.
+export const colorOf = (key, dark) => `hsl(${(((key * TURN) % 360) + 360) % 360} ${60 + (Math.abs(key) % 3) * 12}% ${dark ? 62 : 42}%)`;
 
 export function map(scroller) {
   const tip = el("figure", { class: "tip", hidden: true }, el("img", { alt: "" }), el("figcaption"));
@@ -37,7 +40,7 @@ export function map(scroller) {
 
   function draw(pen, { k, x, y, width, height }) {
     const dark = isDark();
-    const colors = now.groups.map((_, i) => `hsl(${(i * TURN) % 360} ${60 + (i % 3) * 12}% ${dark ? 62 : 42}%)`);
+    const colors = now.groups.map((group) => colorOf(group.key, dark));
     const dot = Math.max(2, Math.min(7, 2 + Math.sqrt((width * height) / Math.max(1, placed.length)) / 12));
     const seen = [];
     const byGroup = new Map();
