@@ -18,11 +18,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from selfsort.containers.raw import FORMATS as RAW_FORMATS
 from selfsort.errors import DataError
 from selfsort.features.cache import Cache, Entry
 from selfsort.features.encoders import Encoder
+from selfsort.formats import NOT_AN_IMAGE
 from selfsort.images import Picture, PictureFile, Unreadable, decode, from_array, thumbnail
-from selfsort.runtime import Progress, n_threads, silent
+from selfsort.runtime import Progress, folded, n_threads, silent
 from selfsort.sources import Item, Source, display_path
 
 _COMMIT_SECONDS = 1.0
@@ -41,7 +43,7 @@ class Extracted:
     entries : dict of str to Entry
         By content hash.
     problems : dict of int to str
-        Why an item could not be read at all, by index.
+        Why an item is no picture of the run, by index: it could not be read at all, or is another's raw file.
     n_encoded : int
         How many contents were encoded now; the others were known.
     """
@@ -153,7 +155,27 @@ def extract(
         if content and content not in result.entries and index not in result.problems:
             # a copy of what another worker had claimed and had no memory for; it may go better next time
             result.problems[index], result.ids[index] = "not enough memory to decode its copy", ""
+    result.problems |= _raws_of_others(source.items, result)
     return result
+
+
+def _raws_of_others(items: Sequence[Item], found: Extracted) -> dict[int, str]:
+    """Return the raw files beside another picture of their name: they are not shown and grouped a second time."""
+    pictures: dict[str, str] = {}
+    raws: dict[int, str] = {}
+    for index, item in enumerate(items):
+        if found.status(index) == "ok":
+            folder, slash, name = item.path.rpartition("/")
+            stem = folded(folder + slash + (name.rpartition(".")[0] or name))
+            if found.entries[found.ids[index]].format in RAW_FORMATS:
+                raws[index] = stem
+            else:
+                pictures.setdefault(stem, name)
+    return {
+        index: f"{NOT_AN_IMAGE} of its own (raw file of {display_path(pictures[stem])})"
+        for index, stem in raws.items()
+        if stem in pictures
+    }
 
 
 def _stamps(source: Source) -> tuple[list[bytes], list[str]]:
