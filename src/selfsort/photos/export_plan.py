@@ -81,8 +81,10 @@ def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved
         folder = folders[labels[row]]
         name = _free_name(_file_name(os.fsdecode(exact[row])), taken[folder], MAX_FILE_NAME)
         plan.append(Operation(row, paths[row], f"{folder}/{name}", labels[row], sizes[row]))
-        for other, _, whole, ending in belonging.get(row, ()):
+        for other, _, whole, ending, by_rule in belonging.get(row, ()):
             beside = _file_name((name if whole else stem(name)) + ending)
+            if by_rule and name == _file_name(os.fsdecode(exact[row])):
+                beside = _file_name(os.fsdecode(exact[other]))
             beside = _free_name(beside, taken[folder], MAX_FILE_NAME)
             plan.append(Operation(other, paths[other], f"{folder}/{beside}", labels[row], sizes[other]))
     return plan
