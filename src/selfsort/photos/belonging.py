@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterable
@@ -147,3 +148,43 @@ def sidecar_of(path: str, names: SidecarNames) -> str:
     if names == "stem":
         parts[-1] = stem(parts[-1])
     return "/".join(parts) + SIDECAR
+
+
+class KnownSidecars:
+    """The sidecars that are there, found also if their names are in upper case; folders are listed once.
+
+    Parameters
+    ----------
+    root : Path
+        Of the folder where sidecars lie.
+    paths : iterable of str
+        Of all pictures, relative to the root: none gets the sidecar of another.
+    """
+
+    def __init__(self, root: Path, paths: Iterable[str]) -> None:
+        self._root = root
+        names: tuple[SidecarNames, ...] = ("full", "stem")
+        self._wanted = {sidecar_of(path, kind) for path in paths for kind in names}
+        self._listed: dict[str, dict[str, list[str]]] = {}
+
+    def find(self, target: str) -> str:
+        """Return the place of a sidecar as the disk has it, or as it is given if there is none."""
+        folder, slash, name = target.rpartition("/")
+        found = self._names(folder).get(folded(name), [])
+        if name in found:
+            return target
+        for other in sorted(found, key=lambda one: one[: -len(SIDECAR)] != name[: -len(SIDECAR)]):
+            its_own = folder + slash + other[: -len(SIDECAR)] + SIDECAR
+            if its_own == target or its_own not in self._wanted:
+                return folder + slash + other
+        return target
+
+    def _names(self, folder: str) -> dict[str, list[str]]:
+        if folder not in self._listed:
+            names: dict[str, list[str]] = {}
+            with contextlib.suppress(OSError):  # there is none
+                for path in sorted((self._root / folder).iterdir()):
+                    if path.name.lower().endswith(SIDECAR):
+                        names.setdefault(folded(path.name), []).append(path.name)
+            self._listed[folder] = names
+        return self._listed[folder]

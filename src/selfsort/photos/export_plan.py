@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from selfsort.clusters import Clusters
-from selfsort.photos.belonging import Companion, SidecarNames, companions, sidecar_of, stem
+from selfsort.photos.belonging import Companion, KnownSidecars, SidecarNames, companions, sidecar_of, stem
 from selfsort.photos.journal import JOURNAL
 from selfsort.photos.outcome import Outcome
 from selfsort.runtime import folded
@@ -98,8 +98,9 @@ def plan_sidecars(
     told = (outcome.labels >= 0) & (hidden | ~outcome.hidden)
     paths, exact = (clusters.items.column(name).to_pylist() for name in ("path", "path_bytes"))
     rows_of: dict[str, list[int]] = {}
+    known = KnownSidecars(destination, map(os.fsdecode, exact))
     for row in np.flatnonzero(clusters.ok).tolist():
-        rows_of.setdefault(sidecar_of(os.fsdecode(exact[row]), names), []).append(row)
+        rows_of.setdefault(known.find(sidecar_of(os.fsdecode(exact[row]), names)), []).append(row)
     plan = []
     for target, (row, *others) in rows_of.items():
         if told[[row, *others]].any() or os.path.lexists(destination / target):
