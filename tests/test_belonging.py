@@ -1,7 +1,21 @@
 """What belongs to a picture by its name, as phones, cameras and services write it."""
 
+import tracemalloc
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from selfsort.features.cache import Cache
+from selfsort.features.extract import extract
 from selfsort.photos.belonging import companions, owners
+from selfsort.photos.export import export, undo
+from selfsort.photos.journal import Journal, Writer, hash_file
+from selfsort.photos.originals import Originals
+from selfsort.sources import open_source
 from test_export import make_run
+from test_extract import Means
 
 UUID = "1A2B3C4D-0000-4111-8222-123456789ABC"
 LONG = "a_picture_whose_name_is_too_long_for_notes_of_it.jpg"
@@ -79,3 +93,55 @@ def test_a_long_film_by_a_rule_is_one_by_itself(tmp_path, monkeypatch):
     assert owners(tmp_path) == {"IMG_1_HEVC.MOV": ("IMG_1.HEIC",), "X.MP": ("X.MP.jpg",)}
     monkeypatch.setattr("selfsort.photos.belonging.MAX_FILM_BYTES", 4)
     assert owners(tmp_path) == {}
+
+
+FILM_BYTES = 192 << 20
+#: What a process may have beside its programs: a film is larger.
+MOST_BYTES = 96 << 20
+
+
+@pytest.fixture
+def film(tmp_path):
+    """A picture and its film, which takes no room on the disk."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (64, 64), "red").save(folder / "IMG_1.JPG")
+    with open(folder / "IMG_1.MOV", "wb") as file:
+        file.write(b"\0\0\0\x18ftypqt  \0\0\0\0qt  ")
+        file.truncate(FILM_BYTES)
+    return folder
+
+
+@contextmanager
+def little_memory():
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < MOST_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_films_are_hashed_copied_and_trashed_in_pieces(tmp_path, film, monkeypatch):
+    with Cache(tmp_path / "cache.sqlite") as cache, open_source(film) as source, little_memory():
+        extracted = extract(source, Means(), cache)
+    assert [extracted.status(row) for row in range(2)] == ["ok", "not an image (video)"]
+    assert extracted.ids[1] == hash_file(film / "IMG_1.MOV")
+    status = [extracted.status(row) for row in range(2)]
+    made = make_run(film, dict.fromkeys((item.path for item in source.items), b"1"), status=status)
+    for name, values in (("id", extracted.ids), ("size", [item.size for item in source.items])):
+        made.items = made.items.set_column(made.items.column_names.index(name), name, pa.array(values))
+    with little_memory():
+        result = export(made, tmp_path / "out", mode="copy")
+    assert sorted(result.done) == ["group-000/IMG_1.JPG", "group-000/IMG_1.MOV"]
+    assert hash_file(tmp_path / "out/group-000/IMG_1.MOV") == extracted.ids[1]
+    with little_memory():
+        undo(tmp_path / "out")
+        assert Originals(made).check(1) == (film / "IMG_1.MOV", None)
+
+
+def test_a_film_that_changes_while_it_is_copied_is_not_exported(tmp_path, film):
+    original = film / "IMG_1.MOV"
+    with Writer(tmp_path / "out", {"mode": "copy"}, Journal()) as writer, pytest.raises(OSError, match="reads back"):
+        writer.copy("group-000/IMG_1.MOV", "copy", original, "another hash")
+    assert [path.name for path in (tmp_path / "out/group-000").iterdir()] == []

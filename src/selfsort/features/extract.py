@@ -22,12 +22,14 @@ from selfsort.containers.raw import FORMATS as RAW_FORMATS
 from selfsort.errors import DataError
 from selfsort.features.cache import Cache, Entry
 from selfsort.features.encoders import Encoder
-from selfsort.formats import NOT_AN_IMAGE
+from selfsort.formats import NOT_AN_IMAGE, sniff, why_not_an_image
 from selfsort.images import Picture, PictureFile, Unreadable, decode, from_array, thumbnail
 from selfsort.runtime import Progress, folded, n_threads, silent
 from selfsort.sources import Item, Source, display_path
 
 _COMMIT_SECONDS = 1.0
+#: Of larger files the beginning is looked at before they are read.
+_LARGE_BYTES = 8 << 20
 #: A file changed this recently may change again within the same clock tick, so its stamp is not trusted yet.
 _FRESH_NS = 2_000_000_000
 
@@ -287,6 +289,11 @@ class _Workers:
         import xxhash
 
         try:
+            if (film := self._hash_if_no_picture(index)) is not None:
+                content, why = film
+                batch.items.append((index, content, ""))
+                batch.entries.append(Entry(content, why))
+                return content, None
             data = self._source.load(index)
         except Unreadable as error:
             batch.items.append((index, "", str(error)))
@@ -314,6 +321,21 @@ class _Workers:
             else:
                 batch.entries.append(Entry(content, str(error)))
             return content, None
+
+    def _hash_if_no_picture(self, index: int) -> tuple[str, str] | None:
+        """Return the hash of a large file that is no picture, such as a film, and what it is; it is not read whole."""
+        import xxhash
+
+        if self._source.kind not in ("folder", "list") or self._source.items[index].size <= _LARGE_BYTES:
+            return None
+        digest, why = xxhash.xxh3_128(), ""
+        for piece in self._source.stream(index):
+            if not why:
+                if sniff(piece) is not None:
+                    return None
+                why = why_not_an_image(piece)
+            digest.update(piece)
+        return digest.hexdigest(), why
 
 
 def _entry(content: str, picture: Picture, features: npt.NDArray[np.float16]) -> Entry:

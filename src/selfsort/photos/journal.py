@@ -13,7 +13,7 @@ import secrets
 import shutil
 import stat
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 import xxhash
 
 from selfsort.errors import DataError
+from selfsort.sources.disk import pieces
 
 JOURNAL = "selfsort-export.jsonl"
 GONE, REPLACED, CHANGED = "it is not there any more", "it was replaced since", "it was changed since"
@@ -185,9 +186,9 @@ class Writer:
         target : str
             Relative to the destination.
         kind : str
-            "copy", "member" (of an archive), "hardlink", "symlink" or "table".
+            "member" (of an archive) or "table".
         original : Path
-            The file on disk that it is made from; for a member, the archive.
+            The file on disk that it is made from: for a member, the archive.
         content : bytes
             What the file has to hold.
         mtime_ns : int, optional
@@ -198,11 +199,36 @@ class Writer:
         OSError
             If it cannot be made, among others because there is something at the target already.
         """
+        self._make(target, kind, original, (content,), xxhash.xxh3_128_hexdigest(content), mtime_ns)
+
+    def copy(self, target: str, kind: str, original: Path, digest: str) -> None:
+        """Make one file of another, which is read piece by piece.
+
+        Parameters
+        ----------
+        target : str
+            Relative to the destination.
+        kind : str
+            "copy", "hardlink" or "symlink".
+        original : Path
+        digest : str
+            Content hash of the original; what is written is compared with it.
+
+        Raises
+        ------
+        OSError
+            As `make` does, and if the original changes while it is read.
+        """
+        self._make(target, kind, original, pieces(original) if kind == "copy" else (), digest)
+
+    def _make(
+        self, target: str, kind: str, original: Path, content: Iterable[bytes], digest: str, mtime_ns: int | None = None
+    ) -> None:
         path = self._destination / target
         self._make_folder(target)
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, "something of that name is there already, and it is not replaced")
-        temporary, digest = self._temporary(path, target), xxhash.xxh3_128_hexdigest(content)
+        temporary = self._temporary(path, target)
         step: dict[str, Any] = {"do": "plan", "kind": kind, "target": target, "temporary": temporary.name}
         step["hash"] = digest
         if kind != "table":
@@ -262,7 +288,7 @@ class Writer:
                 step |= {"before": packed(before), "mtime_ns": path.stat().st_mtime_ns}
         self._write(step)
         try:
-            write_whole(temporary, content, digest)
+            write_whole(temporary, (content,), digest)
             if before is None:
                 _move_without_replacing(temporary, path)
             else:
@@ -347,10 +373,11 @@ def _write_all(file: int, data: bytes) -> None:
         data = data[os.write(file, data) :]
 
 
-def write_whole(path: Path, content: bytes, digest: str) -> None:
-    """Write a new file to the disk, and read it back."""
+def write_whole(path: Path, content: Iterable[bytes], digest: str) -> None:
+    """Write a new file to the disk, piece by piece, and read it back."""
     with open(path, "xb") as file:
-        file.write(content)
+        for piece in content:
+            file.write(piece)
         file.flush()
         os.fsync(file.fileno())
     if hash_file(path) != digest:

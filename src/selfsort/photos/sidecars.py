@@ -69,7 +69,7 @@ class Sidecars:
         rows = (operation.row, *operation.others)
         for row in rows:
             try:
-                originals.read(row)
+                originals.check(row)
             except Unreadable as error:
                 reasons.append(error)
                 continue

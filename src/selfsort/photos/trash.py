@@ -211,7 +211,7 @@ def move_to_trash(clusters: Clusters, plan: TrashResult, *, progress: Progress =
 
 def _is_sound(originals: Originals, row: int, result: TrashResult) -> bool:
     try:
-        originals.read(row)
+        originals.check(row)
     except Unreadable as error:
         result.refused.append((originals.paths[row], str(error)))
         return False
@@ -229,7 +229,7 @@ def _left(clusters: Clusters, originals: Originals, doomed: Sequence[int]) -> se
             if os.path.realpath(originals.root / originals.paths[row]) in gone:
                 continue
             try:
-                originals.read(row)
+                originals.check(row)
             except Unreadable:
                 continue
             left.add(content)

@@ -156,7 +156,7 @@ def _take_sidecar_back(
     if not result.dry_run:
         temporary = path.with_name(entry["temporary"])
         try:
-            write_whole(temporary, before, xxhash.xxh3_128_hexdigest(before))
+            write_whole(temporary, (before,), xxhash.xxh3_128_hexdigest(before))
             os.utime(temporary, ns=(entry["mtime_ns"], entry["mtime_ns"]))
             replace_if_same(temporary, path, now)
         finally:
