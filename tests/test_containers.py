@@ -137,8 +137,8 @@ def _interlaced(image, data):
         (1, 0, 2, 2),
         (0, 1, 1, 2),
     ):
-        for row in values[top::down, left::across]:
-            rows.append(b"\0" + (np.packbits(row).tobytes() if image.mode == "1" else row.tobytes()))
+        part = values[top::down, left::across]
+        rows += [b"\0" + (np.packbits(row).tobytes() if image.mode == "1" else row.tobytes()) for row in part]
     header = data[16:28] + b"\1"
     palette = data[data.index(b"PLTE") - 4 : data.index(b"IDAT") - 4] if b"PLTE" in data else b""
     body = png_chunk(b"IDAT", zlib.compress(b"".join(rows)))

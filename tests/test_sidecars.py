@@ -63,6 +63,34 @@ def test_sidecars_beside_originals_are_merged_and_restored_to_the_byte(tmp_path,
     assert files(tmp_path) == before
 
 
+@pytest.mark.parametrize("name", ["one.jpg.XMP", "ONE.JPG.XMP", "one.JPG.Xmp", "One.xmp"])
+def test_a_sidecar_is_found_whatever_its_case(tmp_path, folder, name):
+    names = "stem" if name == "One.xmp" else "full"
+    theirs = tmp_path / "pictures/a" / name
+    theirs.write_text(LIGHTROOM)
+    before = files(tmp_path)
+    result = beside(folder, sidecar_names=names)
+    assert f"a/{name}" in result.done
+    assert [path.name for path in (tmp_path / "pictures/a").iterdir() if path.suffix.lower() == ".xmp"] == [name]
+    assert subjects(theirs) == ["Italy", "Rome", "group-000"]
+    assert beside(folder, sidecar_names=names).done == []
+    assert undo(tmp_path / "pictures").restored == [f"a/{name}"]
+    assert files(tmp_path) == before
+    export(folder, tmp_path / "out", mode="xmp", sidecar_names=names)
+    begun = sidecar_of("a/one.jpg", names)
+    assert subjects(tmp_path / "out" / begun) == ["Italy", "Rome", "group-000"]
+
+
+@posix
+def test_the_sidecar_of_another_picture_is_not_taken(tmp_path, folder):
+    """b/one.jpg and b/ONE.jpg are two pictures; a sidecar in upper case is that of the one with the same letters."""
+    (tmp_path / "pictures/b/ONE.jpg.XMP").write_text(LIGHTROOM)
+    result = beside(folder)
+    assert {"b/ONE.jpg.XMP", "b/one.jpg.xmp"} <= {*result.done}
+    assert "Rome" not in subjects(tmp_path / "pictures/b/one.jpg.xmp")
+    assert "Rome" in subjects(tmp_path / "pictures/b/ONE.jpg.XMP")
+
+
 def test_sidecars_are_no_pictures_of_the_next_run(tmp_path, folder):
     found = [item.path for item in open_source(tmp_path / "pictures").items]
     beside(folder)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import re
 
+from selfsort.containers.raw import raw_format
+
 #: How the status of a file begins that is something else.
 NOT_AN_IMAGE = "not an image"
 
@@ -17,6 +19,8 @@ _MAGIC = (
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
     (b"\0\0\1\0", "ICO"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
 )
 _FOREIGN = (
     (b"%PDF", "PDF"),
@@ -24,6 +28,8 @@ _FOREIGN = (
     (b"\x1f\x8b", "gzip archive"),
     (b"8BPS", "Photoshop"),
     (b"%!PS", "PostScript"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL, which is not read"),
+    (b"\xff\x0a", "JPEG XL, which is not read"),
     (b"\x1aE\xdf\xa3", "video"),
     (b"ID3", "sound"),
     (b"SQLite format 3", "database"),
@@ -38,6 +44,8 @@ def sniff(data: bytes) -> str | None:
     >>> sniff(b"GIF89a..."), sniff(b"hello")
     ('GIF', None)
     """
+    if raw := raw_format(data):
+        return raw
     for magic, name in _MAGIC:
         if data.startswith(magic):
             return name

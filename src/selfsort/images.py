@@ -14,6 +14,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -24,6 +25,7 @@ from PIL import (
     GifImagePlugin,
     IcoImagePlugin,
     Image,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
     PpmImagePlugin,
@@ -33,7 +35,7 @@ from PIL import (
 
 from selfsort import bounds
 from selfsort.bounds import MAX_PIXELS
-from selfsort.containers import gif, heif, jpeg, png, tiff, webp
+from selfsort.containers import gif, heif, jpeg, png, raw, tiff, webp
 from selfsort.errors import DataError
 from selfsort.formats import sniff, why_not_an_image
 from selfsort.isolation import Failed, Processes
@@ -97,8 +99,8 @@ class Picture:
     format : str
         Such as ``"JPEG"``; empty for pictures that came as arrays.
     cut : float or None
-        Share of its rows that the file holds, if it ends early; the others are gray or black. 1.0: all rows, but not all
-        details. None: the file is whole.
+        Share of its rows that the file holds, if it ends early; the others are gray or black. 1.0: all rows, but not
+        all details. None: the file is whole.
     """
 
     pixels: NDArray[np.uint8]
@@ -135,23 +137,34 @@ class PictureFile:
     def open(self) -> Image.Image:
         """Read the header; raises `Unreadable` if the bytes announce no picture, and nearly anything if damaged."""
         _hush_pillow()
-        opener = _opener(self.format)
-        if self._mended is None and self.format in _SOUND:
+        inner = self.inner
+        opener = _opener(inner.kind)
+        if self._mended is None and inner.kind in _SOUND:
             try:
-                return opener(io.BytesIO(self.data))
+                return opener(io.BytesIO(inner.data))
             except MemoryError:
                 raise
             except Exception:  # perhaps only for what says nothing of the pixels
-                self._mended = _SOUND[self.format](self.data)
-        return opener(io.BytesIO(self.data if self._mended is None else self._mended))
+                self._mended = _SOUND[inner.kind](inner.data)
+        return opener(io.BytesIO(inner.data if self._mended is None else self._mended))
 
-    @property
+    @cached_property
     def format(self) -> str:
         """What the bytes announce; raises `Unreadable` if that is no picture."""
         name = sniff(self.data)
         if name is None:
             raise Unreadable(why_not_an_image(self.data))
         return name
+
+    @cached_property
+    def inner(self) -> raw.Inner:
+        """What is decoded: the file, or of a raw file the JPEG in it. Raises `Unreadable`."""
+        name = self.format
+        try:
+            found = raw.inner(self.data, name) if name == "TIFF" or name in raw.FORMATS else None
+        except ValueError as error:
+            raise Unreadable(f"raw file ({name}): {error}") from error
+        return raw.Inner(name, self.data) if found is None else found
 
     def load(self, image: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, tuple[float, float, float, float]]:
         """Decode what `open` gave, at no less than a size where the format can; return it, and where the picture is."""
@@ -165,18 +178,19 @@ class PictureFile:
 
     def _load(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
         """Decode; of a file that ends early, what is there."""
+        kind = self.inner.kind
         try:
             image.load()
-            if self.format != "JPEG" or self._completed or not _ends_gray(image):
+            if kind != "JPEG" or self._completed or not _ends_gray(image):
                 return image
         except MemoryError:
             raise
         except Exception:
-            if self._completed or self.format not in _SOUND:
+            if self._completed or kind not in _SOUND:
                 raise
-        self._mended, self._completed = _SOUND[self.format](self.data), True
-        if self.format in _COMPLETED:
-            self._mended, self.cut = _COMPLETED[self.format](self._mended)
+        self._mended, self._completed = _SOUND[kind](self.inner.data), True
+        if kind in _COMPLETED:
+            self._mended, self.cut = _COMPLETED[kind](self._mended)
         image = self.open()
         image.draft(None, size)
         image.load()
@@ -237,7 +251,7 @@ def decode_here(
             raise _Demanding
         wide, high = _target(width, height, preprocessing)
         image, box = file.load(image, (max(1, int(wide * least)), max(1, int(high * least))))
-        orientation = _orientation(image)
+        orientation = file.inner.orientation or _orientation(image)
         pixels = _render(image, box, orientation, preprocessing, least if image.size != (width, height) else 1.0)
     except (Unreadable, _Demanding):
         raise
@@ -249,6 +263,8 @@ def decode_here(
         raise Unreadable(_one_line(f"too large: {error}")) from error
     except Exception as error:  # the plugins raise nearly every kind for damaged bytes
         raise Unreadable(_damage(name, error)) from error
+    if file.inner.width and file.inner.height:
+        width, height = file.inner.width, file.inner.height
     if orientation >= 5:
         width, height = height, width
     return Picture(pixels, width, height, name, file.cut)
@@ -364,6 +380,7 @@ _PLUGINS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
     "ICO": IcoImagePlugin.IcoImageFile,
     "WEBP": WebPImagePlugin.WebPImageFile,
     "AVIF": _CleanAvif,
+    "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
     "PPM": PpmImagePlugin.PpmImageFile,
 }
 

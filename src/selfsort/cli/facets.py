@@ -139,8 +139,8 @@ def people(
 def flaws(run: Path, as_json: bool) -> None:
     """List pictures of RUN that seem blurred, dark or empty, or that are cut short.
 
-    Nothing is done to them. Photographs at night, or of fog, may be meant to look so. A picture is cut short if its file
-    ends early.
+    Nothing is done to them. Photographs at night, or of fog, may be meant to look so. A picture is cut short if its
+    file ends early.
     """
     from selfsort.photos.quality import flaws_of_run
 

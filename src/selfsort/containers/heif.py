@@ -118,9 +118,7 @@ def _aperture(content: bytes, size: tuple[int, int]) -> tuple[int, int, int, int
     if any(below == 0 for _, below in values):
         return None
     (width, height, across, down) = (above / below for above, below in values)
-    left, top = (
-        floor(move + (side - part) / 2 + 0.5) for move, side, part in zip((across, down), size, (width, height))
-    )
+    left, top = floor(across + (size[0] - width) / 2 + 0.5), floor(down + (size[1] - height) / 2 + 0.5)
     box = left, top, left + floor(width + 0.5), top + floor(height + 0.5)
     fits = 0 <= box[0] < box[2] <= size[0] and 0 <= box[1] < box[3] <= size[1]
     return box if fits else None

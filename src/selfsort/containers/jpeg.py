@@ -26,8 +26,8 @@ _BARE = frozenset([0x01, *range(0xD0, 0xD9)])
 _MAX_SEGMENTS = 1024
 #: A picture of one pixel, to try a segment on.
 _TINY = b"\xff\xc0\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0\x3f\0"
-#: Codes that mean something else than the zeros that a decoder makes up; without the byte that begins a marker. They go on
-#: behind each mark at which a decoder may start anew.
+#: Codes that mean something else than the zeros that a decoder makes up; without the byte that begins a marker. They go
+#: on behind each mark at which a decoder may start anew.
 _CODES = bytes(random.Random(0).choices(range(255), k=512))
 _NOISE = _CODES + b"".join(bytes([0xFF, 0xD0 + i]) + _CODES for i in range(8))
 
@@ -55,11 +55,24 @@ def sound(data: bytes) -> bytes:
     raise ValueError("no pixels")
 
 
+def size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height in pixels of a JPEG that decoders take: of 8 bits, not lossless. None if it is none."""
+    if not data.startswith(_START + b"\xff"):
+        return None
+    for marker, start, end in _segments(data):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            frame = data[start + 4 : end]
+            usable = marker <= 0xC2 and len(frame) >= 6 and frame[0] == 8 and frame[5] in (1, 3, 4)
+            height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+            return (width, height) if usable and width and height else None
+    return None
+
+
 def completed(data: bytes) -> tuple[bytes, float | None]:
     """Return a JPEG file with an end, and the share of its rows that are there.
 
     A decoder makes up what is not there: zeros, which are gray. So the file is decoded as it ends, and with other codes
-    behind it: what then changes was not there. At an eighth of its sides, which is enough where rows may lack, a row stands
+    behind it: what then changes was not there. An eighth of its sides is enough where rows may lack; there a row stands
     for the eight of a block.
 
     Parameters

@@ -18,8 +18,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 #: Chunks of animations refer to one another; a file without any of them shows its first picture.
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
-#: Ancillary chunks that are looked at, and their bytes in all. Pillow refuses 64 MiB of text, and more than 1 MiB of what
-#: is compressed in one chunk.
+#: Ancillary chunks that are looked at, and their bytes in all. Pillow refuses 64 MiB of text, and more than 1 MiB of
+#: what is compressed in one chunk.
 _MAX_CHUNKS, _MAX_BYTES = 40, 16 << 20
 #: Channels of each color type.
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -101,7 +101,7 @@ def completed(data: bytes) -> tuple[bytes, float | None]:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and whole chunk; the last may be cut off, and where a length is wrong the next pixels are looked for."""
+    """Yield kind and whole chunk, the last as far as it goes; behind a wrong length the next pixels are looked for."""
     at = len(SIGNATURE)
     while at + 8 <= len(data):
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -128,7 +128,7 @@ def _is_sound(header: bytes, chunk: bytes) -> bool:
 
 
 def _length(header: bytes) -> int:
-    """Return how many bytes the pixels of a picture have when they are decompressed: rows with a byte for the filter."""
+    """Return how many bytes the pixels of a picture have, decompressed: rows with a byte for the filter."""
     width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     bits = depth * _CHANNELS.get(color, 4)
     total = 0

@@ -14,26 +14,9 @@ SUB_IFDS, NEXT, XMP = 330, "next", 700
 _MAX_IFDS, _MAX_VALUES = 64, 4096
 #: Without these no pixels are found, so they are left as they are: sizes, layout, compression, colors.
 _PIXELS = frozenset(
-    [
-        *range(254, 267),
-        273,
-        274,
-        *range(277, 280),
-        284,
-        292,
-        293,
-        317,
-        *range(320, 326),
-        330,
-        332,
-        338,
-        339,
-        340,
-        341,
-        347,
-    ]
-    + [*range(512, 522), 529, 530, 531, 532]
+    [*range(254, 267), 273, 274, 277, 278, 279, 284, 292, 293, 317, *range(320, 326), 330, 332, 338, 339, 340, 341, 347]
 )
+_OLD_PIXELS = frozenset([*range(512, 522), 529, 530, 531, 532])
 
 
 @dataclass(frozen=True)
@@ -116,6 +99,12 @@ class Tiff:
         """Where the first directory stands."""
         return self._integer(8, 8) if self.big else self._integer(4, 4)
 
+    def starting_at(self, offset: int) -> bytes:
+        """Return the file with another of its directories as the first."""
+        at, size = (8, 8) if self.big else (4, 4)
+        start = offset.to_bytes(size, "big" if self.order == ">" else "little")
+        return self.data[:at] + start + self.data[at + size :]
+
     def ifds(self) -> Iterator[Ifd]:
         """Yield the directories that a file lists, each followed by those below it."""
         seen: set[int] = set()
@@ -150,12 +139,12 @@ class Tiff:
 
 
 def sound(data: bytes) -> bytes:
-    """Return a TIFF file whose first directory is without the tags that cannot be read and say nothing of the pixels."""
+    """Return a TIFF file without the tags of its first directory that cannot be read and say nothing of the pixels."""
     tiff = Tiff(data)
     ifd = tiff.ifd(tiff.first)
     if ifd is None:
         raise ValueError("no directory")
-    kept = [entry for entry in ifd.entries.values() if entry.tag in _PIXELS or _is_sound(entry, data)]
+    kept = [entry for entry in ifd.entries.values() if entry.tag in _PIXELS | _OLD_PIXELS or _is_sound(entry, data)]
     counter, width = (8, 20) if tiff.big else (2, 12)
     order = "big" if tiff.order == ">" else "little"
     directory = len(kept).to_bytes(counter, order)  # type: ignore[arg-type]

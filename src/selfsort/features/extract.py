@@ -6,6 +6,7 @@ without a hand-over, and the pixels of no more than one batch per worker are in 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import queue
 import threading
@@ -18,15 +19,19 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from selfsort.containers.raw import FORMATS as RAW_FORMATS
 from selfsort.errors import DataError
 from selfsort.features.cache import Cache, Entry
 from selfsort.features.encoders import Encoder
 from selfsort.files import content_id
+from selfsort.formats import NOT_AN_IMAGE, sniff, why_not_an_image
 from selfsort.images import Picture, PictureFile, Unreadable, decode, from_array, thumbnail
-from selfsort.runtime import Progress, n_threads, silent
+from selfsort.runtime import Progress, folded, n_threads, silent
 from selfsort.sources import Item, Source, display_path
 
 _COMMIT_SECONDS = 1.0
+#: Of larger files the beginning is looked at before they are read.
+_LARGE_BYTES = 8 << 20
 #: A file changed this recently may change again within the same clock tick, so its stamp is not trusted yet.
 _FRESH_NS = 2_000_000_000
 
@@ -42,7 +47,7 @@ class Extracted:
     entries : dict of str to Entry
         By content hash.
     problems : dict of int to str
-        Why an item could not be read at all, by index.
+        Why an item is no picture of the run, by index: it could not be read at all, or is another's raw file.
     n_encoded : int
         How many contents were encoded now; the others were known.
     """
@@ -156,7 +161,27 @@ def extract(
         if content and content not in result.entries and index not in result.problems:
             # a copy of what another worker had claimed and had no memory for; it may go better next time
             result.problems[index], result.ids[index] = "not enough memory to decode its copy", ""
+    result.problems |= _raws_of_others(source.items, result)
     return result
+
+
+def _raws_of_others(items: Sequence[Item], found: Extracted) -> dict[int, str]:
+    """Return the raw files beside another picture of their name: they are not shown and grouped a second time."""
+    pictures: dict[str, str] = {}
+    raws: dict[int, str] = {}
+    for index, item in enumerate(items):
+        if found.status(index) == "ok":
+            folder, slash, name = item.path.rpartition("/")
+            stem = folded(folder + slash + (name.rpartition(".")[0] or name))
+            if found.entries[found.ids[index]].format in RAW_FORMATS:
+                raws[index] = stem
+            else:
+                pictures.setdefault(stem, name)
+    return {
+        index: f"{NOT_AN_IMAGE} of its own (raw file of {display_path(pictures[stem])})"
+        for index, stem in raws.items()
+        if stem in pictures
+    }
 
 
 def _stamps(source: Source) -> tuple[list[bytes], list[str]]:
@@ -266,6 +291,11 @@ class _Workers:
     def _read(self, index: int, batch: _Batch) -> tuple[str, Picture | None]:
         """Settle one item: unreadable, seen before, not a picture, or a picture to encode."""
         try:
+            if (film := self._hash_if_no_picture(index)) is not None:
+                content, why = film
+                batch.items.append((index, content, ""))
+                batch.entries.append(Entry(content, why))
+                return content, None
             data = self._source.load(index)
         except Unreadable as error:
             batch.items.append((index, "", str(error)))
@@ -293,6 +323,19 @@ class _Workers:
             else:
                 batch.entries.append(Entry(content, str(error)))
             return content, None
+
+    def _hash_if_no_picture(self, index: int) -> tuple[str, str] | None:
+        """Return the hash of a large file that is no picture, such as a film, and what it is; it is not read whole."""
+        if self._source.kind not in ("folder", "list") or self._source.items[index].size <= _LARGE_BYTES:
+            return None
+        digest, why = hashlib.sha256(), ""
+        for piece in self._source.stream(index):
+            if not why:
+                if sniff(piece) is not None:
+                    return None
+                why = why_not_an_image(piece)
+            digest.update(piece)
+        return digest.hexdigest(), why
 
 
 def _entry(content: str, picture: Picture, features: npt.NDArray[np.float16]) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from selfsort.clusters import Clusters
 from selfsort.formats import NOT_AN_IMAGE
+from selfsort.photos.companion_names import FILMS, Claim, Names, claims, edited, is_film, split
 from selfsort.runtime import folded
 
 SidecarNames = Literal["full", "stem"]
@@ -17,10 +19,9 @@ SIDECAR_NAMES = ("full", "stem")
 SIDECAR = ".xmp"
 #: Endings of what is of no use without a picture: after its whole name (Google's), and in the place of its ending.
 AFTER_NAME = (SIDECAR, ".aae", ".json")
-FOR_ENDING = (SIDECAR, ".aae", ".thm", ".mov", ".mp4")
+FOR_ENDING = (SIDECAR, ".aae", ".thm", *FILMS)
 #: A longer film is one by itself, whatever its name is.
-FILMS, MAX_FILM_BYTES = (".mov", ".mp4"), 32 << 20
-_ENDINGS = AFTER_NAME + FOR_ENDING
+MAX_FILM_BYTES = 32 << 20
 
 
 class Companion(NamedTuple):
@@ -34,12 +35,16 @@ class Companion(NamedTuple):
         Whether its name begins with the whole name of the picture, or with that without its ending.
     ending : str
         What comes after.
+    by_rule : bool
+        Whether its name follows the rule of a phone or service: beside the picture it keeps it, as long as the picture
+        keeps its own.
     """
 
     row: int
     picture: int
     whole: bool
     ending: str
+    by_rule: bool
 
 
 def companions(clusters: Clusters, rows: Iterable[int]) -> list[Companion]:
@@ -47,18 +52,23 @@ def companions(clusters: Clusters, rows: Iterable[int]) -> list[Companion]:
 
     More than what `owners` finds: a text with the name of a picture is fine beside its copy.
     """
-    names = [os.fsdecode(path) for path in clusters.items.column("path_bytes").to_pylist()]
+    paths = [os.fsdecode(path) for path in clusters.items.column("path_bytes").to_pylist()]
     status, ids = (clusters.items.column(name).to_pylist() for name in ("status", "id"))
-    first: dict[str, tuple[int, bool]] = {}
+    pictures: dict[str, dict[str, int]] = {}
     for row in rows:
-        first.setdefault(names[row].casefold(), (row, True))
-        first.setdefault(stem(names[row]).casefold(), (row, False))
+        folder, _, name = paths[row].rpartition("/")
+        pictures.setdefault(folded(folder), {}).setdefault(name, row)
+    names = {folder: Names(rows_of) for folder, rows_of in pictures.items()}
     found = []
-    for row, name in enumerate(names):
-        start = stem(name)
-        if ids[row] and status[row].startswith(NOT_AN_IMAGE) and start != name and start.casefold() in first:
-            picture, whole = first[start.casefold()]
-            found.append(Companion(row, picture, whole, name[len(start) :]))
+    for row, path in enumerate(paths):
+        folder, _, name = path.rpartition("/")
+        folder = folded(folder)
+        if ids[row] and status[row].startswith(NOT_AN_IMAGE) and folder in names:
+            owned = ((claim, names[folder].of(claim)) for claim in claims(name))
+            claim, others = next(((claim, others) for claim, others in owned if others), (None, []))
+            if claim is not None:
+                picture = min(pictures[folder][other] for other in others)
+                found.append(Companion(row, picture, claim.part == "whole", claim.ending, claim.is_special))
     return found
 
 
@@ -80,26 +90,36 @@ def owners(folder: Path, gone: Iterable[str] = ()) -> dict[str, tuple[str, ...]]
         Name -> names of the files that it belongs to; of a film that is alone, none.
     """
     with os.scandir(folder) as entries:
-        there = {entry.name: _size(entry) if entry.name.lower().endswith(_ENDINGS) else -1 for entry in entries}
+        there = {entry.name: _size(entry) if _may_follow(entry.name) else -1 for entry in entries}
     sizes = dict.fromkeys(gone, -1) | there
-    whole: dict[str, list[str]] = {}
-    begun: dict[str, list[str]] = {}
-    for name, size in sizes.items():
-        whole.setdefault(folded(name), []).append(name)
-        if not _follows(name, size, _ENDINGS):
-            begun.setdefault(folded(stem(name)), []).append(name)
+    everything = Names(sizes)
+    alone = Names(name for name, size in sizes.items() if not _follows(name, size, (*AFTER_NAME, *FOR_ENDING)))
     found = {}
     for name, size in sizes.items():
-        start, after, instead = folded(stem(name)), _follows(name, size, AFTER_NAME), _follows(name, size, FOR_ENDING)
-        if after or instead:
-            others = (whole.get(start, []) if after else []) + (begun.get(start, []) if instead else [])
-            found[name] = tuple(sorted(set(others)))
+        natural = {"whole": _follows(name, size, AFTER_NAME), "stem": _follows(name, size, FOR_ENDING), "start": False}
+        others: set[str] = set()
+        for claim in claims(name):
+            if natural[claim.part] if not claim.is_special else _is_small(name, size):
+                named = everything if claim.part == "whole" else alone
+                others |= {*named.of(claim)}
+                if claim.part != "stem" and name.lower().endswith(".json"):
+                    copies = (copy for other in named.of(claim) for copy in edited(other))
+                    others |= {one for copy in copies for one in alone.of(Claim(copy, "whole", ""))}
+        if others - {name} or natural["whole"] or natural["stem"]:
+            found[name] = tuple(sorted(others - {name}))
     return found
 
 
+def _may_follow(name: str) -> bool:
+    return name.lower().endswith((*AFTER_NAME, *FOR_ENDING)) or is_film(name)
+
+
 def _follows(name: str, size: int, endings: tuple[str, ...]) -> bool:
-    ending = name[len(stem(name)) :].lower()
-    return size >= 0 and ending in endings and (ending not in FILMS or size <= MAX_FILM_BYTES)
+    return _is_small(name, size) and split(name)[1].lower() in endings
+
+
+def _is_small(name: str, size: int) -> bool:
+    return size >= 0 and (size <= MAX_FILM_BYTES or not is_film(name))
 
 
 def _size(entry: os.DirEntry[str]) -> int:
@@ -118,7 +138,7 @@ def stem(path: str) -> str:
     ('a.b/img', 'a.b/img', 'a.b/.img')
     """
     folder, slash, name = path.rpartition("/")
-    return folder + slash + (name.rpartition(".")[0] or name)
+    return folder + slash + split(name)[0]
 
 
 def sidecar_of(path: str, names: SidecarNames) -> str:
@@ -131,3 +151,43 @@ def sidecar_of(path: str, names: SidecarNames) -> str:
     if names == "stem":
         parts[-1] = stem(parts[-1])
     return "/".join(parts) + SIDECAR
+
+
+class KnownSidecars:
+    """The sidecars that are there, found also if their names are in upper case; folders are listed once.
+
+    Parameters
+    ----------
+    root : Path
+        Of the folder where sidecars lie.
+    paths : iterable of str
+        Of all pictures, relative to the root: none gets the sidecar of another.
+    """
+
+    def __init__(self, root: Path, paths: Iterable[str]) -> None:
+        self._root = root
+        names: tuple[SidecarNames, ...] = ("full", "stem")
+        self._wanted = {sidecar_of(path, kind) for path in paths for kind in names}
+        self._listed: dict[str, dict[str, list[str]]] = {}
+
+    def find(self, target: str) -> str:
+        """Return the place of a sidecar as the disk has it, or as it is given if there is none."""
+        folder, slash, name = target.rpartition("/")
+        found = self._names(folder).get(folded(name), [])
+        if name in found:
+            return target
+        for other in sorted(found, key=lambda one: one[: -len(SIDECAR)] != name[: -len(SIDECAR)]):
+            its_own = folder + slash + other[: -len(SIDECAR)] + SIDECAR
+            if its_own == target or its_own not in self._wanted:
+                return folder + slash + other
+        return target
+
+    def _names(self, folder: str) -> dict[str, list[str]]:
+        if folder not in self._listed:
+            names: dict[str, list[str]] = {}
+            with contextlib.suppress(OSError):  # there is none
+                for path in sorted((self._root / folder).iterdir()):
+                    if path.name.lower().endswith(SIDECAR):
+                        names.setdefault(folded(path.name), []).append(path.name)
+            self._listed[folder] = names
+        return self._listed[folder]

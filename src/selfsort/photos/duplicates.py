@@ -20,6 +20,7 @@ from PIL import Image
 from scipy import sparse
 
 from selfsort.clusters import Clusters
+from selfsort.containers.raw import FORMATS as RAW_FORMATS
 from selfsort.photos.catalog import Catalog
 from selfsort.photos.corrections import Log
 from selfsort.photos.metadata import BURST_SECONDS
@@ -86,20 +87,22 @@ def find_same(clusters: Clusters, catalog: Catalog) -> list[Same]:
         copies.setdefault(ids[row], []).append(row)
     found = [Same(LEVELS[0], tuple(rows)) for rows in copies.values() if len(rows) > 1]
     different = apply({}, Log(catalog).entries()).different
-    near = [(a, b) for a, b in _neighboring(clusters, ids) if a in best and b in best]
+    formats = clusters.items.column("format").to_pylist()
+    developed = {content for content, row in best.items() if formats[row] not in RAW_FORMATS}  # a raw file is no copy
+    near = [pair for pair in _neighboring(clusters, ids) if developed >= set(pair)]
     pairs = [(best[a], best[b]) for a, b in near if frozenset((a, b)) not in different]
     same = _same_shot(clusters, ids, looks, pairs)
     unlike = {frozenset(best[content] for content in pair) for pair in different if pair <= best.keys()}
     shots, kept = _sets(same, best.values(), rank, len(ids), unlike)
     found += [Same(LEVELS[1], rows) for rows in shots]
-    times = {content: facts for content, facts in catalog.facts("metadata").items() if content in best}
+    times = {content: facts for content, facts in catalog.facts("metadata").items() if content in developed}
     bursts, _ = _sets(_burst(clusters, ids, times, kept, different), kept, rank, len(ids), unlike)
     found += [Same(LEVELS[2], rows) for rows in bursts]
     return sorted(found, key=lambda one: (LEVELS.index(one.level), one.rows))
 
 
 def _rank(clusters: Clusters, there: list[float]) -> npt.NDArray[np.int64]:
-    """Return the place of each row in the order in which pictures are worth keeping; first those of which most is there."""
+    """Return the place of each row in the order in which pictures are worth keeping: first those that are whole."""
     columns = ("width", "height", "size")
     width, height, size = (clusters.items.column(name).to_numpy().astype(np.int64) for name in columns)
     rank = np.empty(len(size), np.int64)

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image, IptcImagePlugin
 
 from selfsort import bounds
+from selfsort.containers import raw
 from selfsort.images import PictureFile
 from selfsort.photos.xmp_text import Name, read_properties
 
@@ -35,7 +36,10 @@ class Embedded:
     def __init__(self, data: bytes | PictureFile) -> None:
         file = data if isinstance(data, PictureFile) else PictureFile(data)
         self._image: Image.Image | None = None
+        self._block: bytes | None = None
         try:
+            if file.inner.data is not file.data:  # of a raw file the preview is opened, but the raw file says more
+                self._block = raw.exif_block(file.data, file.format)
             if file.format == "ICO" or bounds.is_unusual(file.format, file.data):  # `open` would decode an icon
                 return
             self._image = file.open()
@@ -95,10 +99,10 @@ class Embedded:
         return self._image.info.get(key) if self._image is not None else None
 
     def _ifd(self, tag: int | None) -> dict[int, Any]:
-        if self._image is None:
-            return {}
         try:
-            exif = self._image.getexif()
+            exif = Image.Exif() if self._image is None or self._block is not None else self._image.getexif()
+            if self._block is not None:
+                exif.load(self._block)
             return dict(exif if tag is None else exif.get_ifd(tag))
         except Exception:
             return {}

@@ -236,9 +236,12 @@ class _Job:
                     result.already_done.append(operation.target)
                     return
             else:
-                original, content, mtime_ns = originals.read(operation.row)
-                kind = "member" if originals.archive else result.mode
-                writer.make(operation.target, kind, original, content, mtime_ns)
+                if originals.archive:
+                    original, content, mtime_ns = originals.read(operation.row)
+                    writer.make(operation.target, "member", original, content, mtime_ns)
+                else:
+                    original, _ = originals.check(operation.row)
+                    writer.copy(operation.target, result.mode, original, originals.digest(operation.row))
             result.done.append(operation.target)
         except Unreadable as error:
             result.skipped.append((operation.source, str(error)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from selfsort.clusters import Clusters
-from selfsort.photos.belonging import Companion, SidecarNames, companions, sidecar_of, stem
+from selfsort.photos.belonging import Companion, KnownSidecars, SidecarNames, companions, sidecar_of, stem
 from selfsort.photos.journal import JOURNAL
 from selfsort.photos.names import MAX_FILE_NAME, MAX_FOLDER_NAME, file_name, free_name, portable
 from selfsort.photos.outcome import Outcome
@@ -76,8 +76,10 @@ def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved
         folder = folders[labels[row]]
         name = free_name(file_name(os.fsdecode(exact[row])), taken[folder], MAX_FILE_NAME)
         plan.append(Operation(row, paths[row], f"{folder}/{name}", labels[row], sizes[row]))
-        for other, _, whole, ending in belonging.get(row, ()):
+        for other, _, whole, ending, by_rule in belonging.get(row, ()):
             beside = file_name((name if whole else stem(name)) + ending)
+            if by_rule and name == file_name(os.fsdecode(exact[row])):
+                beside = file_name(os.fsdecode(exact[other]))
             beside = free_name(beside, taken[folder], MAX_FILE_NAME)
             plan.append(Operation(other, paths[other], f"{folder}/{beside}", labels[row], sizes[other]))
     return plan
@@ -91,8 +93,9 @@ def plan_sidecars(
     told = (outcome.labels >= 0) & (hidden | ~outcome.hidden)
     paths, exact = (clusters.items.column(name).to_pylist() for name in ("path", "path_bytes"))
     rows_of: dict[str, list[int]] = {}
+    known = KnownSidecars(destination, map(os.fsdecode, exact))
     for row in np.flatnonzero(clusters.ok).tolist():
-        rows_of.setdefault(sidecar_of(os.fsdecode(exact[row]), names), []).append(row)
+        rows_of.setdefault(known.find(sidecar_of(os.fsdecode(exact[row]), names)), []).append(row)
     plan = []
     for target, (row, *others) in rows_of.items():
         if told[[row, *others]].any() or os.path.lexists(destination / target):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import stat
@@ -12,6 +13,7 @@ from selfsort.errors import DataError
 from selfsort.files import content_id
 from selfsort.images import Unreadable
 from selfsort.sources import Source, open_source, printable
+from selfsort.sources.disk import pieces
 
 CHANGED = "the original has changed since the run"
 
@@ -81,6 +83,37 @@ class Originals:
         except OSError:
             return False
         return stat.S_ISREG(found.st_mode) and found.st_size == self._sizes[row]
+
+    def check(self, row: int) -> tuple[Path, int | None]:
+        """Compare a picture with what the run saw, piece by piece. Raises Unreadable if it is another.
+
+        Returns
+        -------
+        Path
+            The file on disk, or the archive.
+        int or None
+            Of a member of an archive, its time in nanoseconds since 1970.
+        """
+        if self.archive is not None:
+            path, _, mtime_ns = self.read(row)
+            return path, mtime_ns
+        path = self.root / self.paths[row]
+        digest = hashlib.sha256()
+        try:
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size != self._sizes[row]:  # do not wait for a pipe
+                raise Unreadable(CHANGED)
+            for piece in pieces(path, self._sizes[row]):
+                digest.update(piece)
+        except OSError as error:
+            raise Unreadable(f"the original cannot be read: {error.strerror}") from error
+        if digest.hexdigest() != self._ids[row]:
+            raise Unreadable(CHANGED)
+        return path, None
+
+    def digest(self, row: int) -> str:
+        """Return the content hash that the run has of a picture."""
+        return str(self._ids[row])
 
     def read(self, row: int) -> tuple[Path, bytes, int | None]:
         """Return the file on disk, the picture's bytes, and for a member of an archive its time. Raises Unreadable."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
@@ -138,33 +138,44 @@ class Place:
         with self._at(target) as (name, folder):
             return os.readlink(name, dir_fd=folder)
 
-    def write(self, target: str, content: bytes, finish: Callable[[Path], object] | None = None) -> None:
+    def write(
+        self, target: str, content: Iterable[bytes], digest: str, finish: Callable[[Path], object] | None = None
+    ) -> None:
         """Write a new file, sync it, and read it back.
 
         Parameters
         ----------
         target : str
             Its name must be free.
-        content : bytes
+        content : iterable of bytes
+            One piece after another.
+        digest : str
+            `content_id` of all of it.
         finish : callable, optional
             Sets times and permissions, before the file is synced.
         """
         file = self.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         with open(file, "rb+", buffering=0) as raw:
-            write_all(file, content)
+            for piece in content:
+                write_all(file, piece)
             if finish is not None:
                 finish(self.root / target)
             sync(file)
             raw.seek(0)
-            if content_id(raw.read()) != content_id(content):
+            if hash_file(os.dup(file)) != digest:
                 raise OSError(errno.EIO, "what was written reads back differently; check the disk")
 
     def create(
-        self, target: str, temporary: str, content: bytes, finish: Callable[[Path], object] | None = None
+        self,
+        target: str,
+        temporary: str,
+        content: Iterable[bytes],
+        digest: str,
+        finish: Callable[[Path], object] | None = None,
     ) -> None:
         """Make a file that appears whole; `temporary` is in the same folder. The rest is as for `write`."""
         try:
-            self.write(temporary, content, finish)
+            self.write(temporary, content, digest, finish)
             with self._at(target, change=True) as (name, folder):
                 move_new(self._beside(temporary, folder), name, folder)
         finally:
@@ -195,7 +206,7 @@ class Place:
                 os.utime(path, ns=(mtime_ns, mtime_ns))
 
         try:
-            self.write(temporary, content, finish)
+            self.write(temporary, (content,), content_id(content), finish)
             if self.hash(target) != expected:
                 raise OSError(errno.EBUSY, "another program is changing it")
             with self._at(target, change=True) as (name, folder):

@@ -32,8 +32,8 @@ def flaws_of_run(run: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``n_pictures`` that were looked at; ``flaws``: "blurred", "dark", "empty" and "cut" -> paths; ``rows_there``: path
-        -> the share of its rows that a picture cut short has.
+        ``n_pictures`` that were looked at; ``flaws``: "blurred", "dark", "empty" and "cut" -> paths; ``rows_there``:
+        path -> the share of its rows that a picture cut short has.
 
     Raises
     ------

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from selfsort.clusters import Clusters
 from selfsort.images import Unreadable
+from selfsort.photos.belonging import KnownSidecars
 from selfsort.photos.export_plan import Operation
 from selfsort.photos.originals import Originals
 from selfsort.photos.outcome import Outcome
@@ -28,6 +29,7 @@ class Sidecars:
     def __init__(self, clusters: Clusters, outcome: Outcome, *, hidden: bool) -> None:
         self._outcome, self._hidden = outcome, hidden
         self._kinds = _kinds_of_groups(clusters)
+        self._known: KnownSidecars | None = None
 
     def make(self, operation: Operation, destination: Path, writer: Writer, originals: Originals) -> bool:
         """Make or change one sidecar; return whether there was anything to do.
@@ -44,10 +46,9 @@ class Sidecars:
         path = destination / operation.target
         before = read_sidecar(path)
         tags = self._tags(operation, originals)
-        beside = originals.root / operation.target
         start = before
-        if start is None and originals.archive is None and beside != path:
-            start = read_sidecar(beside)
+        if start is None and originals.archive is None and originals.root / operation.target != path:
+            start = read_sidecar(originals.root / self._beside(originals).find(operation.target))
         if start is None and tags == Tags():
             return False
         content = merge(start, tags)
@@ -56,13 +57,19 @@ class Sidecars:
         writer.put(operation.target, before, content)
         return True
 
+    def _beside(self, originals: Originals) -> KnownSidecars:
+        """Return the sidecars beside the originals."""
+        if self._known is None:
+            self._known = KnownSidecars(originals.root, originals.paths)
+        return self._known
+
     def _tags(self, operation: Operation, originals: Originals) -> Tags:
         """Return the tags of all pictures that share a sidecar. Raises Unreadable if none is what the run saw."""
         tags, reasons = Tags(), []
         rows = (operation.row, *operation.others)
         for row in rows:
             try:
-                originals.read(row)
+                originals.check(row)
             except Unreadable as error:
                 reasons.append(error)
                 continue

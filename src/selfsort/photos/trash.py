@@ -228,7 +228,7 @@ def _is_sound(originals: Originals, row: int, result: TrashResult) -> bool:
     try:
         if not is_inside(originals.root / originals.paths[row], originals.root):
             raise Unreadable("it lies outside the library, behind a link")
-        originals.read(row)
+        originals.check(row)
     except Unreadable as error:
         result.refused.append((originals.paths[row], str(error)))
         return False
@@ -246,7 +246,7 @@ def _left(clusters: Clusters, originals: Originals, doomed: Sequence[int]) -> se
             if os.path.realpath(originals.root / originals.paths[row]) in gone:
                 continue
             try:
-                originals.read(row)
+                originals.check(row)
             except Unreadable:
                 continue
             left.add(content)

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -28,6 +28,7 @@ from selfsort.photos.journal import (
     temporary,
 )
 from selfsort.photos.place import Place, write_all
+from selfsort.sources.disk import pieces
 
 #: Files after which folders are put on the disk. After a kill, these are recognized by their content.
 _BATCH = 64
@@ -136,9 +137,9 @@ class Writer:
         target : str
             Relative to the destination.
         kind : str
-            "copy", "member" (of an archive), "hardlink", "symlink" or "table".
+            "member" (of an archive) or "table".
         original : Path
-            The file on disk that it is made from; for a member, the archive.
+            For a member, the archive.
         content : bytes
             What the file has to hold.
         mtime_ns : int, optional
@@ -149,10 +150,35 @@ class Writer:
         OSError
             If it cannot be made, among others because there is something at the target already.
         """
+        self._make(target, kind, original, (content,), content_id(content), mtime_ns)
+
+    def copy(self, target: str, kind: str, original: Path, digest: str) -> None:
+        """Make one file of another, which is read piece by piece.
+
+        Parameters
+        ----------
+        target : str
+            Relative to the destination.
+        kind : str
+            "copy", "hardlink" or "symlink".
+        original : Path
+        digest : str
+            `content_id` of the original; what is written is compared with it.
+
+        Raises
+        ------
+        OSError
+            As `make` does, and if the original changes while it is read.
+        """
+        self._make(target, kind, original, pieces(original) if kind == "copy" else (), digest)
+
+    def _make(
+        self, target: str, kind: str, original: Path, content: Iterable[bytes], digest: str, mtime_ns: int | None = None
+    ) -> None:
         self._make_folder(target)
         if self._place.is_taken(target):
             raise FileExistsError(errno.EEXIST, "something of that name is there already, and it is not replaced")
-        entry = Entry(kind, target, content_id(content))
+        entry = Entry(kind, target, digest)
         if kind != "table":
             found = original.stat()
             entry.original = str(original)
@@ -168,7 +194,7 @@ class Writer:
                 finish = partial(shutil.copystat, original)
             elif mtime_ns is not None:
                 finish = partial(os.utime, ns=(mtime_ns, mtime_ns))
-            self._place.create(target, self._temporary(target), content, finish)
+            self._place.create(target, self._temporary(target), content, digest, finish)
         self._done(target)
 
     def put(self, target: str, before: bytes | None, content: bytes) -> None:
@@ -200,7 +226,7 @@ class Writer:
                 entry.before, entry.mtime_ns = packed(before), self._place.lstat(target).st_mtime_ns
         self._write(entry.step())
         if entry.replaces is None:
-            self._place.create(target, self._temporary(target), content)
+            self._place.create(target, self._temporary(target), (content,), entry.hash)
         else:
             self._place.exchange(target, self._temporary(target), content, entry.replaces)
         self._done(target)

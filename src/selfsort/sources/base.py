@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,10 @@ class Source(ABC):
         if len(data) > self.limits.max_file_bytes:  # it grew since it was found
             raise Unreadable(f"larger than {readable(self.limits.max_file_bytes)}")
         return data
+
+    def stream(self, index: int) -> Iterator[bytes]:
+        """Yield the bytes of one item; those of a file piece by piece, in little memory. Raises `Unreadable`."""
+        yield self.read(index)
 
     @abstractmethod
     def _read(self, index: int) -> bytes: ...

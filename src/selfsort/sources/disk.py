@@ -5,30 +5,71 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 
 from selfsort.errors import DataError
 from selfsort.images import Unreadable
-from selfsort.sources.base import Item, Limits, Source, display_path, is_clutter, is_own, path_bytes, reason
+from selfsort.sources.base import Item, Limits, Source, display_path, is_clutter, is_own, path_bytes, readable, reason
 
 _CHUNK = 1 << 20
+
+
+def pieces(path: Path, most: int | None = None) -> Iterator[bytes]:
+    """Yield the bytes of a regular file, a MiB at a time.
+
+    Parameters
+    ----------
+    path : Path
+    most : int, optional
+        A file that has more bytes is not read to its end.
+
+    Raises
+    ------
+    Unreadable
+        If it is no regular file, or larger than `most`.
+    OSError
+        If it cannot be read.
+    """
+    with _opened(path) as file:
+        n = 0
+        while piece := file.read(_CHUNK):
+            n += len(piece)
+            if most is not None and n > most:
+                raise Unreadable(f"larger than {readable(most)}")
+            yield piece
+
+
+def _opened(path: Path) -> FileIO:
+    # O_NONBLOCK: should a pipe have taken the file's place, opening it must not wait for ever
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    file = FileIO(handle)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        file.close()
+        raise Unreadable("not a regular file")
+    return file
 
 
 class _DiskSource(Source):
     """Files of their own on disk."""
 
     def _read(self, index: int) -> bytes:
-        # O_NONBLOCK: should a pipe have taken the file's place, opening it must not wait for ever
-        handle = os.open(self.original(index), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(handle, "rb", buffering=0) as file:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise Unreadable("not a regular file")
+        with _opened(self.original(index)) as file:
+            status = os.fstat(file.fileno())
             # buffered, readall would grow its buffer again and again; the extra byte tells that the file has grown
             parts = [file.read(min(status.st_size, self.limits.max_file_bytes) + 1) or b""]
             while parts[-1] and sum(map(len, parts)) <= self.limits.max_file_bytes:
                 parts.append(file.read(_CHUNK) or b"")
         return parts[0] if len(parts) <= 2 and not any(parts[1:]) else b"".join(parts)
+
+    def stream(self, index: int) -> Iterator[bytes]:
+        """Yield the bytes of one item piece by piece. Raises `Unreadable`."""
+        if problem := self.items[index].problem:
+            raise Unreadable(problem)
+        try:
+            yield from pieces(self.original(index), self.limits.max_file_bytes)
+        except OSError as error:
+            raise Unreadable(reason(error)) from error
 
     def original(self, index: int) -> Path:
         """Return the absolute path of an item."""
