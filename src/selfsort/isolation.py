@@ -25,7 +25,7 @@ from selfsort.runtime import n_threads
 #: A process that nobody asked for so many seconds ends.
 IDLE_SECONDS = 60
 #: A waiting process is given up after so many times the seconds that it may work.
-_PATIENCE = 4
+_PATIENCE = 6
 #: Bytes of the standard error that are kept.
 HEARD = 4096
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from selfsort.isolated import main; main(sys.argv[2])"
@@ -93,7 +93,7 @@ class Processes:
         key : int
             Of the data: a process that had the same key last is preferred and not sent the data again.
         seconds : float
-            Of processor time where the system counts it, and four times as long in all.
+            Of processor time where the system counts it, and six times as long in all.
         memory : int
             Bytes that the process may have beyond those that it has; where the system limits them.
 
