@@ -147,4 +147,3 @@ def _chunks(data: bytes) -> Iterator[tuple[int, int]]:
         size = int.from_bytes(data[at : at + 4], "big")
         yield at, size
         at += size + 12
-

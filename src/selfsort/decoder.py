@@ -20,7 +20,8 @@ def answer(request: dict[str, Any], data: bytes | None) -> tuple[dict[str, Any],
     Parameters
     ----------
     request : dict
-        ``size``, ``resize``: of `selfsort.images.Preprocessing`; ``max_pixels``, ``least``: of `selfsort.images.decode`.
+        ``size`` and ``resize`` of `selfsort.images.Preprocessing`, ``max_pixels`` and ``least`` of
+        `selfsort.images.decode`.
     data : bytes or None
         The whole file; None for that of the last request.
 

@@ -16,6 +16,7 @@ import click
 
 from selfsort.errors import DataError
 from selfsort.runtime import Progress, atomic_write
+from selfsort.threads import leave
 
 
 class _Place(click.Path):
@@ -49,13 +50,13 @@ def fail(message: str, *, as_json: bool = False) -> NoReturn:
     if as_json:
         click.echo(json.dumps({"error": message}))
     click.echo(f"Error: {message}", err=True)
-    sys.exit(1)
+    leave(1)
 
 
 def interrupted(how: str = "run the same command again") -> NoReturn:
     """Say how to go on after Ctrl-C and end with exit code 130."""
     click.echo(f"\nInterrupted. Nothing is lost: {how} to continue.", err=True)
-    sys.exit(130)
+    leave(130)
 
 
 def check_file(path: Path | None, option: str = "-o") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 import stat
 import tarfile
@@ -133,13 +134,19 @@ def _tar_members(file: IO[bytes], shown: str, limits: Limits) -> tuple[dict[str,
     return found, _damaged(shown, count) if member is not None or file.read(512).strip(b"\0") else ""
 
 
-class _Headers:
+class _Headers(io.RawIOBase):
     """A tar of which only headers are read: names of any length, but none that takes the memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.seek, self.tell, self._file = file.seek, file.tell, file
+        self._file = file
 
-    def read(self, size: int) -> bytes:
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _CHUNK:
             raise tarfile.ReadError(f"a header of {size} bytes")
         return self._file.read(size)
