@@ -7,6 +7,7 @@ A file of a few kilobytes can ask for gigabytes of memory or minutes of work. Su
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 #: A picture with more pixels is refused, whatever its format.
 MAX_PIXELS = 250_000_000
@@ -80,7 +81,7 @@ def is_unusual(name: str, data: bytes) -> bool:
     if name == "JPEG":
         return _head(data)[0]
     if name == "PNG":
-        return _n_chunks(data) > _MANY
+        return sum(1 for _ in _chunks(data)) == _MANY
     if name == "GIF":
         return len(data) > _GIF_BYTES
     if name == "PPM":  # as text it is read by Python code
@@ -127,10 +128,22 @@ def _head(data: bytes) -> tuple[bool, bool]:
     return True, True
 
 
-def _n_chunks(data: bytes) -> int:
-    """Return how many chunks a PNG has, or `_MANY` + 1 if there are more."""
-    at, n = 8, 0
-    while at < len(data) and n <= _MANY:
-        at += int.from_bytes(data[at : at + 4], "big") + 12
-        n += 1
-    return n
+def find_chunk(data: bytes, kind: bytes) -> bytes:
+    """Return the content of the first chunk of a kind in a PNG, before or behind the pixels; empty if there is none."""
+    for at, size in _chunks(data):
+        if data[at + 4 : at + 8] == kind:
+            return data[at + 8 : at + 8 + size]
+        if data[at + 4 : at + 8] == b"IEND":
+            break
+    return b""
+
+
+def _chunks(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each chunk of a PNG begins, and the size of its content; not of too many."""
+    at = 8
+    for _ in range(_MANY):
+        if at >= len(data):
+            return
+        size = int.from_bytes(data[at : at + 4], "big")
+        yield at, size
+        at += size + 12

@@ -20,14 +20,15 @@ def answer(request: dict[str, Any], data: bytes | None) -> tuple[dict[str, Any],
     Parameters
     ----------
     request : dict
-        ``size``, ``resize``: of `selfsort.images.Preprocessing`; ``max_pixels``, ``least``: of `selfsort.images.decode`.
+        ``size`` and ``resize`` of `selfsort.images.Preprocessing`, ``max_pixels`` and ``least`` of
+        `selfsort.images.decode`.
     data : bytes or None
         The whole file; None for that of the last request.
 
     Returns
     -------
     facts : dict
-        ``unreadable``, why it cannot be read, or ``width``, ``height``, ``format``, ``cut`` and ``shape`` of the pixels.
+        ``unreadable``, the reason, or ``width``, ``height``, ``format``, ``cut`` and the ``shape`` of the pixels.
     data : bytes
         The pixels.
 

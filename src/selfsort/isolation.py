@@ -25,12 +25,15 @@ from selfsort.runtime import n_threads
 #: A process that nobody asked for so many seconds ends.
 IDLE_SECONDS = 60
 #: A waiting process is given up after so many times the seconds that it may work.
-_PATIENCE = 4
+_PATIENCE = 6
 #: Bytes of the standard error that are kept.
 HEARD = 4096
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from selfsort.isolated import main; main(sys.argv[2])"
-)
+_START = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from selfsort.isolated import main
+main(sys.argv[2])
+"""
 
 
 class Failed(Exception):  # noqa: N818  (named for what the caller is told of)
@@ -49,7 +52,7 @@ class Failed(Exception):  # noqa: N818  (named for what the caller is told of)
         self.why, self.heard = why, heard
 
 
-class Stopped(SelfsortError):
+class StoppedError(SelfsortError):
     """`Processes.stop` was called while a process worked."""
 
 
@@ -74,8 +77,10 @@ class Processes:
 
     def __init__(self, module: str) -> None:
         self._module = module
+        self._of_parent: list[_Process] = []
+        self._all: list[_Process] = []
+        self._idle: list[_Process] = []
         self._free = threading.Condition()
-        self._forget()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
         atexit.register(self.stop)
@@ -95,7 +100,7 @@ class Processes:
         key : int
             Of the data: a process that had the same key last is preferred and not sent the data again.
         seconds : float
-            Of processor time where the system counts it, and four times as long in all.
+            Of processor time where the system counts it, and six times as long in all.
         memory : int
             Bytes that the process may have beyond those that it has; where the system limits them.
 
@@ -120,7 +125,7 @@ class Processes:
             return answer
 
     def stop(self) -> None:
-        """End all processes; those who wait for an answer get `Stopped`."""
+        """End all processes; those who wait for an answer get `StoppedError`."""
         with self._free:
             for process in self._all:
                 process.end()
@@ -130,10 +135,8 @@ class Processes:
 
     def _forget(self) -> None:
         """Start with no processes; those of a forked parent are not ours, and their pipes must not be flushed here."""
-        self._of_parent = getattr(self, "_all", [])
+        self._of_parent, self._all, self._idle = self._all, [], []
         self._free = threading.Condition()
-        self._all: list[_Process] = []
-        self._idle: list[_Process] = []
 
     def _take(self, key: int) -> _Process:
         with self._free:
@@ -248,7 +251,7 @@ class _Process:
     def _failure(self, late: bool) -> Exception:
         code = self._process.wait()
         if self.stopped:
-            return Stopped("Stopped while pictures were decoded.")
+            return StoppedError("Stopped while pictures were decoded.")
         if code == 0:
             return _Idle()
         self._errors.seek(0)

@@ -15,7 +15,6 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -28,9 +27,10 @@ from selfsort.datasets.catalog import Part, Spec
 from selfsort.datasets.pictures import for_each
 from selfsort.errors import DataError
 from selfsort.images import Preprocessing, Unreadable, decode
-from selfsort.runtime import Progress, n_threads
+from selfsort.runtime import Progress
 from selfsort.sources import display_path
 from selfsort.sources.base import reason
+from selfsort.threads import Threads
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -218,7 +218,7 @@ def _read_jpegs(
             raise damaged(path, f"picture {row} is a {picture.format} of {picture.width}×{picture.height} pixels")
         images[row] = picture.pixels.transpose(2, 0, 1)
 
-    with ThreadPoolExecutor(n_threads()) as pool:
+    with Threads("decode") as pool:
         for_each(pool, work, n, "decode", progress)
     return images, labels, f"{spec.title} re-encoded as JPEG{_jpeg_settings(data[: offsets[1]].tobytes())}"
 

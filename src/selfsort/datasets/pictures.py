@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from PIL import Image
 
 from selfsort.errors import DataError
 from selfsort.images import Preprocessing, Unreadable, decode, from_array
-from selfsort.runtime import Progress, n_threads, silent
+from selfsort.runtime import Progress, silent
 from selfsort.sources import Source, display_path, open_source
+from selfsort.threads import Threads
 
 #: Pictures whose pixels take no more than this are decoded once and kept.
 KEEP_BYTES = 1 << 30
@@ -59,7 +60,7 @@ class Pictures:
     def __init__(self, source: Source, size: int = 64, *, progress: Progress = silent) -> None:
         self._source, self._preprocessing = source, Preprocessing(size)
         # one pool for all callers: batches that are loaded beside one another do not multiply the threads
-        self._pool = ThreadPoolExecutor(n_threads(), "pictures")
+        self._pool = Threads("pictures")
         n = len(source.items)
         fits = n * 3 * size * size <= KEEP_BYTES
         self._kept = np.empty((n, 3, size, size), np.uint8) if fits else None
@@ -77,7 +78,7 @@ class Pictures:
         try:
             for_each(self._pool, settle, n, "decode", progress)
         except BaseException:  # the source may be closed next, so nobody may read from it any more
-            self._pool.shutdown(cancel_futures=True)
+            self._pool.close()
             raise
         names = [display_path(item.path) for item in source.items]
         self.problems = {names[item]: why[item] for item in sorted(why)}
@@ -148,7 +149,7 @@ class Pictures:
 
     def close(self) -> None:
         """Close the archive that they are in."""
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.close()
         self._source.close()
 
 
@@ -219,19 +220,19 @@ def resize(images: npt.NDArray[np.uint8], size: int, progress: Progress) -> npt.
         scaled = np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC))
         small[row] = scaled if channels == 1 else scaled.transpose(2, 0, 1)
 
-    with ThreadPoolExecutor(n_threads()) as pool:
+    with Threads("resize") as pool:
         for_each(pool, work, n, "resize", progress)
     return small
 
 
-def for_each(
-    pool: ThreadPoolExecutor, work: Callable[[int], None], n: int, stage: str = "", progress: Progress = silent
-) -> None:
+def for_each(pool: Threads, work: Callable[[int], None], n: int, stage: str = "", progress: Progress = silent) -> None:
     """Call ``work(0)`` to ``work(n - 1)`` in the threads of a pool; the first exception is raised here."""
+    stopping = threading.Event()
 
     def chunk(start: int) -> None:
         for number in range(start, min(start + _CHUNK, n)):
-            work(number)
+            if not stopping.is_set():
+                work(number)
 
     futures = [pool.submit(chunk, start) for start in range(0, n, _CHUNK)]
     try:
@@ -239,5 +240,6 @@ def for_each(
             future.result()
             progress(stage, min((number + 1) * _CHUNK, n), n)
     finally:  # an exception or an interrupt: what has not begun never will
+        stopping.set()
         for future in futures:
             future.cancel()

@@ -6,6 +6,7 @@ without a hand-over, and the pixels of no more than one batch per worker are in 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import queue
@@ -28,6 +29,7 @@ from selfsort.formats import NOT_AN_IMAGE, sniff, why_not_an_image
 from selfsort.images import Picture, PictureFile, Unreadable, decode, from_array, thumbnail
 from selfsort.runtime import Progress, folded, n_threads, silent
 from selfsort.sources import Item, Source, display_path
+from selfsort.threads import Threads
 
 _COMMIT_SECONDS = 1.0
 #: Of larger files the beginning is looked at before they are read.
@@ -228,15 +230,13 @@ class _Workers:
         self._todo = iter(todo)
         self._claimed = claimed
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
         n = max(1, min(n_threads(), -(-len(todo) // encoder.batch_size)))
         self._results: queue.Queue[_Batch | Exception | None] = queue.Queue(maxsize=4 * n)
-        self._threads = [threading.Thread(target=self._work, name=f"embed-{i}", daemon=True) for i in range(n)]
-        for thread in self._threads:
-            thread.start()
+        self._threads = Threads("embed", n)
+        self._running = [self._threads.submit(self._work) for _ in range(n)]
 
     def __iter__(self) -> Iterator[_Batch]:
-        running = len(self._threads)
+        running = len(self._running)
         while running:
             result = self._results.get()
             if result is None:
@@ -247,26 +247,27 @@ class _Workers:
                 yield result
 
     def stop(self) -> None:
-        """End the threads; each finishes at most the picture or batch at hand."""
-        self._stopping.set()
-        while any(thread.is_alive() for thread in self._threads):
-            try:
-                self._results.get(timeout=0.05)
-            except queue.Empty:
-                continue
+        """End the threads: each finishes the picture or batch at hand, but is not waited for longer than a second."""
+        self._threads.close()
 
     def _next(self) -> int | None:
         with self._lock:
-            return None if self._stopping.is_set() else next(self._todo, None)
+            return None if self._threads.stopping.is_set() else next(self._todo, None)
 
     def _work(self) -> None:
         try:
             while (batch := self._fill()).items:
-                self._results.put(batch)
+                self._hand_over(batch)
         except Exception as error:  # handed to the caller's thread
-            self._results.put(error)
+            self._hand_over(error)
         finally:
-            self._results.put(None)
+            self._hand_over(None)
+
+    def _hand_over(self, result: _Batch | Exception | None) -> None:
+        while not self._threads.stopping.is_set():
+            with contextlib.suppress(queue.Full):
+                self._results.put(result, timeout=0.1)
+                return
 
     def _fill(self) -> _Batch:
         """Read pictures until one batch is full or nothing is left, then encode it."""
@@ -281,7 +282,7 @@ class _Workers:
                 pixels[len(pictures)] = picture.pixels
                 pictures.append(picture)
                 contents.append(content)
-        if pictures:
+        if pictures and not self._threads.stopping.is_set():
             # always a whole batch, the rest of it black: the same picture gives the same bits however it is batched
             features = self._encoder.encode(pixels)[: len(pictures)].astype(np.float16)
             for content, picture, vector in zip(contents, pictures, features, strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ from selfsort.features.extract import extract
 from selfsort.files import content_id
 from selfsort.images import Preprocessing, Unreadable, decode, from_array, thumbnail
 from selfsort.methods.base import Encoded
-from selfsort.runtime import Progress, n_threads, silent
+from selfsort.runtime import Progress, silent
 from selfsort.sources import Source, display_path, open_source
+from selfsort.threads import Threads
 
 _THUMBNAIL = 112
 #: Thumbnails of fewer pixels are enlarged so far, by whole numbers: JPEG spoils what is smaller.
@@ -272,7 +272,7 @@ def _of_pixels(source: Source, size: int, progress: Progress) -> Samples:
         thumbnails[index] = _small(picture.pixels)
         item |= {"width": picture.width, "height": picture.height, "format": picture.format, "status": "ok"}
 
-    with ThreadPoolExecutor(n_threads()) as pool:
+    with Threads("decode") as pool:
         for_each(pool, settle, n, "decode", progress)
     rows = _readable(items)
     if len(rows) == 0:

@@ -22,7 +22,7 @@ ALTITUDE, BELOW_SEA = (_EXIF_NS, "GPSAltitude"), (_EXIF_NS, "GPSAltitudeRef")
 _NAMES = {ORIGINAL, DIGITIZED, CREATED, WRITTEN, MODIFIED, LATITUDE, LONGITUDE, ALTITUDE, BELOW_SEA}
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 #: Chunks of a PNG that may stand behind its pixels.
-_LATE = (b"eXIf", b"XML:com.adobe.xmp", b"Creation Time", b"Raw profile type")
+_LATE = (b"XML:com.adobe.xmp", b"Creation Time", b"Raw profile type")
 
 
 class Embedded:
@@ -43,6 +43,8 @@ class Embedded:
             if file.format == "ICO" or bounds.is_unusual(file.format, file.data):  # `open` would decode an icon
                 return
             self._image = file.open()
+            if self._image.format == "PNG" and (found := bounds.find_chunk(file.data, b"eXIf")):
+                self._image.info["exif"] = found
             is_late = self._image.format == "PNG" and self._is_late(file.data)
             if is_late and not bounds.is_demanding("PNG", file.data, *self._image.size):
                 self._image.load()
@@ -100,7 +102,7 @@ class Embedded:
 
     def _ifd(self, tag: int | None) -> dict[int, Any]:
         try:
-            exif = Image.Exif() if self._image is None or self._block is not None else self._image.getexif()
+            exif = Image.Exif() if self._image is None or self._block is not None else Image.Image.getexif(self._image)
             if self._block is not None:
                 exif.load(self._block)
             return dict(exif if tag is None else exif.get_ifd(tag))

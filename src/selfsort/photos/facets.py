@@ -5,10 +5,11 @@ What was read stays in the catalog, so only new pictures are read again, and a c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from collections.abc import Callable, Container, Generator, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, as_completed, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.originals import check_there
 from selfsort.runtime import Progress, n_threads, silent
 from selfsort.sources import Source, open_source
+from selfsort.threads import Threads
 
 _KEEP_SECONDS = 1.0
 #: So many pictures per thread are read ahead.
@@ -142,13 +144,14 @@ def read_facets(
     found: dict[str, dict[str, Any]] = {}
     kept = time.monotonic()
     try:
-        for content, values in _in_threads(source, rows, lacking, facets):
-            found[content] = values
-            done += 1
-            progress(stage, done, len(rows))
-            if time.monotonic() - kept > _KEEP_SECONDS:
-                _keep(catalog, found, facets)
-                found, kept = {}, time.monotonic()
+        with contextlib.closing(_in_threads(source, rows, lacking, facets)) as read:
+            for content, values in read:
+                found[content] = values
+                done += 1
+                progress(stage, done, len(rows))
+                if time.monotonic() - kept > _KEEP_SECONDS:
+                    _keep(catalog, found, facets)
+                    found, kept = {}, time.monotonic()
     finally:
         _keep(catalog, found, facets)
     return len(lacking)
@@ -219,22 +222,18 @@ def _keep(catalog: Catalog, found: Mapping[str, dict[str, Any]], facets: Mapping
 
 def _in_threads(
     source: Source, rows: Mapping[str, int], lacking: Mapping[str, list[str]], facets: Mapping[str, Facet]
-) -> Iterator[tuple[str, dict[str, Any]]]:
+) -> Generator[tuple[str, dict[str, Any]], None, None]:
     """Yield content and facts as they are read; few pictures are in memory at any time."""
     running: set[Future[tuple[str, dict[str, Any]]]] = set()
     n_ahead = _AHEAD * n_threads()
-    with ThreadPoolExecutor(n_threads(), thread_name_prefix="look") as pool:
-        try:
-            for content, names in lacking.items():
-                wanted = {name: facets[name] for name in names}
-                running.add(pool.submit(_read, source, rows[content], content, wanted))
-                while len(running) >= n_ahead:
-                    ready, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in ready)
-            yield from (future.result() for future in as_completed(running))
-        finally:
-            for future in running:
-                future.cancel()
+    with Threads("look") as threads:
+        for content, names in lacking.items():
+            wanted = {name: facets[name] for name in names}
+            running.add(threads.submit(_read, source, rows[content], content, wanted))
+            while len(running) >= n_ahead:
+                ready, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in ready)
+        yield from (future.result() for future in as_completed(running))
 
 
 def _read(source: Source, row: int, content: str, facets: Mapping[str, Facet]) -> tuple[str, dict[str, Any]]:

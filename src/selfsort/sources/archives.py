@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import os
 import stat
 import tarfile
@@ -22,6 +24,7 @@ T = TypeVar("T")
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")  # how gz, bz2 and xz start
 
 _CHUNK = 1 << 20
+_LZMA_BYTES = 512 << 20  # a header may ask for gigabytes
 _BOMB_BYTES, _BOMB_RATIO = 64 << 20, 200  # pictures are compressed already: no honest one shrinks 200 times
 
 
@@ -101,7 +104,7 @@ def _tar_members(file: IO[bytes], shown: str, limits: Limits) -> tuple[dict[str,
     file.seek(0)
     found: dict[str, tuple[Item, int]] = {}
     try:
-        tar = tarfile.open(fileobj=file, mode="r:", encoding="utf-8")  # noqa: SIM115  (closing it closes nothing)
+        tar = tarfile.open(fileobj=_Headers(file), mode="r:", encoding="utf-8")  # noqa: SIM115  (closing it closes nothing)
     except tarfile.TarError as error:
         raise DataError(f"{shown} is not a tar, or is damaged from its start: {error}. Copy it again.") from error
     while True:
@@ -118,16 +121,35 @@ def _tar_members(file: IO[bytes], shown: str, limits: Limits) -> tuple[dict[str,
         name = _member_name(member.name)
         if member.isdir() or not name:
             continue
+        size = min(max(member.size, 0), end)  # a header may say anything, with hundreds of digits
         problem = limits.problem(member.size)
         if not member.isreg() or member.sparse is not None:
             problem = "not a regular file"
         elif member.offset_data + member.size > end:
             problem = "the archive ends early"
         mtime = int(member.mtime) * 10**9 if 0 < member.mtime < 1 << 40 else None
-        found[name] = Item(name, max(member.size, 0), mtime, problem), member.offset_data
+        found[name] = Item(name, size, mtime, problem), member.offset_data
     file.seek(tar.offset)
     # tarfile takes a header that it cannot read for the end
     return found, _damaged(shown, count) if member is not None or file.read(512).strip(b"\0") else ""
+
+
+class _Headers(io.RawIOBase):
+    """A tar of which only headers are read: names of any length, but none that takes the memory."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _CHUNK:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._file.read(size)
 
 
 def _damaged(shown: str, n_members: int) -> str:
@@ -167,21 +189,58 @@ class ZipSource(Source):
         self._infos = [info for _, info in named]
 
     def _read(self, index: int) -> bytes:
+        info = self._infos[index]
         try:
-            with self._lock:  # opening counts references without a lock of its own; reading has one
-                member = self._zip.open(self._infos[index])
-            try:
-                return member.read()
-            finally:
-                with self._lock:
-                    member.close()
+            data = _unpacked(self._packed(info), info)
+        except Unreadable:
+            raise
         except Exception as error:  # zipfile, zlib, bz2 and lzma each have their own
             why = " ".join(str(error).split()) or type(error).__name__
             raise Unreadable(f"damaged in the archive: {why}"[:200]) from error
+        if len(data) != info.file_size:
+            what = "more" if len(data) > info.file_size else "fewer"
+            raise Unreadable(f"damaged in the archive: {what} bytes than the {info.file_size:,} of its directory")
+        if zlib.crc32(data) != info.CRC:
+            raise Unreadable("damaged in the archive: its checksum is wrong")
+        return data
+
+    def _packed(self, info: zipfile.ZipInfo) -> bytes:
+        """Return the bytes of a member as they are in the archive."""
+        if info.compress_size > 2 * info.file_size + _CHUNK:
+            raise Unreadable("damaged in the archive: it takes more bytes packed than unpacked")
+        raw = copy.copy(info)
+        raw.compress_type, raw.file_size, raw.CRC = zipfile.ZIP_STORED, info.compress_size, None  # type: ignore[assignment]
+        with self._lock:  # opening counts references without a lock of its own; reading has one
+            member = self._zip.open(raw)
+        try:
+            return member.read()
+        finally:
+            with self._lock:
+                member.close()
 
     def close(self) -> None:
         """Close the archive."""
         self._zip.close()
+
+
+def _unpacked(packed: bytes, info: zipfile.ZipInfo) -> bytes:
+    """Unpack a member, but no more than one byte beyond the size that the directory says; `zipfile` has no bound."""
+    most = info.file_size + 1
+    if info.compress_type == zipfile.ZIP_STORED:
+        return packed
+    if info.compress_type == zipfile.ZIP_DEFLATED:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, most)
+    if info.compress_type == zipfile.ZIP_BZIP2:
+        import bz2
+
+        return bz2.BZ2Decompressor().decompress(packed, most)
+    if info.compress_type == zipfile.ZIP_LZMA:
+        import lzma
+
+        properties, stream = packed[4:9], packed[9:]  # behind two bytes of version and two of their length
+        unpacker = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_LZMA_BYTES)
+        return unpacker.decompress(properties + b"\xff" * 8 + stream, most)  # a stream of unknown length
+    raise Unreadable("packed by a method that cannot be read here: pack it again, or unpack it")
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from selfsort.errors import DataError
-from selfsort.runtime import n_threads
+from selfsort.threads import Threads
 
 _PREFETCH = 4
 #: Share of the memory that is free on the device which samples may take.
@@ -158,7 +158,7 @@ class Batches:
         def load(rows: Tensor) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(samples[rows.numpy()]))
 
-        with ThreadPoolExecutor(n_threads()) as pool:
+        with Threads("batches") as pool:
             waiting: deque[tuple[int, Tensor, Future[Tensor]]] = deque()
             for step in range(first, last + _PREFETCH):
                 if step < last:
