@@ -8,7 +8,7 @@ from PIL import Image, PngImagePlugin
 from PIL.TiffImagePlugin import IFDRational
 
 from selfsort.photos import metadata
-from selfsort.photos.metadata import events, read_metadata, taken, time_of_name
+from selfsort.photos.metadata import camera, events, read_metadata, taken, time_of_name
 
 NOW = datetime(2026, 1, 1)
 
@@ -410,3 +410,24 @@ def test_real_cameras(data):
                 assert (facts["latitude"], facts["longitude"]) == pytest.approx((latitude, longitude), abs=1e-4)
                 places += 1
     assert (dates, places) == (98, 15)
+
+
+@pytest.mark.parametrize(
+    ("make", "model", "right"),
+    [
+        ("Canon", "Canon EOS 40D", "Canon EOS 40D"),
+        ("NIKON CORPORATION", "NIKON D70", "NIKON D70"),
+        ("NIKON", "COOLPIX P6000", "NIKON COOLPIX P6000"),
+        ("EASTMAN KODAK COMPANY", "KODAK DX4900 ZOOM", "KODAK DX4900 ZOOM"),
+        ("LG Electronics", "LG-H815", "LG-H815"),
+        ("HP", "hp photosmart 720", "hp photosmart 720"),
+        ("Apple", "iPhone 4", "Apple iPhone 4"),
+        ("Canon", "Canon", "Canon"),
+        ("Canon", "", "Canon"),
+        ("", "X100", "X100"),
+        ("", "", ""),
+    ],
+)
+def test_a_camera_is_named_once(make, model, right):
+    facts = {name: value for name, value in (("make", make), ("model", model)) if value}
+    assert camera(facts) == right

@@ -98,7 +98,7 @@ def test_events_with_places_and_guesses(trip):
 def test_the_command(trip):
     text = CliRunner().invoke(main, ["events", str(trip)])
     assert text.exit_code == 0
-    assert "2019-06-01 10:00 – 10:05  6 pictures" in text.output
+    assert "1 June 2019, 10:00 – 10:05  6 pictures" in text.output
     assert "2 events; of 1 picture " in text.output
     facts = json.loads(CliRunner().invoke(main, ["events", str(trip), "--json"]).output)
     assert facts["undated"] == ["unknown.png"]

@@ -20,6 +20,7 @@ import numpy as np
 from markupsafe import Markup
 
 from selfsort.clusters import name_of
+from selfsort.dates import moment_of
 from selfsort.files import atomic_write
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def _name(run: Mapping[str, Any]) -> str:
 
 def _moment(created: str) -> str:
     try:
-        return datetime.fromisoformat(created).strftime("%d %B %Y, %H:%M").lstrip("0")
+        return moment_of(datetime.fromisoformat(created))
     except ValueError:
         return created
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.clusters import Clusters
+from selfsort.dates import days_of
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.duplicates import find_same
 from selfsort.photos.looks import FLAWS
@@ -41,7 +42,7 @@ class Facts:
     event : ndarray of int32, shape (n,)
         Number of the event, -1 for none.
     events : list of dict
-        ``start``, ``end`` (ISO 8601), ``size``, ``places`` (names, the most frequent first).
+        ``start``, ``end`` (ISO 8601), ``days`` (in words), ``size``, ``places`` (names, the most frequent first).
     details : dict of int to dict
         Row -> ``taken``, ``source``, ``precision``, ``place`` and whether that is ``guessed``.
     cameras, texts, faces : dict of str to dict
@@ -109,6 +110,7 @@ def _event(event: Event) -> dict[str, Any]:
     return {
         "start": event.start.isoformat(),
         "end": event.end.isoformat(),
+        "days": days_of(event.start, event.end),
         "size": len(event.moments),
         "places": [", ".join(filter(None, (place.town, place.country))) for place, _ in event.places()[:3]],
     }

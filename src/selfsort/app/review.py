@@ -20,6 +20,7 @@ from selfsort.errors import DataError
 from selfsort.features.graph import cut_at
 from selfsort.photos.catalog import plain
 from selfsort.photos.corrected import Corrected
+from selfsort.photos.metadata import camera
 from selfsort.photos.outcome import unnamed
 from selfsort.photos.persons import PERSONS, in_order, name_persons_in, named, persons
 from selfsort.photos.state import NOWHERE, Entry, State
@@ -318,12 +319,12 @@ class Review:
         known = {
             name: items.column(name)[row].as_py() for name in ("path", "size", "width", "height", "format", "status")
         }
-        camera, text = facts.cameras.get(content) or {}, (facts.texts.get(content) or {}).get("text", "")
+        text = (facts.texts.get(content) or {}).get("text", "")
         return {
             "row": row,
             **known,
             **facts.details.get(row, {}),
-            "camera": " ".join(str(camera[name]) for name in ("make", "model") if camera.get(name)),
+            "camera": camera(facts.cameras.get(content) or {}),
             "text": text,
             "amounts": amounts(text)[:_N_AMOUNTS],
             "kind": kind_told(self.clusters, row, self.corrected.catalog.fact("looks", content) if content else None),

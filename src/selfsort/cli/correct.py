@@ -75,6 +75,7 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
     run has it, absolute, or from here. Corrections lie in the catalog beside the run and are only added to; undo and
     redo reach back to any of them.
     """  # noqa: D301  (click takes a backspace as: leave these lines as they are)
+    from selfsort.dates import noted
     from selfsort.photos.corrected import Corrected
     from selfsort.photos.state import own_key
 
@@ -84,7 +85,7 @@ def correct(run: Path, action: str, words: tuple[str, ...], as_json: bool) -> No
             entries = corrected.log.entries()
             facts = [{"number": e.number, "at": e.at, "undone": e.undone, **e.body} for e in entries]
             said_of = _sayer(corrected)
-            lines = [f"{e.number:>5}  {e.at}  {'(undone) ' if e.undone else ''}{said_of(e)}" for e in entries]
+            lines = [f"{e.number:>5}  {noted(e.at)}  {'(undone) ' if e.undone else ''}{said_of(e)}" for e in entries]
             emit({"corrections": facts}, "\n".join(lines) or "There are no corrections.", as_json=as_json)
             return
         if action in ("undo", "redo"):

@@ -99,6 +99,7 @@ def events(run: Path, as_json: bool) -> None:
     the one nearest in time of its event, and that is marked as a guess. Nothing is sent anywhere.
     """
     from selfsort.clusters import Clusters
+    from selfsort.dates import moments_of
     from selfsort.photos.catalog import Catalog, catalog_path
     from selfsort.photos.places import are_known
     from selfsort.photos.timeline import timeline
@@ -131,12 +132,9 @@ def events(run: Path, as_json: bool) -> None:
     ]
     lines = []
     for event in found:
-        same_day = event.end.date() == event.start.date()
-        until = f" – {event.end:%H:%M}" if same_day else f" – {event.end:%Y-%m-%d %H:%M}"
-        until = until if event.end != event.start else ""
         towns = "; ".join(", ".join(filter(None, (place.town, place.country))) for place, _ in event.places()[:3])
         count = counted(len(event.moments), "picture")
-        lines.append(f"{event.start:%Y-%m-%d %H:%M}{until}  {count}{'  ' + towns if towns else ''}")
+        lines.append(f"{moments_of(event.start, event.end)}  {count}{'  ' + towns if towns else ''}")
     undated_ = counted(len(undated), "picture")
     lines.append(f"{counted(len(found), 'event')}; of {undated_} only the time of the file is known.")
     if not are_read:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from selfsort.cli.output import PATH, check_file, emit, json_option, quoted, run_argument, shown, write_file
+from selfsort.dates import noted
 from selfsort.runtime import counted
 
 _LEVEL = click.option("--level", type=int, help="Level of the groups, 0 is the coarsest.  [default: the run's own]")
@@ -45,7 +46,7 @@ def info(run: Path, as_json: bool) -> None:
             f"{shown(str(run))}: {n_ok:,} of {int((~gone).sum()):,} {_origin(facts)}",
             f"groups: {levels[facts['level']]}{nested}",
             f"belong nowhere: {n_nowhere}",
-            f"{_maker(facts)}, seed {facts.get('seed')}, made {shown(str(facts.get('created')))}",
+            f"{_maker(facts)}, seed {facts.get('seed')}, made {shown(noted(str(facts.get('created'))))}",
             "seconds: "
             + ", ".join(f"{shown(stage)} {seconds:.1f}" for stage, seconds in facts.get("seconds", {}).items()),
         ]

@@ -84,6 +84,21 @@ def read_metadata(data: bytes | PictureFile) -> dict[str, Any]:
     return facts
 
 
+def camera(facts: Mapping[str, Any]) -> str:
+    """Return the camera that facts of `read_metadata` name, without the maker if the model repeats it.
+
+    >>> camera({"make": "Canon", "model": "Canon EOS 40D"}), camera({"make": "SONY", "model": "DSC-RX100"})
+    ('Canon EOS 40D', 'SONY DSC-RX100')
+    >>> camera({"make": "NIKON CORPORATION", "model": "NIKON D70"})
+    'NIKON D70'
+    """
+    make, model = (str(facts.get(name, "")) for name in ("make", "model"))
+    words = [re.findall(r"[^\W_]+", text.casefold()) for text in (make, model)]
+    if words[1] and words[1][0] in words[0]:
+        return model
+    return " ".join(filter(None, (make, model)))
+
+
 def taken(facts: Mapping[str, Any], path: str, mtime_ns: int | None, *, now: datetime | None = None) -> Taken | None:
     """Return when a picture was taken: by what is in it, else by its file's name, else by when it was changed.
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from selfsort.clusters import Clusters
+from selfsort.dates import MONTHS, days_of
 from selfsort.photos import kind, objects
 from selfsort.photos.catalog import Catalog
 from selfsort.photos.seen import features_of, kinds_of, large_enough
@@ -21,21 +22,6 @@ from selfsort.photos.timeline import Event, timeline
 
 SOURCES = ("kind", "people", "object", "text", "place", "time")
 KIND, PEOPLE, OBJECT, TEXT, PLACE, TIME = range(len(SOURCES))
-#: Not from the locale: a run has the same names on every machine.
-MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
 PEOPLE_TERMS = ("people", "portraits", "groups of people")
 #: So probable an object must be; a broader one is as probable as all that it covers.
 _PROBABLE = 0.3
@@ -228,13 +214,7 @@ def _days(event: Event) -> str:
     start, end = event.start, event.end
     if (end - start).days > 30 or any(moment.taken.precision in ("month", "year") for moment in event.moments):
         return ""
-    last = f"{end.day} {MONTHS[end.month - 1]} {end.year}"
-    if start.date() == end.date():
-        return last
-    if (start.year, start.month) == (end.year, end.month):
-        return f"{start.day}–{last}"
-    year = f" {start.year}" if start.year != end.year else ""
-    return f"{start.day} {MONTHS[start.month - 1]}{year} – {last}"
+    return days_of(start, end)
 
 
 def months_named(first: int, n: int) -> str:
