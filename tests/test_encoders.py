@@ -325,4 +325,4 @@ def test_a_model_in_a_cache_of_links_is_loaded(tmp_path):
     (blobs / "2").write_bytes(with_weights_outside(blobs / "1", "w.bin"))
     for name, blob in (("model.onnx", "1"), ("w.bin", "2")):
         (snapshot / name).symlink_to(f"../../blobs/{blob}")
-    assert load_encoder(str(snapshot)).encode(pixels(1, 32)).shape == (1, 3)
+    assert load_encoder(str(snapshot)).encode(pixels(2, 32)).shape == (2, 3)

@@ -1,5 +1,6 @@
 """Runs that somebody else made: no traceback, no connection, and nothing that a terminal obeys."""
 
+import dataclasses
 import json
 import os
 import random
@@ -111,7 +112,7 @@ def test_a_run_does_not_decide_where_selfsort_connects(own_run, few, name, monke
     said(own_run, params=params | {"encoder": name})
     with pytest.raises(ModelError, match=r"does not decide|not a Hugging|--encoder"):
         selfsort.predict(own_run, few)
-    settings = selfsort.Settings.of_run(selfsort.Clusters.load(own_run).run)
+    settings = dataclasses.replace(selfsort.Settings.of_run(selfsort.Clusters.load(own_run).run), groups=None)
     with pytest.raises(ModelError, match=r"does not decide|--encoder"):
         selfsort.organize(few, settings=settings)
 
@@ -128,7 +129,7 @@ HARMFUL = [f"{damage.ESCAPES}\nspoofed line", "[bold red]markup[/]"]
 
 def test_no_command_prints_what_a_terminal_obeys(own_library, tmp_path, few):
     root = own_library.root
-    names = {f"{damage.ESCAPES}.png": "noise/00.png", "two\nlines.png": "noise/03.png", "[red]x[/].png": "noise/06.png"}
+    names = {f"{damage.ESCAPES}.png": "noise/00.png", "two\nlines.png": "noise/03.png", "[red]x.png": "noise/06.png"}
     (root / "\x1b[2Jfolder").mkdir()
     for name, source in names.items():
         shutil.copy(root / source, root / "\x1b[2Jfolder" / name)
