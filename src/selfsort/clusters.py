@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from selfsort.arguments import PATH, checked
 from selfsort.errors import DataError
 from selfsort.runtime import atomic_write, counted
 
@@ -215,6 +216,7 @@ class Clusters:
         """Return the small JPEG of one item, squashed to a square, or None."""
         return self.thumbnails[row] if self.thumbnails is not None else None
 
+    @checked(folder=PATH)
     def save(self, folder: str | Path) -> None:
         """Write the run folder; ``run.json`` comes last, so a folder that has one is whole.
 
@@ -248,6 +250,7 @@ class Clusters:
         self.path = folder
 
     @classmethod
+    @checked(folder=PATH)
     def load(cls, folder: str | Path) -> Clusters:
         """Read a run folder.
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from selfsort.arguments import CALL, PATH, TEXT, checked, optional
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError, ModelError
 from selfsort.features.encoders import LAYERED
@@ -59,6 +60,7 @@ class Prediction:
         return rows
 
 
+@checked(run=PATH, split=optional(TEXT), progress=CALL)
 def predict(run: str | Path, data: Any, *, split: str | None = None, progress: Progress = silent) -> Prediction:
     """Find the groups of new pictures.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import xxhash
 
+from selfsort.arguments import CALL, FLAG, PATH, checked
 from selfsort.errors import DataError
 from selfsort.photos.journal import (
     CHANGED,
@@ -55,6 +56,7 @@ class UndoResult:
     finished: bool = True
 
 
+@checked(destination=PATH, dry_run=FLAG, progress=CALL)
 def undo(destination: Path, *, dry_run: bool = False, progress: Progress = silent) -> UndoResult:
     """Take an export back: remove what it made and restore what it changed, as far as it is still as it was left.
 
