@@ -13,8 +13,8 @@ import pytest
 
 import selfsort
 from answers import HOME, PORT, TOKEN
-from conftest import KINDS, RUN_FILES, draw, snapshot
-from selfsort import Clusters, organize
+from conftest import KINDS, draw, snapshot
+from selfsort import Clusters, DataError, organize
 from selfsort.photos.corrected import Corrected
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -141,11 +141,9 @@ def test_nothing_but_broken_files(tmp_path):
     folder.mkdir()
     for i in range(3):
         (folder / f"{i}.jpg").write_bytes(b"x" * i)
-    clusters = organize(folder, tmp_path / "run")
-    for found in (clusters, Clusters.load(tmp_path / "run")):
-        assert (found.run["n_items"], found.run["n_ok"], found.run["n_groups"]) == (3, 0, 0)
-    assert clusters.run["warnings"]
-    assert {p.name for p in (tmp_path / "run").iterdir()} == RUN_FILES
+    with pytest.raises(DataError, match=r"no picture in .*3 files could not be read \(2 × .*; 1 × the file is empty\)"):
+        organize(folder, tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="needs file names of any bytes")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from selfsort.arguments import PATH, checked
 from selfsort.errors import DataError
 from selfsort.files import SUMS, atomic_write
 from selfsort.run_folder import (
@@ -209,6 +210,7 @@ class Clusters:
         """Return the small JPEG of one item, squashed to a square, or None."""
         return self.thumbnails[row] if self.thumbnails is not None else None
 
+    @checked(folder=PATH)
     def save(self, folder: str | Path) -> None:
         """Write the run folder; its checksums come last, so a folder that has them is whole.
 
@@ -244,6 +246,7 @@ class Clusters:
         self.path = folder
 
     @classmethod
+    @checked(folder=PATH)
     def load(cls, folder: str | Path) -> Clusters:
         """Read a run folder.
 

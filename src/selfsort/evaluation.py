@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort import metrics
+from selfsort.arguments import WHOLE, checked, of, optional
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 
@@ -98,6 +99,7 @@ def check_labels(source: Labels) -> None:
         _read_csv(Path(source))
 
 
+@checked(clusters=of(Clusters, "a Clusters, such as Clusters.load(run)"), level=optional(WHOLE))
 def evaluate(clusters: Clusters, labels: Labels, *, level: int | None = None) -> Evaluation:
     """Score a run against true labels.
 

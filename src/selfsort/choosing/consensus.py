@@ -9,13 +9,21 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
+from selfsort.arguments import NUMBERS, Kind, checked
 from selfsort.errors import DataError
 
 IntArray = npt.NDArray[np.int64]
 
 _MOST_ROUNDS = 20
+_CLUSTERINGS = Kind(
+    lambda value: (
+        hasattr(value, "__len__") and not isinstance(value, (str, bytes)) and all(map(NUMBERS.accepts, value))
+    ),
+    "a sequence of arrays of labels",
+)
 
 
+@checked(clusterings=_CLUSTERINGS)
 def consensus(clusterings: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float64]:
     """Score clusterings of the same samples by how well each agrees with all the others.
 
@@ -55,6 +63,7 @@ def consensus(clusterings: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float64]:
     return means
 
 
+@checked(clusterings=_CLUSTERINGS)
 def vote(clusterings: Sequence[npt.ArrayLike]) -> IntArray:
     """Combine clusterings of the same samples: each sample goes where most of them have it.
 

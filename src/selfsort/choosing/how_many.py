@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import adjusted_rand_score
 
+from selfsort.arguments import CALL, NUMBERS, WHOLE, checked, optional
 from selfsort.choosing.scores import check_vectors
 from selfsort.errors import DataError
 from selfsort.features.graph import modularity, shared_neighbor_graph
@@ -66,6 +67,7 @@ class KChoice:
     reason: str
 
 
+@checked(vectors=NUMBERS, ks=optional(NUMBERS), n_resamples=WHOLE, seed=WHOLE, progress=CALL)
 def choose_k(
     vectors: npt.ArrayLike,
     ks: Sequence[int] | None = None,

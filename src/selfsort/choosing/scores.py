@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.metrics import adjusted_mutual_info_score
 
+from selfsort.arguments import NUMBERS, WHOLE, checked
 from selfsort.errors import DataError
 from selfsort.features.graph import modularity, shared_neighbor_graph
 from selfsort.features.groups import default_n_neighbors
@@ -22,6 +23,7 @@ _RIDGE = 1e-2  # of the features' mean variance
 _N_AXES = 32
 
 
+@checked(vectors=NUMBERS, labels=NUMBERS, seed=WHOLE)
 def label_free_scores(
     vectors: FloatArray,
     labels: npt.NDArray[np.int64],

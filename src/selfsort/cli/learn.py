@@ -107,6 +107,7 @@ def _as_set(value: Any) -> str:
 @click.option("--labels", metavar="CSV|folders", help="Labels to score own pictures' groups with; they steer nothing.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is random.")
 @click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps; short for --set device=NAME.")
+@click.option("--replace", is_flag=True, help="Give up a run of other data or another method that is there.")
 @click.option(
     "--pretext",
     type=PATH,
@@ -124,6 +125,7 @@ def fit(
     labels: str | None,
     seed: int,
     device: str | None,
+    replace: bool,
     pretext: Path | None,
     as_json: bool,
 ) -> None:
@@ -146,7 +148,7 @@ def fit(
     target = output or Path(f"{'-'.join(parts)}.selfsort")
     options: dict[str, Any] = {"params": params, "split": split, "pixels": pixels, "labels": labels, "seed": seed}
     with _stoppable(target) as progress:
-        clusters = run(method, name or data, target, **options, progress=progress)
+        clusters = run(method, name or data, target, **options, replace=replace, progress=progress)
     emit(_result(clusters), lambda: _summary(clusters), as_json=as_json)
 
 

@@ -70,7 +70,7 @@ _SCORES = ("ami", "ari", "nmi", "acc", "acc_many_to_one")
 )
 @click.option("--labels", metavar="CSV|folders", help="Labels to score the groups with; they steer nothing.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the grouping and the map.")
-@click.option("--replace", is_flag=True, help="Give up a run of other pictures that lies where RUN is to be.")
+@click.option("--replace", is_flag=True, help="Give up a run of other pictures that is there.")
 @json_option
 def organize(
     pictures: Path,

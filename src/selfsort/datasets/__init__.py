@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from selfsort.arguments import CALL, TEXT, WHOLE, checked, optional
 from selfsort.datasets.catalog import SPECS, normal
 from selfsort.datasets.files import read
 from selfsort.datasets.pictures import Pictures, open_pictures, resize
@@ -61,6 +62,7 @@ class Dataset:
     note: str = ""
 
 
+@checked(split=optional(TEXT), size=optional(WHOLE), progress=CALL)
 def load_dataset(
     data: Any, split: str | None = None, *, size: int | None = None, progress: Progress = silent
 ) -> Dataset:

@@ -11,6 +11,8 @@ from numbers import Integral, Real
 import numpy as np
 import numpy.typing as npt
 
+from selfsort.arguments import CALL, TEXT, of, optional
+from selfsort.arguments import checked as accepting
 from selfsort.errors import DataError
 from selfsort.information.binned import binned_information
 from selfsort.information.bounds import info_nce_limit
@@ -68,6 +70,13 @@ class MutualInformation:
     warnings: tuple[str, ...] = ()
 
 
+@accepting(
+    estimator=TEXT,
+    sample=optional(CALL),
+    hidden=of((list, tuple), "a list of whole numbers"),
+    device=TEXT,
+    progress=CALL,
+)
 def mutual_information(
     x: npt.ArrayLike | None = None,
     y: npt.ArrayLike | None = None,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfsort import __version__
+from selfsort.arguments import FLAG, MAPPING, PATH, PROGRESS, TEXT, checked, meant, optional
 from selfsort.clusters import Clusters, items_table
 from selfsort.errors import DataError
 from selfsort.evaluation import FOLDERS, Labels, check_labels, read_labels
@@ -26,9 +27,20 @@ from selfsort.images import Preprocessing
 from selfsort.learn.result import build_clusters
 from selfsort.learn.samples import Samples, known_set, read_samples
 from selfsort.methods.saving import load_model, method_class, plain_params, save_model
-from selfsort.publish import JOB, check_target, digest_of_labels, publish, score, unchanged, workplace, workplace_of
+from selfsort.progress import reporting
+from selfsort.publish import (
+    JOB,
+    check_origin,
+    check_target,
+    digest_of_labels,
+    publish,
+    score,
+    unchanged,
+    workplace,
+    workplace_of,
+)
 from selfsort.run_folder import METRICS, SCHEMA_VERSION, json_bytes, seconds_trained
-from selfsort.runtime import Clock, Progress, n_threads, silent
+from selfsort.runtime import Clock, Progress, n_threads
 
 if TYPE_CHECKING:
     from selfsort.methods.base import SelfsortClusterer
@@ -41,6 +53,14 @@ _PACKAGES = ("numpy", "scikit-learn", "scikit-network", "faiss-cpu")
 _TRAINING_PACKAGES = ("torch", "lightning-fabric")
 
 
+@checked(
+    method=TEXT,
+    output=optional(PATH),
+    params=optional(MAPPING),
+    split=optional(TEXT),
+    replace=FLAG,
+    progress=PROGRESS,
+)
 def fit(
     method: str,
     data: Any,
@@ -51,7 +71,8 @@ def fit(
     pixels: int | None = None,
     labels: Labels | None = None,
     seed: int = 0,
-    progress: Progress = silent,
+    replace: bool = False,
+    progress: Progress | bool | None = None,
 ) -> Clusters:
     """Fit a method to pictures and write a run folder with the model in it.
 
@@ -76,8 +97,11 @@ def fit(
         Labels to score the groups with when they are done (see `selfsort.evaluation.read_labels`); they steer nothing.
         Known sets bring their own.
     seed : int
-    progress : callable
-        Called as ``progress(stage, done, total)``.
+    replace : bool
+        Whether a run of other data, or of another method, may be replaced.
+    progress : callable or bool, optional
+        Called as ``progress(stage, done, total)``. True shows a bar, False nothing; by default there is a bar in
+        terminals and notebooks.
 
     Returns
     -------
@@ -95,6 +119,22 @@ def fit(
     >>> selfsort.fit("kmeans", X, params={"n_clusters": 3}).run["n_groups"]
     3
     """
+    with reporting(progress) as report:
+        return _fit(method, data, output, params, split, pixels, labels, seed, replace, report)
+
+
+def _fit(
+    method: str,
+    data: Any,
+    output: str | Path | None,
+    params: Mapping[str, Any] | None,
+    split: str | None,
+    pixels: int | None,
+    labels: Labels | None,
+    seed: int,
+    replace: bool,
+    progress: Progress,
+) -> Clusters:
     seed = _whole("The seed", seed)
     pixels = Preprocessing(_whole("The number of pixels", pixels)).size if pixels is not None else None
     params = _absolute(method, params)
@@ -120,6 +160,8 @@ def fit(
         if labels is not None:
             read_labels(labels, _nothing_yet(samples))  # before work starts: do they belong to these pictures at all?
         facts = _facts(model, method, seed, samples)
+        if target is not None and not replace:
+            check_origin(target, facts, {item["path_bytes"]: item["size"] for item in samples.items})
         given = facts["params"] | {"device": None}
         fit_digest = _digest(_VERSION, method, given, seed, samples.fingerprint(), *model._inputs())
         facts["fingerprint"] = _digest(fit_digest, digest_of_labels(labels))
@@ -138,7 +180,8 @@ def fit(
     return clusters
 
 
-def resume(run: str | Path, progress: Progress = silent) -> Clusters:
+@checked(run=PATH, progress=PROGRESS)
+def resume(run: str | Path, progress: Progress | bool | None = None) -> Clusters:
     """Go on with a fit that was stopped before its run was complete.
 
     Parameters
@@ -171,7 +214,7 @@ def resume(run: str | Path, progress: Progress = silent) -> Clusters:
             "and it goes on."
         )
     options = {name: job[name] for name in ("params", "split", "pixels", "labels", "seed")}
-    return fit(job["method"], job["data"], run, **options, progress=progress)
+    return fit(job["method"], job["data"], run, **options, replace=True, progress=progress)
 
 
 def unfinished(run: str | Path) -> dict[str, Any] | None:
@@ -199,7 +242,9 @@ def _make_model(method: str, params: Mapping[str, Any] | None, seed: int) -> Sel
     if "random_state" in given:
         raise DataError("random_state is the seed of the whole fit. Pass seed instead.")
     if unknown := sorted(given.keys() - names):
-        raise DataError(f"{method} has no parameter {unknown[0]!r}. It has: {', '.join(names)}.")
+        raise DataError(
+            f"{method} has no parameter {unknown[0]!r}.{meant(unknown[0], names)} It has: {', '.join(names)}."
+        )
     if not 0 <= seed < 2**32:
         raise DataError(f"The seed must be from 0 to 4294967295: got {seed}.")
     model = kind(**given, random_state=seed)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from selfsort.arguments import CALL, PATH, TEXT, checked, optional
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError, ModelError
 from selfsort.features.encoders import Encoder, encoder_of_run
@@ -60,6 +61,7 @@ class Prediction:
         return rows
 
 
+@checked(run=PATH, split=optional(TEXT), encoder=optional(TEXT), progress=CALL)
 def predict(
     run: str | Path,
     data: Any,

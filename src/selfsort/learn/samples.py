@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from selfsort.arguments import meant
 from selfsort.datasets import DATASETS, Dataset, load_dataset
 from selfsort.datasets.catalog import normal
 from selfsort.datasets.pictures import for_each
@@ -118,14 +119,16 @@ def read_samples(
     DataError
         If there is nothing to read, or nothing of it is readable.
     """
+    if isinstance(data, np.ndarray) and data.dtype.kind not in "biuf":
+        raise DataError(f"An array of samples must be of numbers: got one of {data.dtype}.")
     if known_set(data) or isinstance(data, np.ndarray):
         return _of_dataset(load_dataset(data, split, size=pixels, progress=progress))
     if split is not None:
         raise DataError(f"There are no splits in own pictures: got split={split!r}. Leave it out.")
     if isinstance(data, str) and not _may_exist(data):
         raise DataError(
-            f"{data!r} is neither a data set ({', '.join(DATASETS)}) nor a path at which there is anything. "
-            "Check how it is written."
+            f"{data!r} is neither a data set ({', '.join(DATASETS)}) nor a path at which there is anything."
+            f"{meant(data, DATASETS) or ' Check how it is written.'}"
         )
     progress("find", 0, None)
     with open_source(data) as source:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from selfsort.arguments import PATH, checked, meant
 from selfsort.errors import DataError, ModelError
 from selfsort.files import atomic_write, content_id, read_sums, write_sums
 from selfsort.methods import METHODS
@@ -36,7 +37,7 @@ def method_class(name: str) -> type[SelfsortClusterer]:
         If there is none, or the packages that it needs are not installed.
     """
     if name not in METHODS:
-        raise DataError(f"There is no method {name!r}. Choose one of: {', '.join(METHODS)}.")
+        raise DataError(f"There is no method {name!r}.{meant(name, METHODS)} Choose one of: {', '.join(METHODS)}.")
     module, attribute = METHODS[name].split(":")
     try:
         found: type[SelfsortClusterer] = getattr(importlib.import_module(module), attribute)
@@ -70,6 +71,7 @@ def save_model(model: SelfsortClusterer, folder: Path) -> None:
     write_sums(folder, (CONFIG, ARRAYS))  # in a run folder those of all files come in its place
 
 
+@checked(folder=PATH)
 def load_model(folder: str | Path) -> SelfsortClusterer:
     """Read what `save_model` wrote, here or in another process or on another machine.
 

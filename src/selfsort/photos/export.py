@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from selfsort.arguments import CALL, FLAG, PATH, TEXT, WHOLE, checked, of, optional
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.files import check_path, make_folders
@@ -65,6 +66,15 @@ class ExportResult:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
+@checked(
+    run=of((str, os.PathLike, Clusters, Corrected), "the path of a run folder, or a Clusters"),
+    destination=optional(PATH),
+    mode=TEXT,
+    level=optional(WHOLE),
+    hidden=FLAG,
+    dry_run=FLAG,
+    progress=CALL,
+)
 def export(
     run: str | Path | Clusters | Corrected,
     destination: Path | None,

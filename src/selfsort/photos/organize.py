@@ -9,13 +9,15 @@ embedded is looked at in passing: its file is read once, and where one decoding 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from selfsort.arguments import FLAG, PATH, PROGRESS, checked, of, optional
 from selfsort.clusters import Clusters
-from selfsort.errors import DataError, check_type
+from selfsort.errors import DataError
 from selfsort.evaluation import check_labels
 from selfsort.features.cache import Cache
 from selfsort.features.encoders import LAYERED, load_encoder
@@ -38,6 +40,13 @@ from selfsort.sources import Source, display_path, open_source, path_bytes
 _SLOW = {"text": text_facet, "people": people_facet}
 
 
+@checked(
+    output=optional(PATH),
+    settings=optional(of(Settings, "a selfsort.Settings, such as Settings(groups=12)")),
+    labels=optional(of((str, os.PathLike), "the path of a CSV file, or 'folders'")),
+    replace=FLAG,
+    progress=PROGRESS,
+)
 def organize(
     data: Any,
     output: str | Path | None = None,
@@ -46,6 +55,7 @@ def organize(
     labels: str | Path | None = None,
     replace: bool = False,
     progress: Progress | bool | None = None,
+    **options: Any,
 ) -> Clusters:
     """Group pictures nobody labeled.
 
@@ -66,6 +76,8 @@ def organize(
     progress : callable or bool, optional
         Called as ``progress(stage, done, total)``. True shows a bar, False nothing; by default there is a bar in
         terminals and notebooks.
+    **options
+        Fields of `Settings` by their names, such as ``groups=12``; they count before those of `settings`.
 
     Returns
     -------
@@ -87,9 +99,7 @@ def organize(
     >>> int(clusters.ok.sum())
     6
     """
-    settings = Settings() if settings is None else settings
-    check_type("settings", settings, Settings, "selfsort.Settings, such as Settings(groups=12)")
-    check_type("replace", replace, bool, "True or False")
+    settings = (settings or Settings()).having(**options)
     with reporting(progress) as report:
         return _organize(data, output, settings, labels, replace, report)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
+from selfsort.arguments import meant
 from selfsort.errors import DataError
 from selfsort.features.encoders import DEFAULT, LAYERED
 
@@ -71,6 +72,15 @@ class Settings:
         """Return what steers a run, as ``run.json`` records it."""
         return {name: value for name, value in asdict(self).items() if name != "online"}
 
+    def having(self, **options: Any) -> Settings:
+        """Return these settings with other values for some of them; raise `DataError` for a name that is none."""
+        names = [each.name for each in fields(self)]
+        if unknown := [name for name in options if name not in names]:
+            raise DataError(
+                f"There is no setting {unknown[0]!r}.{meant(unknown[0], names)} There are: {', '.join(names)}."
+            )
+        return replace(self, **options)
+
     def __post_init__(self) -> None:
         self._make_plain()
         if self.groups is not None and self.groups < 1:
@@ -84,6 +94,8 @@ class Settings:
             )
         if self.n_neighbors is not None and self.n_neighbors < 1:
             raise DataError(f"The number of neighbors (--neighbors) must be 1 or more: got {self.n_neighbors}.")
+        if not isinstance(self.encoder, str):
+            raise DataError(f"The encoder must be a name or path (str): got {self.encoder!r}.")
         if self.encoder == LAYERED:
             raise DataError(
                 f"The encoder {LAYERED} is what learning uses. Leave it out, and pass --learn (learn=True)."

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from selfsort.arguments import CALL, FLAG, PATH, checked
 from selfsort.errors import DataError
 from selfsort.files import check_path, content_id, hash_file, sync_folder
 from selfsort.photos.journal import CHANGED, FOLDERS, GONE, JOURNAL, Entry, Journal, difference, unpacked
@@ -42,6 +43,7 @@ class UndoResult:
     finished: bool = True
 
 
+@checked(destination=PATH, dry_run=FLAG, progress=CALL)
 def undo(destination: Path, *, dry_run: bool = False, progress: Progress = silent) -> UndoResult:
     """Take an export back: remove what it made and restore what it changed, as far as it is still as it was left.
 

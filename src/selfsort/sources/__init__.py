@@ -7,6 +7,7 @@ path that an archive names.
 from __future__ import annotations
 
 import os
+import reprlib
 import tarfile
 import zipfile
 from pathlib import Path
@@ -50,7 +51,13 @@ def open_source(data: Any, *, limits: Limits = Limits()) -> Source:
         return ArraySource(data, limits)
     if isinstance(data, (str, bytes, os.PathLike)):
         return _open_path(_absolute(data), limits)
-    entries = list(data)
+    try:
+        entries = list(data)
+    except TypeError:
+        raise DataError(
+            "Pictures must be a folder, an archive, a list (.txt) or a picture by its path, a sequence of paths, or an "
+            f"array: got {reprlib.repr(data)} ({type(data).__name__})."
+        ) from None
     if not entries:
         raise DataError("There are no pictures: an empty sequence was given.")
     if isinstance(entries[0], (str, bytes, os.PathLike)):
