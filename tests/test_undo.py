@@ -209,7 +209,7 @@ def test_a_journal_that_points_outside_is_refused(tmp_path, library):
 
 def test_a_full_disk_ends_the_export_and_can_be_continued(tmp_path, library, monkeypatch):
     def full(path, content, digest):
-        path.write_bytes(content[:1])
+        path.write_bytes(next(iter(content))[:1])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
