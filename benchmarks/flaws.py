@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 from choosing import libraries
 from record import record
 from selfsort.images import Unreadable
-from selfsort.photos.looks import FLAWS, SIDE, describe, flaws, look, upright
+from selfsort.photos.looks import SEEMING, SIDE, describe, flaws, look, upright
 from selfsort.sources import open_source
 
 PHOTOGRAPHED = ("animal", "building", "food", "landscape", "object", "people", "plant", "vehicle")
@@ -51,7 +51,7 @@ CHANGES = {
 def main() -> None:
     photographs = []
     for data, archive, rows in libraries():
-        found = dict.fromkeys(FLAWS, 0)
+        found = dict.fromkeys(SEEMING, 0)
         n = 0
         with open_source(archive) as source:
             for row, item in enumerate(source.items):
@@ -68,7 +68,7 @@ def main() -> None:
                     photographs.append(upright(content, SIDE))
         record("flaws", what="as they are", data=data, n=n, **found)
     for what, change in CHANGES.items():
-        found = dict.fromkeys(FLAWS, 0)
+        found = dict.fromkeys(SEEMING, 0)
         for pixels in photographs:
             for flaw in flaws(describe(change(pixels))):
                 found[flaw] += 1

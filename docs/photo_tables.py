@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tables import mean_std, recorded
 
-from selfsort.photos.looks import FLAWS
+from selfsort.photos.looks import SEEMING
 
 
 def kinds() -> str:
@@ -107,7 +107,7 @@ def flaws() -> str:
         return "No figures yet."
     rows = ["| pictures | data | number | blurred | dark | empty |", "|---" * 6 + "|"]
     for (what, data), line in newest.items():
-        shares = (f"{line[name] / line['n']:.0%}" if line[name] > 9 else str(line[name]) for name in FLAWS)
+        shares = (f"{line[name] / line['n']:.0%}" if line[name] > 9 else str(line[name]) for name in SEEMING)
         rows.append("| " + " | ".join([what, data, f"{line['n']:,}", *shares]) + " |")
     return "\n".join(rows)
 

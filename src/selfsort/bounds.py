@@ -24,7 +24,7 @@ _GIF_BYTES, _PLAIN_BYTES = 2 << 20, 1 << 20
 
 #: Formats whose headers do not bound the work: their decoders believe what stands further inside, or write to the
 #: standard error. They are always decoded in a process of their own.
-APART = frozenset({"TIFF", "ICO", "AVIF", "HEIF"})
+APART = frozenset({"TIFF", "ICO", "AVIF", "HEIF", "JPEG2000"})
 
 _SCAN = b"\xff\xda"
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # those that have no length are passed over

@@ -1,41 +1,24 @@
 """Bytes of a picture, whatever they are, to upright RGB pixels of one size; or one line that says why not.
 
-The format is told by the bytes, never by the file's name, and only the formats named here are ever opened, so that
-a file cannot reach a decoder nobody needs (PostScript, PDF). Each Pillow plugin is called by its class: it is faster
-than `PIL.Image.open`, needs no registration, and leaves Pillow's own settings as the caller has them.
+The format is told by the bytes, never by the file's name; `selfsort.containers.decoders` names those that are opened.
 """
 
 from __future__ import annotations
 
 import io
 import itertools
-import logging
-import re
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    IcoImagePlugin,
-    Image,
-    Jpeg2KImagePlugin,
-    JpegImagePlugin,
-    PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image
 
 from selfsort import bounds
 from selfsort.bounds import MAX_PIXELS
-from selfsort.containers import gif, heif, jpeg, png, raw, tiff, webp
+from selfsort.containers import raw
+from selfsort.containers.decoders import COMPLETED, SOUND, hush_pillow, opener
 from selfsort.errors import DataError
 from selfsort.formats import sniff, why_not_an_image
 from selfsort.isolation import Failed, Processes
@@ -128,6 +111,8 @@ class PictureFile:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.key = next(_keys)
+        #: Whether a file that is damaged is left to a process with limits, as mending it may take long.
+        self.is_quick = False
         #: See `Picture.cut`; known after `load`.
         self.cut: float | None = None
         self._mended: bytes | None = None
@@ -136,17 +121,19 @@ class PictureFile:
 
     def open(self) -> Image.Image:
         """Read the header; raises `Unreadable` if the bytes announce no picture, and nearly anything if damaged."""
-        _hush_pillow()
+        hush_pillow()
         inner = self.inner
-        opener = _opener(inner.kind)
-        if self._mended is None and inner.kind in _SOUND:
+        open_it = opener(inner.kind)
+        if self._mended is None and inner.kind in SOUND:
             try:
-                return opener(io.BytesIO(inner.data))
+                return open_it(io.BytesIO(inner.data))
             except MemoryError:
                 raise
-            except Exception:  # perhaps only for what says nothing of the pixels
-                self._mended = _SOUND[inner.kind](inner.data)
-        return opener(io.BytesIO(inner.data if self._mended is None else self._mended))
+            except Exception as error:  # perhaps only for what says nothing of the pixels
+                if self.is_quick:
+                    raise _Demanding from error
+                self._mended = SOUND[inner.kind](inner.data)
+        return open_it(io.BytesIO(inner.data if self._mended is None else self._mended))
 
     @cached_property
     def format(self) -> str:
@@ -185,12 +172,16 @@ class PictureFile:
                 return image
         except MemoryError:
             raise
-        except Exception:
-            if self._completed or kind not in _SOUND:
+        except Exception as error:
+            if self._completed or kind not in SOUND:
                 raise
-        self._mended, self._completed = _SOUND[kind](self.inner.data), True
-        if kind in _COMPLETED:
-            self._mended, self.cut = _COMPLETED[kind](self._mended)
+            if self.is_quick:
+                raise _Demanding from error
+        if self.is_quick:
+            raise _Demanding
+        self._mended, self._completed = SOUND[kind](self.inner.data), True
+        if kind in COMPLETED:
+            self._mended, self.cut = COMPLETED[kind](self._mended)
         image = self.open()
         image.draft(None, size)
         image.load()
@@ -225,7 +216,8 @@ def decode(
     """
     file = data if isinstance(data, PictureFile) else PictureFile(data)
     try:
-        if file.format not in bounds.APART and not bounds.is_unusual(file.format, file.data):
+        is_apart = file.format in bounds.APART or file.format in raw.FORMATS
+        if not is_apart and not bounds.is_unusual(file.format, file.data):
             return decode_here(file, preprocessing, max_pixels, least, quick=True)
     except _Demanding:
         pass
@@ -240,12 +232,14 @@ def decode_here(
 ) -> Picture:
     """Decode a picture in this thread; see `decode`. With `quick` only one that takes a second or less."""
     name = file.format
-    claimed = ""
+    claimed, file.is_quick = "", quick
     try:
         image = file.open()
         width, height = image.size
         claimed = f"{width}×{height}"
-        if why := bounds.why_too_large(width, height, max_pixels) or bounds.why_too_slow(name, file.data, *image.size):
+        if why := bounds.why_too_large(width, height, max_pixels) or bounds.why_too_slow(
+            file.inner.kind, file.inner.data, *image.size
+        ):
             raise Unreadable(why)
         if quick and bounds.is_demanding(name, file.data, width, height):
             raise _Demanding
@@ -340,72 +334,6 @@ def thumbnail(pixels: NDArray[np.uint8], size: int = 112, quality: int = 75) -> 
     small = Image.fromarray(pixels).resize((size, size), Image.Resampling.HAMMING, reducing_gap=1.0)
     small.save(out, "JPEG", quality=quality, subsampling="4:2:0")
     return out.getvalue()
-
-
-def _opener(name: str) -> Callable[[io.BytesIO], Image.Image]:
-    if name == "HEIF":
-        from pillow_heif import HeifImageFile  # 20 MB of libraries, wanted only when such a file is met
-
-        opener: Callable[[io.BytesIO], Image.Image] = HeifImageFile
-        return opener
-    return _PLUGINS[name]
-
-
-class _CleanAvif(AvifImagePlugin.AvifImageFile):
-    """AVIF, of which Pillow shows also what the file says is not to be shown."""
-
-    def _open(self) -> None:
-        assert self.fp is not None
-        data = self.fp.read()
-        self.fp.seek(0)
-        super()._open()
-        self._coded, self._clean = self._size, heif.clean_aperture(data, self._size)
-        if self._clean is not None:
-            self._size = self._clean[2] - self._clean[0], self._clean[3] - self._clean[1]
-
-    def load(self) -> Image.core.PixelAccess | None:
-        if self.tile and self._clean is not None:
-            clean, self._size = self._size, self._coded
-            super().load()
-            self.im, self._size = self.im.crop(self._clean), clean
-        return super().load()
-
-
-_PLUGINS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
-    "JPEG": JpegImagePlugin.JpegImageFile,
-    "PNG": PngImagePlugin.PngImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "ICO": IcoImagePlugin.IcoImageFile,
-    "WEBP": WebPImagePlugin.WebPImageFile,
-    "AVIF": _CleanAvif,
-    "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
-    "PPM": PpmImagePlugin.PpmImageFile,
-}
-
-#: What makes files readable that are damaged where it does not matter, and those that end early.
-_SOUND: dict[str, Callable[[bytes], bytes]] = {
-    "JPEG": jpeg.sound,
-    "PNG": png.sound,
-    "GIF": gif.sound,
-    "TIFF": tiff.sound,
-    "WEBP": webp.sound,
-    "AVIF": heif.sound,
-}
-_COMPLETED: dict[str, Callable[[bytes], tuple[bytes, float | None]]] = {"JPEG": jpeg.completed, "PNG": png.completed}
-
-_QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-
-
-def _hush_pillow() -> None:
-    """Keep Pillow's warnings about damaged metadata off the screen.
-
-    `warnings.catch_warnings` is not safe in threads, so one narrow filter is put in place and stays.
-    """
-    if _QUIET not in warnings.filters:
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        logging.getLogger("PIL").addHandler(logging.NullHandler())  # without one, Python prints what is logged
 
 
 _UPRIGHT = {

@@ -16,7 +16,9 @@ VERSION = 4
 SIDE = 512
 #: At an eighth of their sides, which is cheapest to decode, pictures of twelve megapixels have 496 to 504: enough.
 _LEAST = 0.968
-FLAWS = ("blurred", "dark", "empty", "cut")
+#: Flaws that pixels seem to have, and all: of a file, too.
+SEEMING = ("blurred", "dark", "empty")
+FLAWS = (*SEEMING, "cut")
 #: Below these a picture is called blurred, dark or empty. What blur they catch is in ``benchmarks/flaws.py``.
 BLURRED, DARK, EMPTY = 0.1, 0.12, 0.5
 #: Luminance, of 255, changes more than this at an edge.
