@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from selfsort.errors import DataError
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.corrections import Log
 from selfsort.photos.state import NOWHERE, State, apply
+from selfsort.run_schema import parse_json
 from selfsort.runtime import counted
 
 
@@ -218,7 +218,7 @@ def check_at_hand(run: str | Path) -> bool:
 
 def _facts(run: str | Path) -> dict[str, Any]:
     try:
-        facts = json.loads((Path(run) / "run.json").read_text(encoding="utf-8"))
+        facts = parse_json((Path(run) / "run.json").read_bytes())
     except (OSError, ValueError):  # no run, which loading it explains
         return {}
     return facts if isinstance(facts, dict) else {}

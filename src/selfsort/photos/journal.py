@@ -73,7 +73,7 @@ class Journal:
             raise DataError(
                 f"{path} cannot be read: {error.strerror}. Give another folder, or mend this one."
             ) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"The journal {path} is damaged: {error}. Remove what it lists by hand, then it."
             ) from error
