@@ -16,6 +16,7 @@ import selfsort
 KINDS = ("stripes", "disks", "noise", "pages", "checks")
 N_PER_KIND = 11
 RUN_FILES = {
+    "SHA256SUMS",
     "run.json",
     "items.parquet",
     "labels.npy",

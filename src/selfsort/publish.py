@@ -6,7 +6,6 @@ Stages are kept in a hidden folder beside the run. The run is written there, and
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from selfsort.evaluation import FOLDERS, Labels, evaluate
 from selfsort.files import SUMS, content_id, locked, make_folders, sync_folder, sync_tree
 from selfsort.report import write_report
 from selfsort.run_folder import FIGURES, RUN_FILES
+from selfsort.run_schema import parse_json
 from selfsort.runtime import Clock
 
 #: What may lie in a run folder: `selfsort evaluate` writes the last into it.
@@ -109,13 +109,13 @@ def _foreign_figures(target: Path) -> set[str]:
         return {"figures"} if folder.exists() else set()
     known: set[str] = set()
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        known = {f"{entry['name']}.png" for entry in json.loads((target / FIGURES).read_text(encoding="utf-8"))}
+        known = {f"{entry['name']}.png" for entry in parse_json((target / FIGURES).read_bytes())}
     return {f"figures/{path.name}" for path in folder.iterdir() if path.name not in known or not path.is_file()}
 
 
 def _is_ours(folder: Path) -> bool:
     try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        run = parse_json((folder / "run.json").read_bytes())
     except (OSError, ValueError):
         return False
     return isinstance(run, dict) and {"schema", "selfsort", "fingerprint"} <= run.keys()

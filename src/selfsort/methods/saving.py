@@ -95,13 +95,14 @@ def load_model(folder: str | Path) -> SelfsortClusterer:
 
     folder = Path(folder)
     try:
-        sums = read_sums(folder) if (folder / CONFIG).exists() else {}
-        config = parse_json(_read(folder / CONFIG, sums))
-        if config["schema"] > _VERSION:
+        config = parse_json((folder / CONFIG).read_bytes())
+        if config["schema"] > _VERSION:  # before checksums: another version may not have them
             raise ModelError(
                 f"{folder} holds a model of format {config['schema']}, this selfsort reads up to {_VERSION}. "
                 "Update selfsort."
             )
+        sums = read_sums(folder)
+        config = parse_json(_read(folder / CONFIG, sums))
         params = {key: tuple(value) if isinstance(value, list) else value for key, value in config["params"].items()}
         model = method_class(config["method"])(**params)
         model._set_state(load(_read(folder / ARRAYS, sums)), config["facts"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,9 +13,10 @@ import numpy as np
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.photos.catalog import Catalog, catalog_path
-from selfsort.photos.corrections import Log, opposite
+from selfsort.photos.corrections import opposite, Log
 from selfsort.photos.locate import Locator
-from selfsort.photos.state import NOWHERE, Entry, State, apply, connected
+from selfsort.photos.state import NOWHERE, apply, connected, Entry, State
+from selfsort.run_schema import parse_json
 from selfsort.runtime import counted
 from selfsort.sources import printable
 
@@ -277,7 +277,7 @@ def check_at_hand(run: str | Path) -> bool:
 
 def _facts(run: str | Path) -> dict[str, Any]:
     try:
-        facts = json.loads((Path(run) / "run.json").read_text(encoding="utf-8"))
+        facts = parse_json((Path(run) / "run.json").read_bytes())
     except (OSError, ValueError):  # no run, which loading it explains
         return {}
     return facts if isinstance(facts, dict) else {}
