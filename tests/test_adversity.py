@@ -13,7 +13,7 @@ import pytest
 
 import selfsort
 from answers import HOME, PORT, TOKEN
-from conftest import KINDS, RUN_FILES, draw, snapshot
+from conftest import KINDS, draw, snapshot
 from selfsort import Clusters, DataError, organize
 from selfsort.photos.corrected import Corrected
 

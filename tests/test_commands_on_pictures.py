@@ -139,7 +139,13 @@ def test_list_by_what_is_known(own):
     assert select(run, before="1900") == []
     kinds = {of["kind"] for of in select(run) if of["kind"]}
     assert sum(len(select(run, kind=[kind])) for kind in kinds) == len(exact(run)) - 2
-    for wrong in (("--kind", "x"), ("--before", "soon"), ("--after", "2021-13"), ("--group", "77"), ("-0", "--absolutely")):
+    for wrong in (
+        ("--kind", "x"),
+        ("--before", "soon"),
+        ("--after", "2021-13"),
+        ("--group", "77"),
+        ("-0", "--absolutely"),
+    ):
         error("list", run, *wrong, code=2 if "-0" in wrong else 1)
 
 

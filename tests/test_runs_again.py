@@ -1,4 +1,4 @@
-"""What is said, refused and kept when a run is made again, or is compared with another; and how functions are called."""
+"""What is said, refused and kept when a run is made again; how functions are called, and what they show."""
 
 import io
 import json
@@ -163,7 +163,7 @@ def test_results_can_be_compared_and_printed(made, own):
     other.map = np.full_like(other.map, np.nan)
     assert other != one
     other.path = None
-    assert other == other  # noqa: PLR0124  (NaN is the same as NaN)
+    assert other == other
 
 
 def test_wrong_arguments_are_named(made):
