@@ -1,4 +1,4 @@
-"""What is said, refused and kept when a run is made again, or is compared with another; and how functions are called."""
+"""What is said, refused and kept when a run is made again; how functions are called, and what they show."""
 
 import io
 import json

@@ -91,12 +91,11 @@ class Group(click.Group):
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-"):
             near = difflib.get_close_matches(name.lower(), [*_COMMANDS, *_MEANT], n=3, cutoff=0.6)
-            meant = list(dict.fromkeys(_MEANT.get(word, word) for word in near))
-            did = f"Did you mean {' or '.join(meant)}?" if meant else "To see all: selfsort --help"
-            hint = ""
-            if not meant and Path(name).exists():
-                hint = f" To group pictures: selfsort organize {shlex.quote(name)}"
-            raise click.UsageError(f"There is no command {shown(name)!r}. {hint.strip() or did}", ctx)
+            commands = dict.fromkeys(_MEANT.get(word, word) for word in near)
+            hint = f"Did you mean {' or '.join(commands)}?" if commands else "To see all: selfsort --help"
+            if Path(name).exists():
+                hint = f"To group pictures: selfsort organize {shlex.quote(name)}"
+            raise click.UsageError(f"There is no command {shown(name)!r}. {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

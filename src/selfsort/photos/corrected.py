@@ -13,9 +13,9 @@ import numpy as np
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.photos.catalog import Catalog, catalog_path
-from selfsort.photos.corrections import opposite, Log
+from selfsort.photos.corrections import Log, opposite
 from selfsort.photos.locate import Locator
-from selfsort.photos.state import NOWHERE, apply, connected, Entry, State
+from selfsort.photos.state import NOWHERE, Entry, State, apply, connected
 from selfsort.run_schema import parse_json
 from selfsort.runtime import counted
 from selfsort.sources import printable

@@ -159,16 +159,7 @@ class Pipeline:
 
         n, s = len(self.contents), self.settings
         entries = self.extracted.entries
-        features = np.array([entries[content].features for content in self.contents], np.float16).reshape(
-            n, -1 if n else 0
-        )
-        if n == 0:
-            self.warnings.append("No picture could be read; the reasons are listed with the files.")
-            none = np.zeros((0, 0), np.int32)
-            nothing = Grouping(np.zeros((0, 4), np.int64), 2)
-            return self._assemble(
-                features, none, nothing, [], np.zeros(0), np.zeros((0, 2)), nothing.levels[:, :2], clock
-            )
+        features = np.array([entries[content].features for content in self.contents], np.float16)
         copies = np.bincount(self.nodes[self.nodes >= 0], minlength=n)
 
         def group(vectors: npt.NDArray[np.float32], name: str = "") -> _Grouped:
