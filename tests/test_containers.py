@@ -20,7 +20,8 @@ from picture_files import (
     with_properties,
     with_segments,
 )
-from selfsort.images import PictureFile, Preprocessing, Unreadable, decode, read_exif
+from selfsort.images import PictureFile, Preprocessing, Unreadable, decode
+from selfsort.photos.embedded import Embedded
 
 WHOLE = Preprocessing(96, "fit")
 EXIF = Image.Exif()
@@ -90,7 +91,7 @@ def test_what_a_png_says_beside_what_is_damaged_still_holds():
     damaged = with_chunks(plain, png_chunk(b"pHYs", b"\0"))
     assert (decode(damaged, WHOLE).width, decode(damaged, WHOLE).height) == (64, 96)
     assert_same(damaged, plain)
-    assert read_exif(damaged)[0x010F] == "maker"
+    assert Embedded(damaged).exif[0x010F] == "maker"
     key = encoded(Image.new("RGB", (40, 40), (255, 0, 255)), "PNG", transparency=(255, 0, 255))
     clear = encoded(scene().quantize(8), "PNG", transparency=bytes([0, 128, 255]))
     for transparent in (key, clear):
@@ -164,7 +165,7 @@ def test_what_a_jpeg_says_beside_what_is_damaged_still_holds():
     plain = encoded(scene(), "JPEG")
     damaged = with_segments(plain, segment(0xE0, b"JFIF\0"), exif, segment(0xED, b"Photoshop 3.0\x008BIM"))
     assert_same(damaged, with_segments(plain, exif))
-    assert read_exif(damaged)[0x010F] == "maker"
+    assert Embedded(damaged).exif[0x010F] == "maker"
     for transform in (0, 1):  # the colors of three channels are as Adobe's segment says
         adobe = segment(0xEE, b"Adobe\0\x64\0\0\0\0" + bytes([transform]))
         colors = with_segments(plain, adobe)

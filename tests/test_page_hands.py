@@ -8,6 +8,7 @@ pytest.importorskip("fastapi")
 from browsing import opened
 from conftest import started_browser
 from selfsort import organize
+from selfsort.clusters import Clusters
 from selfsort.photos.corrected import Corrected
 
 ASKED = """
@@ -332,3 +333,29 @@ def test_a_merge_says_which_name_stays(page):
     page.until(lambda: page.said() == f"Merged {gone} into Beach.\nUndo")
     page.press("z")
     page.until(lambda: page.said() == f"Undone: merge {gone} into Beach.")
+
+
+def test_what_is_half_typed_outlives_another_grouping(page, own_run):
+    shown = """
+    const done = arguments[0];
+    import("/static/data.js").then(({ run }) => done(run.stamp));
+    """
+
+    def group_again():
+        stamp = page.browser.execute_async_script(shown)
+        Clusters.load(own_run).save(own_run)  # as another program does
+        page.until(lambda: page.browser.execute_async_script(shown) != stamp)
+
+    page.open_group(0)
+    page.click("input.name")
+    page.press("Half")
+    group_again()
+    page.press(" a name", page.keys.ENTER)
+    page.until(lambda: page.said().startswith("Named it Half a name."))
+    page.click("#menu")
+    page.click('dialog [value="export"]')
+    page.until(lambda: page.all("#export-place"))
+    page.all("#export-place")[0].send_keys("/home/me")
+    group_again()
+    page.press("/sorted")
+    assert page.all("#export-place")[0].get_property("value") == "/home/me/sorted"

@@ -11,10 +11,11 @@ from PIL import Image, TiffImagePlugin
 from picture_files import encoded, scene
 from selfsort import organize
 from selfsort.formats import sniff
-from selfsort.images import Preprocessing, Unreadable, decode, read_exif
+from selfsort.images import Preprocessing, Unreadable, decode
 from selfsort.photos.belonging import companions
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.duplicates import find_same
+from selfsort.photos.embedded import Embedded
 
 WHOLE = Preprocessing(60, "fit")
 CFA, LINEAR = 32803, 34892
@@ -100,7 +101,7 @@ def test_a_raw_file_is_shown_by_the_jpeg_in_it_at_the_size_of_its_picture(name):
     assert (found.format, found.width, found.height) == (wanted, 900, 600)
     jpeg = decode(encoded(scene(300, 200), "JPEG", quality=95), WHOLE)
     np.testing.assert_array_equal(found.pixels, jpeg.pixels)
-    assert read_exif(data)[271].strip("\0")
+    assert Embedded(data).exif[271].strip("\0")
 
 
 def test_panasonic_fujifilm_sigma_minolta_and_canon():

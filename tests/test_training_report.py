@@ -246,7 +246,7 @@ def test_the_trained_page_in_a_browser(trained, tmp_path, browser):
     run("document.querySelector('#wall h3 button').click()")
     run("document.querySelector('.tile').click()")
     shown = browser.find_element("id", "picture-body").text
-    assert re.search(r"Path\ndigits/train/\d{5}\nSize\n8 × 8 pixels\nSure\n\d+ %\nGroup\nGroup 0", shown)
+    assert re.search(r"Path\ndigits/train/\d{5}\nSize\n8 × 8 pixels\nSure\n\d+ %\nGroup\ngroup-000", shown)
     assert run("[...document.querySelectorAll('#training img')].map(i => i.naturalWidth > 900)") == [True, True]
     assert run("document.documentElement.scrollWidth <= innerWidth")
     assert browser.get_log("browser") == []

@@ -73,7 +73,7 @@ def check_origin(target: Path, now: Mapping[str, Any], files: Mapping[bytes, int
         If the target holds a run of something else.
     """
     try:
-        before = json.loads((target / "run.json").read_text(encoding="utf-8"))
+        before = parse_json((target / "run.json").read_bytes())
         old, new = _origin(before), _origin(now)
     except (OSError, ValueError, AttributeError, TypeError):  # there is none, or none that could be lost
         return

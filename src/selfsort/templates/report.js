@@ -47,7 +47,8 @@ const levels = D.groups.map((groups, level) => {
   return byGroup;
 });
 const groupsNow = () => levels[state.level];
-const title = (group) => (group.group === NOWHERE ? "Belongs nowhere" : group.name || `Group ${group.number}`);
+const digits = Math.max(3, ...D.groups.flat().map((group) => String(group.number).length)); // as folders of exports are called
+const title = (group) => (group.group === NOWHERE ? "Belongs nowhere" : group.name || `group-${String(group.number).padStart(digits, "0")}`);
 
 /* ---- parts ---- */
 

@@ -87,7 +87,11 @@ function frame(scroller, { heading, rows, label, sorted = true, none = "There ar
 export function group(scroller, key) {
   const find = () => now.groups.findIndex((each) => each.key === key);
   const made = frame(scroller, { heading, rows: () => (find() < 0 ? [] : data.members(find())), label: "Pictures of the group" });
-  if (typed.has(key)) scroller.querySelector("input.name")?.focus(); // the run was made again meanwhile
+  const name = typed.has(key) && scroller.querySelector("input.name"); // the run was made again meanwhile
+  if (name) {
+    name.focus();
+    name.setSelectionRange(name.value.length, name.value.length);
+  }
   return made;
 
   function heading(rows) {
@@ -104,7 +108,8 @@ export function group(scroller, key) {
       event.stopPropagation();
     });
     // another window or tab that comes to the front leaves it the active element: what is half typed is not kept then
-    name.addEventListener("blur", () => {
+    name.addEventListener("blur", async () => {
+      await null; // a field that is taken out of the page has lost the focus before it is out
       if (document.activeElement === name || !name.isConnected) return;
       typed.delete(key);
       if (name.value.trim() !== each.name) actions.rename(key, name.value.trim());
