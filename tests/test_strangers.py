@@ -158,7 +158,7 @@ def test_no_command_prints_what_a_terminal_obeys(own_library, tmp_path, few):
         ("flaws", run), ("evaluate", run, "--labels", "folders"), ("export", run, out, "--mode", "copy"),
         ("undo", out, "--dry-run"), ("predict", run, root / "\x1b[2Jfolder"), ("correct", run, "rename", "0", text),
         ("correct", run, "log"), ("search", run, "word"), ("info", tmp_path / text), ("organize", tmp_path / text),
-        ("predict", run, tmp_path / text), ("export", tmp_path / text, out), ("undo", tmp_path / text),
+        ("predict", run, tmp_path / text), ("export", tmp_path / text, out, "--mode", "csv"), ("undo", tmp_path / text),
         ("check", tmp_path / text), ("resume", tmp_path / text), ("review", tmp_path / text, "--no-open"),
         ("duplicates", tmp_path / text), ("info", run, "--json"), ("groups", run, "--json"), ("check", run, "--json"),
     ]  # fmt: skip

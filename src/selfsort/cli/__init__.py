@@ -82,7 +82,7 @@ class Group(click.Group):
                 stream.reconfigure(errors="backslashreplace")
         # a program of its own keeps what matplotlib knows of fonts with all else that can be made again
         os.environ.setdefault("MPLCONFIGDIR", str(cache_path() / "matplotlib"))
-        warnings.showwarning = _warn
+        warnings.showwarning = _warn  # type: ignore[assignment]
         try:
             return super().invoke(ctx)
         except SelfsortError as error:
