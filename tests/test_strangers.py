@@ -38,7 +38,7 @@ def call(*words):
     """Run a command; anything but a result or an error in one line is a failure of the test."""
     done = CliRunner().invoke(main, list(map(str, words)))
     assert done.exception is None or isinstance(done.exception, SystemExit), (words, repr(done.exception))
-    if done.exit_code:
+    if done.exit_code and words[0] != "check":  # which prints a line for each problem
         lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
         assert done.exit_code == 1, (words, done.output)
         assert len(lines) == 1, (words, done.output)
