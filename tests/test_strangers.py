@@ -38,7 +38,7 @@ def call(*words):
     """Run a command; anything but a result or an error in one line is a failure of the test."""
     done = CliRunner().invoke(main, list(map(str, words)))
     assert done.exception is None or isinstance(done.exception, SystemExit), (words, repr(done.exception))
-    if done.exit_code:
+    if done.exit_code and words[0] != "check":  # which prints a line for each problem
         lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
         assert done.exit_code == 1, (words, done.output)
         assert len(lines) == 1, (words, done.output)
@@ -158,7 +158,7 @@ def test_no_command_prints_what_a_terminal_obeys(own_library, tmp_path, few):
         ("flaws", run), ("evaluate", run, "--labels", "folders"), ("export", run, out, "--mode", "copy"),
         ("undo", out, "--dry-run"), ("predict", run, root / "\x1b[2Jfolder"), ("correct", run, "rename", "0", text),
         ("correct", run, "log"), ("search", run, "word"), ("info", tmp_path / text), ("organize", tmp_path / text),
-        ("predict", run, tmp_path / text), ("export", tmp_path / text, out), ("undo", tmp_path / text),
+        ("predict", run, tmp_path / text), ("export", tmp_path / text, out, "--mode", "csv"), ("undo", tmp_path / text),
         ("check", tmp_path / text), ("resume", tmp_path / text), ("review", tmp_path / text, "--no-open"),
         ("duplicates", tmp_path / text), ("info", run, "--json"), ("groups", run, "--json"), ("check", run, "--json"),
     ]  # fmt: skip
