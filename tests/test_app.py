@@ -174,7 +174,9 @@ def test_what_is_in_the_trash_is_gone_from_the_page(own_run):
     paths = Clusters.load(own_run).items.column("path").to_pylist()
     row = int(np.flatnonzero(Clusters.load(own_run).ok)[0])
     log = own_run.with_name("run.trashed.jsonl")
-    facts = {"path": paths[row], "file": "/nowhere/at/all"}
+    facts = {"path": paths[row]}
+    run = json.loads((own_run / "run.json").read_text())
+    (own_run / "run.json").write_text(json.dumps(run | {"root": str(own_run.parent / "nowhere")}))
     lines = [{"do": "trash", **facts}, {"do": "trashed", "path": paths[row]}]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"do": "tra')
     review = Review(own_run)

@@ -199,7 +199,11 @@ def move_new(temporary: str | Path, path: str | Path, folder: int | None = None)
         raise
     except (OSError, NotImplementedError):  # a file system without hard links, such as a memory card's
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder))
-        os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)  # only what we have just made
+        try:
+            os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)  # only what we have just made
+        except OSError:
+            os.unlink(path, dir_fd=folder)
+            raise
     else:
         os.unlink(temporary, dir_fd=folder)
 

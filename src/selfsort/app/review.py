@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from selfsort.photos.persons import PERSONS, in_order, name_persons_in, named, p
 from selfsort.photos.state import NOWHERE, Entry
 from selfsort.photos.terms import Terms
 from selfsort.photos.text import amounts
-from selfsort.photos.trash import trash_log, trashed
+from selfsort.photos.trash_log import trash_log, trashed_rows
 from selfsort.report import reasons, whole
 from selfsort.sources import display_path
 
@@ -92,9 +91,7 @@ class Review:
             return self._stamp
 
     def _note_trash(self) -> None:
-        paths = trashed(self.run)
-        rows = self.clusters.items.column("path_bytes").to_pylist() if paths else []
-        self._gone = np.array([GONE * (os.fsdecode(path) in paths) for path in rows], np.uint8)
+        self._gone = GONE * trashed_rows(self.clusters).astype(np.uint8)
 
     def name_by(self, terms: Terms) -> None:
         """Suggest names by what is known of the pictures."""
@@ -144,7 +141,7 @@ class Review:
     @property
     def flags(self) -> npt.NDArray[np.uint8]:
         """Of each row, which of `LOCKED`, `HIDDEN`, `PLACED` and `GONE` it is, shape (n,)."""
-        return self._flags | self._gone if len(self._gone) else self._flags
+        return self._flags | self._gone
 
     def columns(self) -> bytes:
         """Return what does not change while the run stays: see `pack`."""

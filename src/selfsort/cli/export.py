@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from selfsort.cli.output import PATH, emit, json_option, progress_bar, quoted, run_argument, shown
 from selfsort.errors import DataError
 from selfsort.runtime import counted
+
+if TYPE_CHECKING:
+    from selfsort.clusters import Clusters
 
 _MODES = ("copy", "hardlink", "symlink", "csv", "parquet", "json", "fiftyone", "xmp")
 
@@ -140,21 +143,42 @@ def undo(destination: Path, dry_run: bool, as_json: bool) -> None:
 
 @click.command()
 @run_argument
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, metavar="PATH...")
+@click.option("--restore", is_flag=True, help="Bring back PATH..., or all that was moved, from the trash.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be moved.")
 @json_option
-def trash(run: Path, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Move pictures of RUN to the system's trash, where you can get them back.
+def trash(run: Path, paths: tuple[str, ...], restore: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Move pictures of RUN to the system's trash, where you can get them back (--restore).
 
     PATH is as the run has it (selfsort export --mode csv lists them). Only a file that still is what the run saw is
     moved; of a symbolic link the link, not what it leads to. What is of no use without a picture goes with it: a live
     photo's film, a sidecar, unless a raw or another file of that name stays. What was moved is noted beside the run.
     """
     from selfsort.clusters import Clusters
-    from selfsort.photos.trash import Doomed, move_to_trash, plan_trash
 
     clusters = Clusters.load(run)
+    if restore:
+        _restore(clusters, paths, yes, dry_run, as_json)
+    elif paths:
+        _trash(clusters, paths, yes, dry_run, as_json)
+    else:
+        raise click.UsageError("Missing argument 'PATH...'.")
+
+
+def _agreed(question: str, lines: list[str], *, yes: bool, as_json: bool) -> None:
+    """Ask, if nobody has said yes; ends the command if the answer is no."""
+    if not yes and as_json:
+        raise DataError("With --json nobody is asked. Give --yes if you are sure.")
+    if not yes:
+        for line in lines:
+            click.echo(line, err=True)
+        click.confirm(f"{question}?", abort=True, err=True)
+
+
+def _trash(clusters: Clusters, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
+    from selfsort.photos.trash import Doomed, move_to_trash, plan_trash
+
     plan = plan_trash(clusters, paths)
     n_last = sum(bool(doomed.only_copy) for doomed in plan.files)
     question = f"Move {counted(len(plan.files), 'file')} ({plan.size:,} bytes) to the trash"
@@ -165,12 +189,7 @@ def trash(run: Path, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: 
         return f"{shown(doomed.path)}{with_}{'  (the only copy)' if doomed.only_copy else ''}"
 
     if plan.files and not dry_run:
-        if not yes and as_json:
-            raise DataError("With --json nobody is asked. Give --yes if you are sure.")
-        if not yes:
-            for doomed in plan.files:
-                click.echo(told(doomed), err=True)
-            click.confirm(f"{question}?", abort=True, err=True)
+        _agreed(question, [told(doomed) for doomed in plan.files], yes=yes, as_json=as_json)
         with progress_bar() as progress:
             move_to_trash(clusters, plan, progress=progress)
     facts = {
@@ -186,6 +205,7 @@ def trash(run: Path, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: 
             for of in plan.files
         ],
         "done": plan.done,
+        "already": plan.already,
         "refused": [{"path": path, "reason": reason} for path, reason in plan.refused],
         "log": str(plan.log),
     }
@@ -194,5 +214,35 @@ def trash(run: Path, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: 
         lines.append(f"{question.replace('Move ', '', 1)}; nothing was moved.")
     else:
         lines = [f"{counted(len(plan.done), 'file')} moved to the trash; {shown(str(plan.log))} lists them."]
+    lines += [f"in the trash already: {shown(path)}" for path in plan.already]
     lines += [f"stays: {shown(path)}: {shown(reason)}" for path, reason in plan.refused]
     emit(facts, "\n".join(lines), as_json=as_json)
+    if not dry_run and (plan.refused or not plan.done):
+        sys.exit(1)  # not all that was asked for
+
+
+def _restore(clusters: Clusters, paths: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
+    from selfsort.photos.restore import plan_restore, restore
+
+    plan = plan_restore(clusters, paths)
+    count = f"{counted(len(plan.files), 'file')} ({plan.size:,} bytes)"
+    names = [shown(found.path) for found in plan.files]
+    if plan.files and not dry_run:
+        _agreed(f"Bring {count} back from the trash", names, yes=yes, as_json=as_json)
+        with progress_bar() as progress:
+            restore(clusters, plan, progress=progress)
+    facts = {
+        "dry_run": dry_run,
+        "planned": [{"path": found.path, "bytes": found.size, "kept": str(found.kept)} for found in plan.files],
+        "done": plan.done,
+        "refused": [{"path": path, "reason": reason} for path, reason in plan.refused],
+        "log": str(plan.log),
+    }
+    if dry_run:
+        lines = [*names, f"{count} can be brought back; nothing was moved."]
+    else:
+        lines = [f"{counted(len(plan.done), 'file')} brought back from the trash."]
+    lines += [f"not brought back: {shown(path)}: {shown(reason)}" for path, reason in plan.refused]
+    emit(facts, "\n".join(lines), as_json=as_json)
+    if not dry_run and (plan.refused or not plan.done):
+        sys.exit(1)

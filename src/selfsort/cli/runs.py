@@ -21,23 +21,29 @@ _LEVEL = click.option("--level", type=int, help="Level of the groups, 0 is the c
 def info(run: Path, as_json: bool) -> None:
     """Say what a run folder holds: settings, groups at each level, what could not be read, warnings."""
     from selfsort.clusters import Clusters
+    from selfsort.photos.trash_log import trashed_rows
 
     clusters = Clusters.load(run)
-    reasons = Counter(s for s in clusters.items.column("status").to_pylist() if s != "ok")
+    gone = trashed_rows(clusters)
+    there = clusters.ok & ~gone
+    n_gone = int(gone.sum())
+    statuses = zip(clusters.items.column("status").to_pylist(), gone.tolist(), strict=True)
+    reasons = Counter(status for status, is_gone in statuses if status != "ok" and not is_gone)
     levels = [int(level.max(initial=-1)) + 1 for level in clusters.levels.T]
-    result = {**clusters.run, "groups_per_level": levels, "unreadable": dict(reasons.most_common())}
+    result = {**clusters.run, "groups_per_level": levels, "unreadable": dict(reasons.most_common()), "trashed": n_gone}
 
     def text() -> str:
-        facts, n_ok = clusters.run, int(clusters.ok.sum())
-        n_nowhere = int((clusters.labels[clusters.ok] < 0).sum())
+        facts, n_ok = clusters.run, int(there.sum())
+        n_nowhere = int((clusters.labels[there] < 0).sum())
         nested = f" (levels from coarse to fine: {', '.join(map(str, levels))})" if len(levels) > 1 else ""
         lines = [
-            f"{shown(str(run))}: {n_ok:,} of {len(clusters.ok):,} {_origin(facts)}",
+            f"{shown(str(run))}: {n_ok:,} of {int((~gone).sum()):,} {_origin(facts)}",
             f"groups: {levels[facts['level']]}{nested}",
             f"belong nowhere: {n_nowhere}",
             f"{_maker(facts)}, seed {facts.get('seed')}, made {facts.get('created')}",
             "seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in facts.get("seconds", {}).items()),
         ]
+        lines += [f"in the trash: {counted(n_gone, 'file')} (selfsort trash --restore)"] if n_gone else []
         lines += [f"could not be read: {count} × {shown(reason)}" for reason, count in reasons.most_common(10)]
         lines += [f"warning: {warning}" for warning in facts.get("warnings", [])]
         return "\n".join(lines)

@@ -62,7 +62,7 @@ def companions(clusters: Clusters, rows: Iterable[int]) -> list[Companion]:
     return found
 
 
-def owners(folder: Path) -> dict[str, tuple[str, ...]]:
+def owners(folder: Path, gone: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
     """Return what in a folder is of no use without other files, and which of these are there.
 
     Such a file is small and has the name of others, which may be anything: pictures, raw files, texts, folders.
@@ -71,6 +71,8 @@ def owners(folder: Path) -> dict[str, tuple[str, ...]]:
     ----------
     folder : Path
         As it is on the disk now.
+    gone : iterable of str
+        Names of pictures that count as if they were still there.
 
     Returns
     -------
@@ -78,7 +80,8 @@ def owners(folder: Path) -> dict[str, tuple[str, ...]]:
         Name -> names of the files that it belongs to; of a film that is alone, none.
     """
     with os.scandir(folder) as entries:
-        sizes = {entry.name: _size(entry) if entry.name.lower().endswith(_ENDINGS) else -1 for entry in entries}
+        there = {entry.name: _size(entry) if entry.name.lower().endswith(_ENDINGS) else -1 for entry in entries}
+    sizes = dict.fromkeys(gone, -1) | there
     whole: dict[str, list[str]] = {}
     begun: dict[str, list[str]] = {}
     for name, size in sizes.items():

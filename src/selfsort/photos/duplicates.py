@@ -24,6 +24,7 @@ from selfsort.photos.catalog import Catalog
 from selfsort.photos.corrections import Log
 from selfsort.photos.metadata import BURST_SECONDS
 from selfsort.photos.state import apply
+from selfsort.photos.trash_log import trashed_rows
 
 LEVELS = ("identical", "same shot", "burst")
 #: What must have been read to find those of a level.
@@ -63,7 +64,8 @@ def find_same(clusters: Clusters, catalog: Catalog) -> list[Same]:
     clusters : Clusters
         A run of `selfsort.organize`.
     catalog : Catalog
-        Its catalog. Without looks (``--no-looks``) no same shots are found, without metadata no bursts.
+        Its catalog. What was moved to the trash is left out. Without looks (``--no-looks``) no same shots are found,
+        without metadata no bursts.
 
     Returns
     -------
@@ -73,7 +75,8 @@ def find_same(clusters: Clusters, catalog: Catalog) -> list[Same]:
     """
     ids = clusters.items.column("id").to_pylist()
     rank = _rank(clusters)
-    firsts = np.flatnonzero(clusters.ok)[np.argsort(rank[clusters.ok], kind="stable")]
+    there = clusters.ok & ~trashed_rows(clusters)
+    firsts = np.flatnonzero(there)[np.argsort(rank[there], kind="stable")]
     best: dict[str, int] = {}
     copies: dict[str, list[int]] = {}
     for row in firsts.tolist():
@@ -82,7 +85,8 @@ def find_same(clusters: Clusters, catalog: Catalog) -> list[Same]:
     found = [Same(LEVELS[0], tuple(rows)) for rows in copies.values() if len(rows) > 1]
     looks = catalog.facts("looks")
     different = apply({}, Log(catalog).entries()).different
-    pairs = [(best[a], best[b]) for a, b in _neighboring(clusters, ids) if frozenset((a, b)) not in different]
+    near = [(a, b) for a, b in _neighboring(clusters, ids) if a in best and b in best]
+    pairs = [(best[a], best[b]) for a, b in near if frozenset((a, b)) not in different]
     same = _same_shot(clusters, ids, looks, pairs)
     unlike = {frozenset(best[content] for content in pair) for pair in different if pair <= best.keys()}
     shots, kept = _sets(same, best.values(), rank, len(ids), unlike)

@@ -15,6 +15,7 @@ from selfsort.clusters import Clusters, name_of
 from selfsort.errors import DataError
 from selfsort.photos.corrected import Corrected
 from selfsort.photos.state import NOWHERE, State
+from selfsort.photos.trash_log import trashed_rows
 
 IntArray = npt.NDArray[np.int64]
 
@@ -133,18 +134,21 @@ def outcome(clusters: Clusters, corrected: Corrected | None = None, level: int |
 def listed(clusters: Clusters, corrected: Corrected | None, level: int) -> tuple[list[dict[str, Any]], int]:
     """Return the groups of a level as `Clusters.groups` has them, after corrections, and how many pictures are in none.
 
-    The number of a group that people made is its key, as `Corrected.group` takes it.
+    Pictures that were moved to the trash are not counted. The number of a group that people made is its key, as
+    `Corrected.group` takes it.
+    `Corrected.group` takes it.
     """
     now = outcome(clusters, corrected, level)
     described = {int(group["group"]): group for group in clusters.groups if group["level"] == level}
+    there = ~trashed_rows(clusters)
     groups = []
-    for number, size in zip(*np.unique(now.labels[now.labels != NOWHERE], return_counts=True), strict=True):
+    for number, size in zip(*np.unique(now.labels[there & (now.labels != NOWHERE)], return_counts=True), strict=True):
         group = dict(described.get(int(number), {"group": now.keys.get(int(number)), "level": level}))
         name = now.names.get(int(number), "")
         if name != name_of(group):  # it was given, or taken away, since
             group["name"] = name if name != name_of(group, own=False) else None
         groups.append(group | {"size": int(size)})
-    return groups, int((now.labels[clusters.ok] == NOWHERE).sum())
+    return groups, int((now.labels[clusters.ok & there] == NOWHERE).sum())
 
 
 def _numbered(now: list[int], keys: dict[int, int]) -> tuple[IntArray, dict[int, int]]:

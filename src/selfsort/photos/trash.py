@@ -1,28 +1,28 @@
 """Move originals to the system's trash: the only thing that selfsort does to them, and only when it is told to.
 
-Nothing is deleted. Each file is compared with what the run saw, once for the plan that a person confirms and once right
-before it is moved, and every move is noted in a journal beside the run. What is of no use without a picture goes after
-it: a live photo's film, a sidecar; but not while any other file is there that has its name, such as a raw file.
+Nothing is deleted, and `selfsort.photos.restore` puts files back. Each file is compared with what the run saw, once for
+the plan that a person confirms and once right before it is moved, and every move is noted in a journal beside the run.
+What is of no use without a picture goes after it: a live photo's film, a sidecar; but not while any other file is there
+that has its name, such as a raw file.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
+from selfsort.files import hash_file, sync_folder
 from selfsort.images import Unreadable
 from selfsort.photos.belonging import owners
-from selfsort.photos.catalog import beside
 from selfsort.photos.originals import Originals
+from selfsort.photos.place import alone_in
+from selfsort.photos.trash_log import FAILED, TRASH, TRASHED, note, trash_log, trashed
 from selfsort.runtime import Progress, silent
 
 
@@ -70,42 +70,24 @@ class TrashResult:
         The whole plan.
     refused : list of (str, str)
         Paths of files that stay, with the reason.
-    done : list of str
-        Paths of those that are in the trash now.
     log : Path
-        Where that is noted.
+        Where it is noted what moves.
+    already : list of str
+        Paths of pictures that an earlier call moved. What they left behind is in the plan.
+    done : list of str
+        Paths of the files that were moved.
     """
 
     files: list[Doomed]
     refused: list[tuple[str, str]]
     log: Path
+    already: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
 
     @property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(doomed.size for doomed in self.files)
-
-
-def trash_log(run: Path) -> Path:
-    """Return where it is noted what of a run was moved to the trash: beside the run."""
-    return beside(run, ".trashed.jsonl")
-
-
-def trashed(run: Path) -> set[str]:
-    """Return the paths, as the run has them, of files that were moved to the trash and were not put back since."""
-    gone: dict[str, str] = {}
-    files: dict[str, str] = {}
-    try:
-        lines = trash_log(run).read_text(encoding="ascii").splitlines()
-    except OSError:
-        return set()
-    for line in lines:
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that a full disk cut off
-            fact = json.loads(line)
-            gone[fact["path"]] = fact["do"]
-            files.setdefault(fact["path"], fact.get("file", ""))
-    return {path for path, do in gone.items() if do == "trashed" and not os.path.lexists(files[path])}
 
 
 def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
@@ -123,17 +105,16 @@ def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
     DataError
         If the pictures are no files of their own, or the run has no such picture.
     """
-    source = clusters.run.get("source")
-    if source not in ("folder", "list") or clusters.path is None:
-        where = f"inside a {source}" if source in ("tar", "zip") else "no files"
-        raise DataError(f"The pictures of this run are {where}, so none can be moved to the trash.")
+    run = check_files(clusters)
     originals = Originals(clusters)
     rows = {path: row for row, path in enumerate(originals.paths)}
     unknown = [path for path in paths if path not in rows]
     if unknown:
         raise DataError(f"The run has no picture {unknown[0]!r}. Paths are as `selfsort export --mode csv` gives them.")
-    result = TrashResult([], [], trash_log(clusters.path.resolve()))
-    wanted = dict.fromkeys(rows[path] for path in paths)
+    result = TrashResult([], [], trash_log(run))
+    gone = trashed(run, originals.root) if paths else set()
+    result.already = [path for path in dict.fromkeys(paths) if path in gone]
+    wanted = dict.fromkeys(rows[path] for path in paths if path not in gone)
     sound = [row for row in wanted if _is_sound(originals, row, result)]
     left = _left(clusters, originals, sound)
     ids = clusters.items.column("id").to_pylist()
@@ -146,8 +127,12 @@ def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
         only_copy = not link and ids[row] not in left
         result.files.append(Doomed(row, path, file, 0 if link else found.st_size, link, only_copy))
         going.setdefault(file.parent, {})[file.name] = path
+    for path in result.already:  # a call that was killed may have left behind what belongs to it
+        file = originals.root / path
+        if is_inside(file, originals.root):
+            going.setdefault(file.parent, {})[file.name] = path
     for folder, names in going.items():
-        for name, of in _owners(folder).items():
+        for name, of in _owners(folder, names).items():
             if of and name not in names and names.keys() >= set(of):
                 path, pictures = names[of[0]].removesuffix(of[0]) + name, tuple(names[owner] for owner in of)
                 with contextlib.suppress(OSError):  # it went away just now
@@ -158,6 +143,8 @@ def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
 
 def move_to_trash(clusters: Clusters, plan: TrashResult, *, progress: Progress = silent) -> TrashResult:
     """Move the files of a plan to the trash, each if it still is what the run, or the plan, saw.
+
+    One caller at a time changes a library, see `selfsort.photos.place.alone_in`.
 
     Parameters
     ----------
@@ -170,8 +157,18 @@ def move_to_trash(clusters: Clusters, plan: TrashResult, *, progress: Progress =
     Raises
     ------
     DataError
-        If the journal cannot be written: then nothing more is moved.
+        If another caller is changing the library, or the journal cannot be written: then nothing more is moved.
     """
+    if not plan.files:
+        return plan
+    try:
+        with alone_in(Path(clusters.run["root"])):
+            return _move_all(clusters, plan, progress)
+    except FileNotFoundError as error:
+        raise DataError(f"The folder {clusters.run['root']} is not there. Connect its disk.") from error
+
+
+def _move_all(clusters: Clusters, plan: TrashResult, progress: Progress) -> TrashResult:
     from send2trash import send2trash
 
     originals = Originals(clusters)
@@ -186,31 +183,52 @@ def move_to_trash(clusters: Clusters, plan: TrashResult, *, progress: Progress =
             continue
         if doomed.row >= 0 and not _is_sound(originals, doomed.row, plan):
             continue
+        try:
+            content = clusters.items.column("id")[doomed.row].as_py() if doomed.row >= 0 else hash_file(doomed.file)
+        except OSError as error:
+            plan.refused.append((doomed.path, f"it cannot be read: {error.strerror}"))
+            continue
         facts = {
-            "path": doomed.path,
             "file": str(doomed.file),
-            "id": clusters.items.column("id")[doomed.row].as_py() if doomed.row >= 0 else None,
+            "id": content,
             "size": doomed.size,
             "link_to": str(doomed.file.readlink()) if doomed.link else None,
             "only_copy": doomed.only_copy,
             "pictures": list(doomed.pictures),
         }
-        _note(plan.log, {"do": "trash", **facts})
+        note(plan.log, TRASH, doomed.path, **facts)
         try:
             send2trash(str(doomed.file))
         except OSError as error:
             reason = f"the trash does not take it: {error.strerror or error}"
             plan.refused.append((doomed.path, reason))
-            _note(plan.log, {"do": "failed", "path": doomed.path, "reason": reason})
+            note(plan.log, FAILED, doomed.path, reason=reason)
             continue
         plan.done.append(doomed.path)
-        _note(plan.log, {"do": "trashed", "path": doomed.path})
+        sync_folder(doomed.file.parent)
+        note(plan.log, TRASHED, doomed.path)
     progress("trash", len(plan.files), len(plan.files))
     return plan
 
 
+def check_files(clusters: Clusters) -> Path:
+    """Return where a run lies whose pictures are files of their own. Raises `DataError` if they are not."""
+    source = clusters.run.get("source")
+    if source not in ("folder", "list") or clusters.path is None or not clusters.run.get("root"):
+        where = f"inside a {source}" if source in ("tar", "zip") else "no files"
+        raise DataError(f"The pictures of this run are {where}, so none can be moved to the trash.")
+    return clusters.path.resolve()
+
+
+def is_inside(file: Path, root: Path) -> bool:
+    """Tell whether a file, or a link itself, really lies in the library, and not behind a link that leads out of it."""
+    return Path(os.path.realpath(file.parent)).is_relative_to(os.path.realpath(root))
+
+
 def _is_sound(originals: Originals, row: int, result: TrashResult) -> bool:
     try:
+        if not is_inside(originals.root / originals.paths[row], originals.root):
+            raise Unreadable("it lies outside the library, behind a link")
         originals.read(row)
     except Unreadable as error:
         result.refused.append((originals.paths[row], str(error)))
@@ -249,27 +267,13 @@ def _is_same(doomed: Doomed) -> bool:
         return False
 
 
-def _owners(folder: Path) -> dict[str, tuple[str, ...]]:
+def _owners(folder: Path, gone: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
     """Return what in a folder belongs to what; nothing if it cannot be listed: then what belongs to others stays."""
     try:
-        return owners(folder)
+        return owners(folder, gone)
     except OSError:
         return {}
 
 
 def _is_link(originals: Originals, row: int) -> bool:
     return (originals.root / originals.paths[row]).is_symlink()
-
-
-def _note(log: Path, facts: dict[str, Any]) -> None:
-    """Add a line to the journal, on the disk before the call returns."""
-    line = json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **facts}).encode("ascii") + b"\n"
-    try:
-        with open(log, "ab") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise DataError(
-            f"The journal {log} cannot be written: {error.strerror}. Nothing more is moved to the trash without it."
-        ) from error
