@@ -6,14 +6,19 @@ import sys
 import pytest
 
 from crashes import Recorder, build, files_of, read
+from exports import catalogued
+from selfsort import Clusters
 from selfsort import publish as publish_module
 from selfsort.files import atomic_write
 from selfsort.photos import writer as writer_module
 from selfsort.photos.catalog import Catalog
 from selfsort.photos.export import JOURNAL, export, undo
+from selfsort.photos.restore import plan_restore, restore
+from selfsort.photos.trash import move_to_trash, plan_trash
 from selfsort.publish import publish, workplace
 from selfsort.runtime import Clock
 from test_export import make_run, write_files
+from test_trash import trash_of_a_home  # noqa: F401
 from test_xmp import LIGHTROOM
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches the system calls of Linux")
@@ -142,6 +147,37 @@ def test_a_run_that_appears(tmp_path, library, monkeypatch, there):
 
     twice = "files.py:atomic_write" if there else "files.py"  # syncs that are needed elsewhere
     assert_every_sync_counts(recorder, [(next_call, [before, after])], but=twice, counts=is_run)
+
+
+@pytest.mark.parametrize("what", ["trash", "restore"])
+def test_the_trash(tmp_path, bin_, monkeypatch, what):
+    """Wherever the power goes, each picture is there or in the trash, and what was said to be noted is noted."""
+    for name in ("files", "info"):  # as on any desktop that was ever used
+        (bin_ / name).mkdir(parents=True)
+    run = catalogued(tmp_path, FILES)
+    clusters = Clusters.load(run)
+    (tmp_path / "pictures/two.xmp").write_bytes(b"<x/>")
+    kept = {*FILES.values(), b"<x/>"}
+
+    def go():
+        move_to_trash(clusters, plan_trash(clusters, ["two.jpg", "z"]))
+
+    if what == "trash":
+        recorder = recorded(tmp_path, monkeypatch, go)
+    else:
+        go()
+        recorder = recorded(tmp_path, monkeypatch, lambda: restore(clusters, plan_restore(clusters)))
+
+    def lost(without):
+        states = [state for _, state in recorder.states(without)]
+        log = {state.get("run.trashed.jsonl", b"") for state in recorder.final_states(without)}
+        return any(not kept <= {*state.values()} for state in states) or log != {recorder.last["run.trashed.jsonl"]}
+
+    assert not lost(None)
+    sites = [site for site in recorder.sites() if "note" in site or "_bring_back" in site]
+    assert {site.split(":")[1] for site in sites} == {"trash": {"note"}, "restore": {"note", "_bring_back"}}[what]
+    for site in sites:
+        assert lost(site), f"nothing needs the sync at {site}"
 
 
 def test_a_file_that_is_written_whole(tmp_path, monkeypatch):

@@ -23,8 +23,8 @@ from test_export import make_archive, make_run, write_files
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="knows only the trash of Linux desktops")
 
 
-@pytest.fixture
-def bin_(tmp_path, monkeypatch):
+@pytest.fixture(name="bin_")
+def trash_of_a_home(tmp_path, monkeypatch):
     """The trash of a home that is there for this test only."""
     import send2trash
     from send2trash import plat_other

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
-from selfsort.files import hash_file, sync_folder
+from selfsort.files import hash_file
 from selfsort.images import Unreadable
 from selfsort.photos.belonging import owners
 from selfsort.photos.locate import Locator
@@ -204,7 +204,6 @@ def _move_all(clusters: Clusters, plan: TrashResult, progress: Progress) -> Tras
             note(plan.log, FAILED, doomed.path, reason=reason)
             continue
         plan.done.append(doomed.path)
-        sync_folder(doomed.file.parent)
         note(plan.log, TRASHED, doomed.path)
     progress("trash", len(plan.files), len(plan.files))
     return plan
