@@ -31,6 +31,8 @@ class _Place(click.Path):
 PATH = _Place(path_type=Path)
 run_argument = click.argument("run", type=PATH, metavar="RUN")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+#: The exit code after Ctrl-C.
+INTERRUPTED = 130
 _PLAIN_SECONDS = 10.0
 #: Near the beginning of the tables and figures that commands write, so that only these are replaced.
 _OURS = (b"path,group,status", b"Software\0selfsort")
@@ -56,7 +58,7 @@ def fail(message: str, *, as_json: bool = False) -> NoReturn:
 def interrupted(how: str = "run the same command again") -> NoReturn:
     """Say how to go on after Ctrl-C and end with exit code 130."""
     click.echo(f"\nInterrupted. Nothing is lost: {how} to continue.", err=True)
-    leave(130)
+    leave(INTERRUPTED)
 
 
 def check_file(path: Path | None, option: str = "-o") -> None:

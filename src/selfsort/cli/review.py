@@ -28,6 +28,7 @@ def review(run: Path, port: int, opens: bool) -> None:
     try:
         import uvicorn
 
+        from selfsort.app.listening import Server
         from selfsort.app.peers import Connection
         from selfsort.app.server import create_app
     except ModuleNotFoundError as error:
@@ -49,11 +50,11 @@ def review(run: Path, port: int, opens: bool) -> None:
         log_level="warning",
         access_log=False,
         lifespan="on",
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=1,
         server_header=False,
         proxy_headers=False,  # a header must not say whose a connection is
     )
-    uvicorn.Server(config).run([listening])
+    Server(config).run([listening])
 
 
 def _grouped(path: Path) -> Path:
