@@ -287,6 +287,11 @@ def _decode_apart(file: PictureFile, preprocessing: Preprocessing, max_pixels: i
     return Picture(pixels, facts["width"], facts["height"], facts["format"], facts["cut"])
 
 
+def stop_decoding() -> None:
+    """End what is decoded in other processes: threads that wait for it get `selfsort.isolation.StoppedError`."""
+    _processes.stop()
+
+
 def _heard(text: str) -> str:
     """Return the first complaint of a library in brackets, rather than its warnings."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -17,8 +17,8 @@ from selfsort.runtime import n_threads
 
 T = TypeVar("T")
 
-#: After an exception, threads are waited for so many seconds, then left behind.
-PATIENCE = 1.0
+#: After an exception, threads are waited for so many seconds, and then left behind.
+PATIENCE = 0.3
 _alive: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
@@ -26,7 +26,7 @@ class Threads:
     """Like `concurrent.futures.ThreadPoolExecutor`, whose threads are waited for whatever happens; here they are not.
 
     As a context manager it waits for all calls; after an exception, such as an interrupt, it drops those that have not
-    begun and waits a second for the others.
+    begun and waits `PATIENCE` seconds for the others.
 
     Parameters
     ----------
@@ -90,9 +90,9 @@ class Threads:
         self.close(wait=kind is None)
 
 
-def leave(code: int) -> NoReturn:
+def leave(code: int, *, at_once: bool = False) -> NoReturn:
     """End the program, also where threads are still at work: these would crash while Python takes itself down."""
-    if any(thread.is_alive() for thread in _alive):
+    if at_once or any(thread.is_alive() for thread in _alive):
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)

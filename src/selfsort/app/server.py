@@ -25,7 +25,7 @@ from selfsort.app.pictures import prune
 from selfsort.app.review import Review
 from selfsort.app.splitting import parts
 from selfsort.errors import DataError, SelfsortError
-from selfsort.images import Unreadable
+from selfsort.images import Unreadable, stop_decoding
 from selfsort.photos.ocr import check_installed
 from selfsort.photos.trash import Doomed, move_to_trash, plan_trash
 from selfsort.runtime import n_threads
@@ -70,6 +70,7 @@ def create_app(run: Path, *, token: str, port: int, once: str | None = None) -> 
             yield
         finally:
             pruning.cancel()
+            stop_decoding()
             app.state.page.close()
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan, telemetry=_NO_TELEMETRY)

@@ -12,15 +12,17 @@ import os
 import shlex
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from selfsort import __version__
-from selfsort.cli.output import fail, interrupted, shown
+from selfsort.cli.output import INTERRUPTED, fail, interrupted, shown
 from selfsort.errors import SelfsortError
 from selfsort.runtime import cache_path
+from selfsort.threads import leave
 
 _COMMANDS = {
     "organize": ("selfsort.cli.organize", "organize"),
@@ -102,6 +104,15 @@ class Group(click.Group):
         """Note whether the command, not parsed yet, will print JSON: errors then do too."""
         ctx.meta["as_json"] = "--json" in args
         return super().parse_args(ctx, args)
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
+        """Run as a program; an interrupted one ends without taking itself down piece by piece, which takes seconds."""
+        try:
+            return super().main(args, *more, **options)
+        except SystemExit as end:
+            if args is None and end.code == INTERRUPTED:
+                leave(INTERRUPTED, at_once=True)
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn our errors, a full disk and Ctrl-C into one line and an exit code."""

@@ -37,6 +37,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 #: So many files that were left out are listed; all are in a file that begins with this line.
 _N_LISTED = 10
 _LEFT_OUT = "# left out by selfsort, one file a line"
+#: The exit code after Ctrl-C.
+INTERRUPTED = 130
 #: Near the beginning of the tables and figures that commands write, so that only these are replaced.
 _OURS = (b"path,group,status", b"Software\0selfsort")
 
@@ -105,7 +107,7 @@ def fail(message: str, *, as_json: bool = False) -> NoReturn:
 def interrupted(how: str = "run the same command again") -> NoReturn:
     """Say how to go on after Ctrl-C and end with exit code 130."""
     click.echo(f"\nInterrupted. Nothing is lost: {how} to continue.", err=True)
-    leave(130)
+    leave(INTERRUPTED)
 
 
 def check_file(path: Path | None, option: str = "-o") -> None:

@@ -29,6 +29,7 @@ def review(run: Path, port: int, opens: bool) -> None:
         import uvicorn
 
         from selfsort.app.connections import PER_TURN, Connection, Listener, allow_files
+        from selfsort.app.listening import Server
         from selfsort.app.server import create_app
     except ModuleNotFoundError as error:
         if error.name not in ("uvicorn", "fastapi", "pydantic", "starlette"):
@@ -53,11 +54,11 @@ def review(run: Path, port: int, opens: bool) -> None:
         log_level="warning",
         access_log=False,
         lifespan="on",
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=1,
         server_header=False,
         proxy_headers=False,  # a header must not say whose a connection is
     )
-    uvicorn.Server(config).run([listening])
+    Server(config).run([listening])
 
 
 def _grouped(path: Path) -> Path:

@@ -247,7 +247,7 @@ class _Workers:
                 yield result
 
     def stop(self) -> None:
-        """End the threads: each finishes the picture or batch at hand, but is not waited for longer than a second."""
+        """End the threads: each finishes the picture or batch at hand, but is waited for only a moment."""
         self._threads.close()
 
     def _next(self) -> int | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import os
 import stat
+import struct
 import tarfile
 import tempfile
 import threading
@@ -18,12 +20,14 @@ from typing import IO, Any, TypeVar
 from selfsort.errors import DataError
 from selfsort.images import Unreadable
 from selfsort.sources.base import Item, Limits, Source, display_path, is_clutter, is_own, path_bytes, readable, reason
+from selfsort.sources.code_pages import code_page
 
 T = TypeVar("T")
 
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")  # how gz, bz2 and xz start
 
 _CHUNK = 1 << 20
+_UNIX, _UNICODE_NAME = 3, 0x7075  # in a zip: a system, and a field with the name in UTF-8
 _LZMA_BYTES = 512 << 20  # a header may ask for gigabytes
 _BOMB_BYTES, _BOMB_RATIO = 64 << 20, 200  # pictures are compressed already: no honest one shrinks 200 times
 
@@ -177,9 +181,9 @@ class ZipSource(Source):
                     f"{limits.max_archive_members:,} and {limits.max_archive_bytes:,}. Unpack it first."
                 )
             members = {}
-            for info in infos:
-                name = _member_name(_zip_name(info))
-                if name:
+            for info, given in zip(infos, _zip_names(infos), strict=True):
+                name = _member_name(given)
+                if name and not given.endswith("/"):
                     members[name] = Item(name, info.file_size, None, _zip_problem(info, limits)), info
             named = sorted(_safe_names(members), key=lambda pair: path_bytes(pair[0]))
             super().__init__(str(path), [item for item, _ in named], limits)
@@ -243,13 +247,36 @@ def _unpacked(packed: bytes, info: zipfile.ZipInfo) -> bytes:
     raise Unreadable("packed by a method that cannot be read here: pack it again, or unpack it")
 
 
-def _zip_name(info: zipfile.ZipInfo) -> str:
+def _zip_names(infos: list[zipfile.ZipInfo]) -> list[str]:
+    """Return the names of members with ``/`` between folders, in whatever code page and by whatever system."""
+    raw = [_raw_name(info) for info in infos]
+    unknown = [name for name in raw if isinstance(name, bytes)]
+    page = code_page(unknown) if unknown else ""
+    names = [name.decode(page, "replace") if isinstance(name, bytes) else name for name in raw]
+    if any("/" in name for name in names):  # otherwise who says Unix, where a name may hold a backslash, errs
+        return [
+            name if info.create_system == _UNIX else name.replace("\\", "/")
+            for info, name in zip(infos, names, strict=True)
+        ]
+    return [name.replace("\\", "/") for name in names]
+
+
+def _raw_name(info: zipfile.ZipInfo) -> str | bytes:
+    """Return a member's name, as bytes if nothing says their code page."""
     if info.flag_bits & 0x800:  # said to be UTF-8
         return info.filename
-    try:  # many writers store UTF-8 and do not say so; zipfile has read it as cp437
-        return info.filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return info.filename
+    raw = info.orig_filename.partition("\0")[0].encode("cp437")  # as which zipfile has read it
+    with contextlib.suppress(UnicodeDecodeError, struct.error):
+        at = 0
+        while at + 4 <= len(info.extra):
+            kind, size = struct.unpack_from("<HH", info.extra, at)
+            if kind == _UNICODE_NAME and struct.unpack_from("<I", info.extra, at + 5)[0] == zlib.crc32(raw):
+                return info.extra[at + 9 : at + 4 + size].decode("utf-8")
+            at += 4 + size
+    try:  # many writers store UTF-8 and do not say so
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw
 
 
 def _zip_problem(info: zipfile.ZipInfo, limits: Limits) -> str:
