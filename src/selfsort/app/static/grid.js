@@ -2,10 +2,10 @@
 
 import * as actions from "./actions.js";
 import { HIDDEN, LOCKED, on, now, run, source } from "./data.js";
-import { $, el, pictures } from "./dom.js";
+import { $, el, icon, pictures } from "./dom.js";
 import { band, draggable } from "./drag.js";
 import { selection } from "./selection.js";
-import { view } from "./viewer.js";
+import { look } from "./viewer.js";
 import { virtual } from "./virtual.js";
 
 // What a drop target says that makes a new group; no group has this key.
@@ -38,7 +38,7 @@ export function pictureGrid(scroller, rows, label) {
       image.src = source(row, "small");
     }
     const flags = now.flags[row];
-    marks.textContent = `${flags & LOCKED ? "🔒" : ""}${flags & HIDDEN ? "🚫" : ""}`;
+    marks.replaceChildren(...(flags & LOCKED ? [icon("locked")] : []), ...(flags & HIDDEN ? [icon("hidden")] : []));
     cell.setAttribute("aria-posinset", index + 1); // cells are used again, so their order in the document says nothing
     cell.setAttribute("aria-setsize", shown.length);
     cell.setAttribute("aria-label", run.names?.[row] ?? `Picture ${row}`);
@@ -78,7 +78,7 @@ export function pictureGrid(scroller, rows, label) {
   }
 
   const range = (from, to) => shown.slice(Math.min(from, to), Math.max(from, to) + 1);
-  const open = (index) => view(shown, index, (at) => activate(at));
+  const open = (index) => look(shown[index]);
 
   function clicked(cell, event) {
     activate(cell.index);
@@ -110,7 +110,7 @@ export function pictureGrid(scroller, rows, label) {
       const before = event.ctrlKey || event.metaKey || event.shiftKey ? selection.rows() : [];
       if (!before.length) selection.clear();
       let last = [];
-      band(event, (rectangle) => {
+      band(event, scroller, (rectangle) => {
         last = grid.within(rectangle);
         selection.set([...before, ...last.map((index) => shown[index])]);
       }, () => last.length && activate(last[0]));
@@ -167,6 +167,8 @@ export function pictureGrid(scroller, rows, label) {
     rows: () => shown,
     // Whether a tap selects a picture instead of opening it.
     choose: (on) => { choosing = on; },
+    // Marks a picture as the one where the keyboard is.
+    seen: (row) => shown.includes(row) && activate(shown.indexOf(row)),
     focus: () => (shown.length ? activate(active) : $("main").focus()),
     refresh() {
       const focused = grid.box.contains(document.activeElement);
