@@ -304,7 +304,7 @@ def test_the_bar_of_a_selection_on_a_phone(page):
     bar, pictures = page.js(BOX, ".selection"), page.js(BOX, ".scroller")
     assert pictures["bottom"] <= bar["top"]
     assert bar["bottom"] <= phone["height"]
-    assert bar["height"] < 80
+    assert bar["height"] < 120
     buttons = page.all(".selection button")
     assert len(buttons) == 9
     assert all(page.js(CAN_BE_PRESSED, button) for button in buttons)

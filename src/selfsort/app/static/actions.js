@@ -2,17 +2,18 @@
 
 import * as data from "./data.js";
 import { now, run } from "./data.js";
-import { $, count, counted, dialog, el, pictures, plain } from "./dom.js";
+import { $, count, counted, dialog, el, noted, pictures, plain } from "./dom.js";
 import { selection } from "./selection.js";
 
 let fading = 0;
 
-export function say(message, { undoable = false, bad = false } = {}) {
+export function say(message, { undoable = false, bad = false, way = null } = {}) {
   const box = $("said");
   ([...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body).append(box);
   box.replaceChildren(el("span", {}, message));
   const step = now.undo;
   if (undoable && step) box.append(el("button", { type: "button", onclick: () => undo(step.number) }, "Undo"));
+  if (way) box.append(el("button", { type: "button", onclick: way[1] }, way[0]));
   box.classList.toggle("bad", bad);
   box.classList.add("seen");
   clearTimeout(fading);
@@ -31,6 +32,8 @@ export async function attempt(doing, said = "") {
   }
 }
 
+export const backToOwn = () => attempt(() => data.look(null));
+
 // Whether something may be changed now; if not, it is said why.
 function free() {
   if (data.isSilent()) say("selfsort review does not answer: nothing was changed.", { bad: true });
@@ -38,7 +41,7 @@ function free() {
 }
 
 function ready() {
-  if (now.cut) say("You are looking at coarser or finer groups. Go back to your groups to correct them, or group like this.", { bad: true });
+  if (now.cut) say("These are coarser or finer groups: only your own can be corrected.", { way: ["Back to your groups", backToOwn] });
   return !now.cut && free();
 }
 
@@ -228,7 +231,7 @@ export async function showHistory() {
   if (!(await attempt(async () => { entries = await data.history(); }))) return;
   const rows = entries.map((entry) =>
     el("li", { class: entry.undone ? "undone" : "" },
-      el("time", {}, new Date(entry.at).toLocaleString()), el("span", {}, entry.said),
+      el("time", {}, noted(entry.at)), el("span", {}, entry.said),
       el("button", { type: "button", onclick: async (event) => {
         event.target.disabled = true;
         await (entry.undone ? redo(entry.number) : undo(entry.number));

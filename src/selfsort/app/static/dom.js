@@ -15,6 +15,29 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
+// Drawn, because not every system has a font with such characters. Lines on a square of 24 units.
+const ICONS = {
+  locked: "M5 11h14v9H5zM8 11V8a4 4 0 0 1 8 0v3",
+  hidden: "M4 12c4-6 12-6 16 0c-4 6-12 6-16 0zM12 10a2 2 0 1 0 .01 0M4 20L20 4",
+  undo: "M9 5L4 10l5 5M4 10h9a6 5 0 0 1 0 10h-3",
+  redo: "M15 5l5 5l-5 5M20 10h-9a6 5 0 0 0 0 10h3",
+  menu: "M5 12h.01M12 12h.01M19 12h.01",
+  picture: "M3 5h14v9M3 5v13h8M6 14l3-3l3 3M15 15a3 3 0 1 0 .01 0M17.5 19.5L21 22",
+  close: "M6 6l12 12M18 6L6 18",
+  before: "M15 5l-7 7l7 7",
+  after: "M9 5l7 7l-7 7",
+  back: "M11 5l-7 7l7 7M4 12h16",
+};
+export function icon(name) {
+  const [picture, line] = ["svg", "path"].map((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
+  picture.setAttribute("viewBox", "0 0 24 24");
+  picture.setAttribute("class", `drawn drawn-${name}`);
+  picture.setAttribute("aria-hidden", "true");
+  line.setAttribute("d", ICONS[name]);
+  picture.append(line);
+  return picture;
+}
+
 export const count = (n) => n.toLocaleString("en-US");
 export const counted = (n, thing) => `${count(n)} ${thing}${n === 1 ? "" : "s"}`;
 export const pictures = (n) => counted(n, "picture");
@@ -26,6 +49,19 @@ export function bytes(n) {
     if (n < 1000 || unit === "GB") return unit === "bytes" ? `${n} bytes` : `${n.toFixed(n < 10 ? 1 : 0)} ${unit}`;
     n /= 1000;
   }
+}
+
+// A day, and with so many characters of the time, of ISO 8601 without an offset; written as in names and in the terminal.
+const days = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+export function moment(text, time = 5) {
+  const day = days.format(new Date(`${text.slice(0, 10)}T00:00Z`));
+  return time ? `${day}, ${text.slice(11, 11 + time)}` : day;
+}
+
+// When something was noted, in the time of this machine.
+export function noted(text) {
+  const at = new Date(text);
+  return moment(new Date(at - at.getTimezoneOffset() * 60000).toISOString());
 }
 
 export function duration(seconds) {

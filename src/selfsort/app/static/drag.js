@@ -24,8 +24,7 @@ export function draggable(press, { begin, drop }) {
     if (!carried?.isConnected) return;
     const box = document.elementFromPoint(last.clientX, last.clientY)?.closest(".targets, .scroller, main");
     if (box) {
-      const { top, bottom } = box.getBoundingClientRect();
-      box.scrollTop += (Math.min(0, last.clientY - top - EDGE) + Math.max(0, last.clientY - bottom + EDGE)) / 4;
+      scrollAtEdge(box, last.clientY);
       mark(target(last)); // what moved under the pointer
     }
     requestAnimationFrame(scroll);
@@ -74,18 +73,44 @@ export function draggable(press, { begin, drop }) {
   addEventListener("keydown", escape, true);
 }
 
-// A rectangle drawn with the mouse; `during(rectangle)` is called as it grows, `after` at its end.
-export function band(press, during, after) {
+// Scrolls a box while the pointer is near its upper or lower edge, or beyond: the farther, the faster.
+function scrollAtEdge(box, y) {
+  const { top, bottom } = box.getBoundingClientRect();
+  box.scrollTop += (Math.min(0, y - top - EDGE) + Math.max(0, y - bottom + EDGE)) / 4;
+}
+
+// A rectangle drawn with the mouse over what scrolls in `scroller`; `during(rectangle)`, in pixels of the window, is called
+// as it grows, `after` at its end.
+export function band(press, scroller, during, after) {
   const box = el("div", { class: "band" });
-  const moved = (event) => {
-    const [left, right] = [Math.min(press.clientX, event.clientX), Math.max(press.clientX, event.clientX)];
-    const [top, bottom] = [Math.min(press.clientY, event.clientY), Math.max(press.clientY, event.clientY)];
-    if (right - left + bottom - top < FAR) return;
+  const start = scroller.scrollTop;
+  let [last, drawn] = [press, ""];
+  const draw = () => {
+    const from = press.clientY + start - scroller.scrollTop; // where the point is now that was pressed
+    const [left, right] = [Math.min(press.clientX, last.clientX), Math.max(press.clientX, last.clientX)];
+    const [top, bottom] = [Math.min(from, last.clientY), Math.max(from, last.clientY)];
+    if (!box.isConnected && right - left + bottom - top < FAR) return;
     if (!box.isConnected) document.body.append(box);
-    Object.assign(box.style, { left: `${left}px`, top: `${top}px`, width: `${right - left}px`, height: `${bottom - top}px` });
+    if (drawn === `${[left, top, right, bottom]}`) return;
+    drawn = `${[left, top, right, bottom]}`;
+    const seen = scroller.getBoundingClientRect();
+    const [above, below] = [Math.max(top, seen.top), Math.min(bottom, seen.bottom)];
+    Object.assign(box.style, { left: `${left}px`, top: `${above}px`, width: `${right - left}px`, height: `${Math.max(0, below - above)}px` });
     during({ left, top, right, bottom });
   };
+  let going = true;
+  const scroll = () => {
+    if (!going) return;
+    if (box.isConnected) scrollAtEdge(scroller, last.clientY);
+    draw();
+    requestAnimationFrame(scroll);
+  };
+  const moved = (event) => {
+    last = event;
+    draw();
+  };
   const end = () => {
+    going = false;
     box.remove();
     removeEventListener("pointermove", moved);
     removeEventListener("pointerup", end);
@@ -95,4 +120,5 @@ export function band(press, during, after) {
   addEventListener("pointermove", moved);
   addEventListener("pointerup", end);
   addEventListener("pointercancel", end);
+  requestAnimationFrame(scroll);
 }

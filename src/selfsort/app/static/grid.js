@@ -2,11 +2,11 @@
 
 import * as actions from "./actions.js";
 import { HIDDEN, LOCKED, on, now, run } from "./data.js";
-import { $, clickedFirst, el, pictures } from "./dom.js";
+import { $, clickedFirst, el, icon, pictures } from "./dom.js";
 import { band, draggable } from "./drag.js";
 import { preview, sharpen, show } from "./preview.js";
 import { selection } from "./selection.js";
-import { view } from "./viewer.js";
+import { look } from "./viewer.js";
 import { virtual } from "./virtual.js";
 
 // What a drop target says that makes a new group; no group has this key.
@@ -36,7 +36,7 @@ export function pictureGrid(scroller, rows, label) {
     cell.row = row;
     show(image, row);
     const flags = now.flags[row];
-    marks.textContent = `${flags & LOCKED ? "🔒" : ""}${flags & HIDDEN ? "🚫" : ""}`;
+    marks.replaceChildren(...(flags & LOCKED ? [icon("locked")] : []), ...(flags & HIDDEN ? [icon("hidden")] : []));
     cell.setAttribute("aria-posinset", index + 1); // cells are used again, so their order in the document says nothing
     cell.setAttribute("aria-setsize", shown.length);
     cell.setAttribute("aria-label", run.names?.[row] ?? `Picture ${row}`);
@@ -74,10 +74,7 @@ export function pictureGrid(scroller, rows, label) {
   }
 
   const range = (from, to) => shown.slice(Math.min(from, to), Math.max(from, to) + 1);
-  const open = (index) => {
-    const rows = shown; // as they were when it was opened
-    view(rows, index, (at) => focus(rows.slice(at).find((row) => shown.includes(row)) ?? shown.at(-1)));
-  };
+  const open = (index) => look(shown[index]);
 
   function focus(row, how) {
     if (shown.length) activate(Math.max(shown.indexOf(row), 0), how);
@@ -118,7 +115,7 @@ export function pictureGrid(scroller, rows, label) {
       const before = event.ctrlKey || event.metaKey || event.shiftKey ? selection.rows() : [];
       if (!before.length) selection.clear();
       let last = [];
-      band(event, (rectangle) => {
+      band(event, scroller, (rectangle) => {
         last = grid.within(rectangle);
         selection.set([...before, ...last.map((index) => shown[index])]);
       }, () => last.length && activate(last[0], { still: true }));

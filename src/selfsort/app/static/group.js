@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import * as data from "./data.js";
 import { now, run, source, title } from "./data.js";
-import { count, el, pictures, redraw } from "./dom.js";
+import { count, el, icon, pictures, redraw } from "./dom.js";
 import { NEW, pictureGrid } from "./grid.js";
 import { selection } from "./selection.js";
 
@@ -21,7 +21,7 @@ let order = "surest first";
 const typed = new Map(); // key of a group -> the name that somebody is about to give it
 
 // A scroller with the grid, and the list of groups beside it. `heading()` is drawn anew whenever groups change.
-function frame(scroller, { heading, rows, label, sorted = true, none = "There are no pictures here." }) {
+function frame(scroller, { heading, rows, label, named, sorted = true, none = "There are no pictures here." }) {
   const head = el("div", { class: "head" });
   const tools = el("div", { class: "sorting" });
   const inner = el("div", { class: "scroller" });
@@ -53,8 +53,8 @@ function frame(scroller, { heading, rows, label, sorted = true, none = "There ar
   function drawTargets() {
     const here = now.groups.find((group) => location.hash === `#/group/${group.key}`);
     redraw(side,
-      el("p", {}, "Drop pictures on a group"),
-      el("ul", {}, el("li", { class: "new", "data-drop": String(NEW) }, "+ A new group"),
+      el("p", {}, now.cut ? "Pictures can be moved between your own groups." : "Drop pictures on a group"),
+      el("ul", {}, now.cut ? [] : el("li", { class: "new", "data-drop": String(NEW) }, "+ A new group"),
         now.cut ? [] : now.groups.filter((group) => group !== here).slice(0, 300).map((group) =>
           el("li", { "data-drop": String(group.key) },
             el("a", { href: `#/group/${group.key}`, "data-key": String(group.key), draggable: false }, el("img", { src: data.source(group.covers[0] ?? 0, "small"), alt: "", loading: "lazy", draggable: false }),
@@ -74,6 +74,9 @@ function frame(scroller, { heading, rows, label, sorted = true, none = "There ar
   return {
     refresh,
     scroller: inner,
+    title: named,
+    around: () => ordered,
+    left: grid.focus,
     focus: grid.focus,
     at: grid.at,
     close() {
@@ -86,7 +89,7 @@ function frame(scroller, { heading, rows, label, sorted = true, none = "There ar
 
 export function group(scroller, key) {
   const find = () => now.groups.findIndex((each) => each.key === key);
-  const made = frame(scroller, { heading, rows: () => (find() < 0 ? [] : data.members(find())), label: "Pictures of the group" });
+  const made = frame(scroller, { heading, rows: () => (find() < 0 ? [] : data.members(find())), label: "Pictures of the group", named: () => (now.groups[find()] ? title(now.groups[find()]) : "No such group") });
   const name = typed.has(key) && scroller.querySelector("input.name"); // the run was made again meanwhile
   if (name) {
     name.focus();
@@ -96,7 +99,8 @@ export function group(scroller, key) {
 
   function heading(rows) {
     const each = now.groups[find()];
-    if (!each) return [el("h2", {}, "This group is gone"), el("a", { href: "#/" }, "All groups")];
+    const back = el("a", { class: "back", href: "#/", "aria-label": "All groups" }, icon("back"));
+    if (!each) return [back, el("h2", {}, "This group is gone"), el("span", { class: "why" }, "Its pictures are in other groups now.")];
     const name = el("input", { class: "name", value: typed.get(key) ?? each.name, placeholder: title(each), "aria-label": "Name of the group", maxLength: 200, disabled: now.cut });
     name.addEventListener("input", () => typed.set(key, name.value));
     name.addEventListener("keydown", (event) => {
@@ -117,11 +121,11 @@ export function group(scroller, key) {
     const button = (text, label, act) => el("button", { type: "button", "data-key": text, title: label, onclick: act, disabled: now.cut }, text);
     const others = (each.alternatives ?? []).map((other) => el("button", { type: "button", class: "other", onclick: () => actions.rename(key, other), disabled: now.cut }, other));
     return [
-      el("a", { class: "back", href: "#/", "aria-label": "All groups" }, "←"), name,
+      back, name,
       el("span", { class: "size" }, pictures(each.size)),
       el("span", { class: "why" }, each.why ?? ""),
       others.length ? el("span", { class: "others" }, "or", others) : "",
-      now.cut ? el("button", { type: "button", class: "main", onclick: () => { location.hash = "#/"; actions.attempt(() => data.look(null)); } }, "Back to your groups") : "",
+      now.cut ? el("button", { type: "button", class: "main", onclick: () => actions.backToOwn() }, "Back to your groups") : "",
       el("div", { class: "buttons" },
         button("Split…", "Divide it by the likeness of its pictures", () => actions.splitGroup(key)),
         now.groups.length < 2 ? null : button("Merge…", "Put it together with another group", async () => {
@@ -136,7 +140,7 @@ export function group(scroller, key) {
 
 export function set(scroller, { heading, rows, sorted, none, back = "#/" }) {
   return frame(scroller, {
-    heading: () => [el("a", { class: "back", href: back, "aria-label": "Back" }, "←"), el("h2", {}, heading), el("span", { class: "size" }, pictures(rows().length))],
-    rows: () => rows().filter(data.isShown), label: heading, sorted, none,
+    heading: () => [el("a", { class: "back", href: back, "aria-label": "Back" }, icon("back")), el("h2", {}, heading), el("span", { class: "size" }, pictures(rows().length))],
+    rows: () => rows().filter(data.isShown), label: heading, named: () => heading, sorted, none,
   });
 }

@@ -1,15 +1,17 @@
 // The page as a whole: which view is shown, the bars around it, and the keys.
 
 import * as actions from "./actions.js";
+import { address } from "./address.js";
 import * as data from "./data.js";
 import { now, on, run } from "./data.js";
-import { $, closeDialogs, count, counted, dialog, duration, el, pictures, redraw, setHome, whenReleased } from "./dom.js";
+import { $, closeDialogs, count, counted, dialog, duration, el, icon, pictures, redraw, setHome, wayBack, whenReleased } from "./dom.js";
 import { group, set } from "./group.js";
 import { map } from "./map.js";
 import { places } from "./places.js";
 import { same } from "./same.js";
 import { selection } from "./selection.js";
-import { eventTitle, rowsOfEvent, timeline } from "./timeline.js";
+import { rowsOfEvent, timeline } from "./timeline.js";
+import { view as viewer } from "./viewer.js";
 import { coarser, finer, wall } from "./wall.js";
 
 const VIEWS = [["", "Groups", wall], ["map", "Map", map], ["time", "Time", timeline], ["places", "Places", places], ["same", "Same", same]];
@@ -18,6 +20,7 @@ const found = { words: "", rows: [] };
 let view = null;
 const left = new Map(); // hash -> where its view was scrolled to, and what the keyboard was about
 let shownHash = null;
+let seen = null; // the picture that is seen large
 
 // What each address shows. Those that need to ask first are async, and are dropped if the address changed meanwhile.
 const ROUTES = {
@@ -37,13 +40,13 @@ const ROUTES = {
   search: async (main, words) => {
     const rows = await data.search(words);
     $("words").value = words;
-    const none = "No name of a file has these words, and no text that was read. ⋯ has “Read the text in pictures”.";
+    const none = "No name of a file has these words, and no text that was read. The menu has “Read the text in pictures”.";
     return () => set(main, { heading: `“${words}”`, rows: () => rows, none });
   },
   event: async (main, number) => {
     const { events } = await data.facts();
     const rows = rowsOfEvent(Number(number));
-    return () => set(main, { heading: events[number] ? eventTitle(events[number]) : "No such event", rows: () => rows, sorted: false, back: "#/time" });
+    return () => set(main, { heading: events[number]?.days ?? "No such event", rows: () => rows, sorted: false, back: "#/time" });
   },
   undated: async (main) => {
     await data.facts();
@@ -58,26 +61,24 @@ const ROUTES = {
 
 async function route({ keepFocus = false } = {}) {
   const main = $("main");
-  const hash = location.hash.replace(/^#\/?/, "");
-  const [name, ...rest] = hash.split("/");
+  const { base: hash, name, argument, groups } = address();
   if (shownHash !== null) left.set(shownHash, { top: (view?.scroller ?? main).scrollTop, at: view?.at?.() });
-  let argument = rest.join("/");
-  try {
-    argument = decodeURIComponent(argument);
-  } catch { /* a broken address is taken as it is */ }
   // what these show is not in their address: after a reload it has to be asked for again
   if ((name === "found" && !found.words) || (name === "picked" && !run.picked?.length)) return location.replace(name === "found" ? "#/" : "#/places");
   const make = VIEWS.find(([path]) => path === name)?.[2] ?? ROUTES[name] ?? wall;
+  const wanted = groups && run.levels ? Math.min(groups, run.levels.most) : null;
+  const look = wanted ? now.n !== wanted : name === "group" && now.cut; // keys of groups are of these only
   let build = () => make(main, argument);
-  if (make.constructor.name === "AsyncFunction") {
+  if (look || make.constructor.name === "AsyncFunction") {
     try {
-      build = await make(main, argument);
+      if (look) await data.look(wanted);
+      if (make.constructor.name === "AsyncFunction") build = await make(main, argument);
     } catch (error) {
       actions.say(error.message, { bad: true });
-      if (location.hash.replace(/^#\/?/, "") === hash && shownHash !== hash) location.replace(`#/${shownHash ?? ""}`); // what is still shown
+      if (address().base === hash && shownHash !== hash) location.replace(`#/${shownHash ?? ""}`); // what is still shown
       return;
     }
-    if (location.hash.replace(/^#\/?/, "") !== hash) return;
+    if (address().base !== hash) return;
   }
   view?.close();
   const isOther = shownHash !== hash;
@@ -98,7 +99,36 @@ async function route({ keepFocus = false } = {}) {
     else link.removeAttribute("aria-current");
   }
   if (name !== "search" && isOther) $("words").value = "";
+  entitle();
   if (!keepFocus) view.focus?.();
+  showPicture();
+}
+
+// Shows the picture that the address names, or none.
+function showPicture() {
+  const { base, picture } = address();
+  if (base !== shownHash) return;
+  if (picture !== null && !run.ok[picture]) history.replaceState(null, "", `#/${base}`);
+  if (picture === null || !run.ok[picture]) {
+    seen?.close();
+    seen = null;
+  } else if (seen) {
+    seen.goTo(picture);
+  } else {
+    const around = view.around?.(picture);
+    const list = around?.().includes(picture) ? around : () => [picture];
+    const back = wayBack();
+    const mine = seen = viewer(picture, list, (row) => {
+      if (seen === mine) seen = null;
+      entitle();
+      if (shownHash === base) (view.left ?? back)(row);
+    });
+  }
+}
+
+// What the tab of the browser is called.
+function entitle(what = view?.title?.() ?? VIEWS.find(([path]) => path === shownHash)?.[1]) {
+  document.title = [what, run.name, "selfsort"].filter(Boolean).join(" · ");
 }
 
 function refresh() {
@@ -106,12 +136,17 @@ function refresh() {
 }
 
 function draw() {
+  const { base, name, groups } = address();
+  if (groups !== null && base === shownHash && !now.cut) return location.replace(name === "group" ? "#/" : `#/${name}`); // they are the user's own again
   view?.refresh();
+  if (!seen) entitle();
+  drawSelection();
   const [undo, redo] = [$("undo"), $("redo")];
   undo.disabled = !now.undo;
   redo.disabled = !now.redo;
   undo.title = now.undo ? `Undo: ${now.undo.said} (Ctrl+Z)` : "Nothing to undo";
   redo.title = now.redo ? `Do again: ${now.redo.said} (Ctrl+Shift+Z)` : "Nothing to do again";
+  return undefined;
 }
 
 // ---- the bar of selected pictures
@@ -139,7 +174,8 @@ function drawSelection() {
   const names = { l: all(data.LOCKED) ? "Unlock" : "Lock", h: all(data.HIDDEN) ? "Show again" : "Hide" };
   redraw(bar, el("strong", {}, `${count(selection.size)} selected`),
     ...TOOLS.map(([key, text, label, act, least = 1]) => el("button", { type: "button", "data-key": key, title: `${label} (${key.toUpperCase()})`, onclick: act, disabled: selection.size < least || (now.cut && key !== "s") }, names[key] ?? text)),
-    el("button", { type: "button", "data-key": "none", class: "quiet", title: "Select none (Esc)", onclick: () => selection.clear() }, "✕"));
+    now.cut ? el("button", { type: "button", "data-key": "own", class: "main", title: "Only your own groups can be corrected", onclick: () => actions.backToOwn() }, "Back to your groups") : "",
+    el("button", { type: "button", "data-key": "none", class: "quiet", title: "Select none (Esc)", "aria-label": "Select none", onclick: () => selection.clear() }, icon("close")));
 }
 
 // ---- what is wrong, and jobs
@@ -186,7 +222,7 @@ function finished({ name, result }) {
 const KEYS = [
   ["1 – 5", "Groups, map, time, places, same"], ["/", "Search"], ["[  ]", "Coarser, finer"], ["Arrows", "Move in a grid, with Shift select"],
   ["Space", "Select, or choose a group for merging"], ["Enter", "Open"], ["Ctrl+A", "Select all of a grid"], ["Esc", "Select none, or back"], ["Enter, Space, Ctrl+A on a map", "Open or select what is in the middle, select what is in sight"],
-  ...TOOLS.map(([key, , label]) => [key.toUpperCase(), label]), ["Ctrl+Z, Z", "Undo"], ["Ctrl+Shift+Z, Y", "Do again"], ["G", "Group again"], ["?", "These keys"],
+  ...TOOLS.map(([key, , label]) => [key.toUpperCase(), label]), ["Ctrl+Z, Z", "Undo"], ["Ctrl+Shift+Z, Y", "Do again"], ["Arrows in the large view", "The picture before, the next"], ["M, N, X, H in the large view", "Correct it and go on to the next"], ["G", "Group again"], ["?", "These keys"],
 ];
 
 async function help() {
@@ -256,6 +292,7 @@ async function begin() {
     if (theme) document.documentElement.dataset.theme = theme;
   } catch { /* no memory for such things here */ }
   $("views").replaceChildren(...VIEWS.map(([path, text]) => el("a", { href: `#/${path}` }, text)));
+  for (const [id, name] of [["undo", "undo"], ["redo", "redo"], ["menu", "menu"], ["by-picture-label", "picture"]]) $(id).prepend(icon(name));
   $("undo").addEventListener("click", () => actions.undo());
   $("redo").addEventListener("click", () => actions.redo());
   $("menu").addEventListener("click", menu);
@@ -284,7 +321,9 @@ async function begin() {
     searchBy(event.dataTransfer.files[0]);
   });
   setHome(home);
-  addEventListener("hashchange", () => route());
+  addEventListener("hashchange", () => (address().base === shownHash ? showPicture() : route()));
+  on("look", showPicture);
+  on("titled", entitle);
   addEventListener("keydown", key);
   on("groups", refresh);
   on("selection", drawSelection);
@@ -299,10 +338,11 @@ async function begin() {
   }
   const begun = () => {
     $("library").textContent = run.name;
-    document.title = `${run.name} · selfsort`;
+    if (!seen) entitle();
     data.names().then(() => view?.refresh(), () => null);
   };
   on("run", () => { // what was open showed rows of another run
+    if (address().picture !== null) history.replaceState(null, "", `#/${address().base}`);
     closeDialogs();
     found.rows = [];
     left.clear();

@@ -4,7 +4,7 @@ import { isShown, now, on, run, source, title } from "./data.js";
 import { color, el, isDark } from "./dom.js";
 import { plane } from "./plane.js";
 import { selection } from "./selection.js";
-import { view as look } from "./viewer.js";
+import { look } from "./viewer.js";
 
 const NONE = 65535;
 const TURN = 137.508; // degrees, so that groups whose keys follow each other get colors far apart
@@ -103,7 +103,7 @@ export function map(scroller) {
   function pick(x, y, far) {
     const row = nearest(x, y, far);
     if (row < 0) return selection.clear();
-    return look([row], 0);
+    return look(row);
   }
 
   function toggle(x, y) {

@@ -6,7 +6,7 @@ import { color, count, el, pictures } from "./dom.js";
 import { plane } from "./plane.js";
 import { selection } from "./selection.js";
 
-const CELL = 34; // pixels within which places are drawn as one
+const CELL = 34; // pixels, at least, within which places are drawn as one; twice as many at most
 
 export function places(scroller) {
   const note = el("p", { class: "note" });
@@ -65,18 +65,20 @@ export function places(scroller) {
     for (const { name, box: [left, top, right, bottom] } of lands) { // where there is room for its name
       if ((right - left) * k > pen.measureText(name).width + 12 && (bottom - top) * k > 20) pen.fillText(name, ((left + right) / 2) * k + x, ((top + bottom) / 2) * k + y);
     }
+    // The cells lie on the world, not on the window, and their sides are halved at once: moving changes no cluster, and
+    // zooming divides or joins whole ones.
     const cells = new Map();
+    const side = 2 ** Math.ceil(Math.log2(CELL / k));
     for (const row of placed) {
-      const [px, py] = [east(row) * k + x, south(row) * k + y];
-      if (px < -CELL || py < -CELL || px > width + CELL || py > height + CELL) continue;
-      const key = `${Math.floor(px / CELL)} ${Math.floor(py / CELL)}`;
+      const key = `${Math.floor(east(row) / side)} ${Math.floor(south(row) / side)}`;
       const cell = cells.get(key) ?? { x: 0, y: 0, rows: [] };
-      cell.x += px;
-      cell.y += py;
+      cell.x += east(row) * k + x;
+      cell.y += south(row) * k + y;
       cell.rows.push(row);
       cells.set(key, cell);
     }
-    clusters = [...cells.values()].map((cell) => ({ x: cell.x / cell.rows.length, y: cell.y / cell.rows.length, rows: cell.rows }));
+    clusters = [...cells.values()].map((cell) => ({ x: cell.x / cell.rows.length, y: cell.y / cell.rows.length, rows: cell.rows }))
+      .filter((each) => each.x > -CELL && each.y > -CELL && each.x < width + CELL && each.y < height + CELL);
     pen.font = "600 12px system-ui, sans-serif";
     const [accent, text, onAccent] = ["--accent", "--text", "--on-accent"].map((name) => color(`var(${name})`));
     for (const each of clusters) {

@@ -4,7 +4,7 @@ import * as actions from "./actions.js";
 import * as data from "./data.js";
 import { now, run, source } from "./data.js";
 import { bytes, count, counted, dialog, el, redraw } from "./dom.js";
-import { view } from "./viewer.js";
+import { look } from "./viewer.js";
 
 const LEVELS = { identical: "Identical files", "same shot": "The same shot, resized or saved anew", burst: "Taken within moments" };
 const PAGE = 20; // sets that are drawn at once
@@ -64,17 +64,22 @@ export function same(scroller) {
     const items = rows.map((row) => {
       const each = known.get(row) ?? {};
       const radio = el("input", { type: "radio", name, checked: row === keep(), onchange: () => sessionStorage.setItem(id, row) });
-      return el("li", {}, el("button", { type: "button", class: "look", "aria-label": `Look at ${each.path}`, onclick: () => view(rows, rows.indexOf(row)) }, el("img", { src: source(row, "tile"), alt: "", loading: "lazy" })),
+      return el("li", {}, el("button", { type: "button", class: "look", "aria-label": `Look at ${each.path}`, onclick: () => look(row) }, el("img", { src: source(row, "tile"), alt: "", loading: "lazy" })),
         el("label", {}, radio, "Keep"), el("p", { class: "path" }, each.path ?? ""), el("p", { class: "size" }, `${each.width} × ${each.height}, ${bytes(each.size ?? 0)}`));
     });
     const others = () => rows.filter((row) => row !== keep());
     return el("li", { class: "set" }, el("ul", {}, items), el("div", { class: "actions" },
       el("button", { type: "button", onclick: () => actions.hide(others()) , hidden: level === "identical" }, "Hide the others"),
-      el("button", { type: "button", onclick: async () => { sets = sets.filter((other) => other !== set); await actions.different(rows); await draw(); }, hidden: level === "identical" }, "Not the same"),
+      el("button", { type: "button", onclick: () => actions.different(rows), hidden: level === "identical" }, "Not the same"),
       el("button", { type: "button", class: "bad", onclick: async () => { if (await trash(others(), known.get(keep())?.path)) await load(); } }, "Move the others to the trash…")));
   }
 
-  return { refresh, focus: () => box.querySelector("button")?.focus(), close: () => { closed = true; } };
+  function around(row) {
+    const set = sets.find((each) => each.level === level && each.rows.includes(row));
+    return set && (() => left(set));
+  }
+
+  return { refresh, around, focus: () => box.querySelector("button")?.focus(), close: () => { closed = true; } };
 }
 
 // First the server says what it would do; then a person does.

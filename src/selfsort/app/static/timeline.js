@@ -5,15 +5,9 @@ import { run, source } from "./data.js";
 import { counted, el, pictures } from "./dom.js";
 import { virtual } from "./virtual.js";
 
-const day = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
-const month = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
+const month = new Intl.DateTimeFormat("en-US", { month: "long", year: "numeric", timeZone: "UTC" });
 const date = (text) => new Date(`${text}Z`);
 const STRIP = 4;
-
-export function eventTitle(event) {
-  const [from, to] = [day.format(date(event.start)), day.format(date(event.end))];
-  return from === to ? from : `${from} – ${to}`;
-}
 
 export function rowsOfEvent(number) {
   const rows = [];
@@ -57,7 +51,7 @@ export function timeline(scroller) {
       const rows = byEvent[number];
       const [link] = cell.children;
       link.href = `#/event/${number}`;
-      link.children[0].textContent = eventTitle(events[number]);
+      link.children[0].textContent = events[number].days;
       link.children[1].textContent = [pictures(rows.length), ...events[number].places].join(" · ");
       [...link.children[2].children].forEach((image, at) => {
         const row = rows[Math.floor((at * rows.length) / Math.min(STRIP, rows.length))];

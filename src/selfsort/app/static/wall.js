@@ -46,7 +46,7 @@ export function wall(scroller) {
     const [link, label] = card.children;
     const [covers, name, size, why] = link.children;
     card.group = group;
-    link.href = group.nowhere ? "#/nowhere" : `#/group/${group.key}`;
+    link.href = `#/${group.nowhere ? "nowhere" : `group/${group.key}`}${now.cut ? `?groups=${now.n}` : ""}`;
     name.textContent = group.nowhere ? "Belong nowhere" : title(group);
     name.classList.toggle("unsure", !group.name);
     size.textContent = `${pictures(group.size)}${group.kind && !kind ? ` · ${group.kind}` : ""}`;
@@ -103,7 +103,7 @@ export function wall(scroller) {
     groups = fitting();
     grid.resize(groups.length);
     empty.hidden = groups.length > 0;
-    const all = now.n_hidden ? "All pictures are hidden. ⋯ has “Hidden pictures”." : "There are no groups.";
+    const all = now.n_hidden ? "All pictures are hidden. The menu has “Hidden pictures”." : "There are no groups.";
     empty.textContent = kind ? "No group is of this kind." : run.n ? all : "There are no pictures in this run.";
     const left = picked.size < 2 && merging.contains(document.activeElement);
     merging.hidden = picked.size < 2;
@@ -161,7 +161,7 @@ function granularity() {
     input.setAttribute("aria-valuetext", said.textContent);
   };
   const keep = el("button", { type: "button", class: "main", onclick: () => actions.regroup(now.n) }, "Group like this");
-  const back = el("button", { type: "button", onclick: () => actions.attempt(() => data.look(null)) }, "Back to your groups");
+  const back = el("button", { type: "button", onclick: () => actions.backToOwn() }, "Back to your groups");
   let [waiting, busy] = [null, false];
 
   async function ask(n) {
