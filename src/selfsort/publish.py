@@ -17,6 +17,7 @@ import numpy as np
 from selfsort.clusters import ARRAYS, FIGURES, METRICS, Clusters
 from selfsort.errors import DataError
 from selfsort.evaluation import FOLDERS, Labels, evaluate
+from selfsort.given import read_given
 from selfsort.report import write_report
 from selfsort.runtime import Clock
 
@@ -144,7 +145,7 @@ def digest_of_labels(labels: Labels | None) -> str:
     if labels is None or (isinstance(labels, str) and labels == FOLDERS):
         return str(labels)
     if isinstance(labels, (str, Path)):
-        return xxhash.xxh3_128_hexdigest(Path(labels).read_bytes())
+        return xxhash.xxh3_128_hexdigest(read_given(Path(labels), "label file"))
     return xxhash.xxh3_128_hexdigest("\n".join(map(str, np.asarray(labels).tolist())).encode())
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selfsort.errors import ModelError
+from selfsort.given import read_given
 from selfsort.images import Preprocessing
 from selfsort.runtime import atomic_write, cache_dir
 
@@ -19,6 +20,7 @@ DEFAULT = "efficientnet-lite0"
 LAYERED = "efficientnet-lite0-layers"
 #: Raise when the default encoder's graph changes: cached graphs and features are then made anew.
 _GRAPH_VERSION = 3
+_MODEL_BYTES = 8 << 30  # more fits into no ONNX file
 #: One picture at a time keeps the layers in the processor's cache and needs no filling up of the last batch.
 _BATCH_SIZE = 1
 _POOLED_OUTPUTS = ("features", "image_embeds", "pooler_output", "embeddings", "embedding")
@@ -154,7 +156,7 @@ def open_onnx(path: Path) -> tuple[Any, bytes]:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        data = path.read_bytes()
+        data = read_given(path, "model", most=_MODEL_BYTES)
         beside = [path.with_name(path.name + end) for end in ("_data", ".data")]
         external = any(part.exists() for part in beside)
         weights = b"".join(xxhash.xxh3_128_digest(part.read_bytes()) for part in beside if part.exists())
