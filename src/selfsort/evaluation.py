@@ -6,8 +6,10 @@ Labels come in here and nowhere else. A score without its protocol is not a resu
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from selfsort import metrics
 from selfsort.arguments import WHOLE, checked, of, optional
 from selfsort.clusters import Clusters
 from selfsort.errors import DataError
+from selfsort.given import decodings, read_given
 
 FOLDERS = "folders"
 #: Where labels come from: the word "folders", a CSV file, or one label per item.
@@ -219,9 +222,9 @@ def _folder_labels(clusters: Clusters) -> _Labels:
 
 def _csv_labels(source: Path, clusters: Clusters) -> _Labels:
     """Match the rows of a CSV file with the rows of the run."""
-    table, path_column = _read_csv(source)
     row_of = _rows_by_path(clusters)
     root = str(clusters.run.get("root") or "")
+    table, path_column = _read_csv(source, lambda path: _find_row(path, row_of, root) is not None)
     labels: dict[int, str] = {}
     not_scored: set[int] = set()
     strangers: list[str] = []
@@ -246,18 +249,30 @@ def _csv_labels(source: Path, clusters: Clusters) -> _Labels:
     return _Labels({row: label for row, label in labels.items() if row not in not_scored}, not_scored, len(strangers))
 
 
-def _read_csv(source: Path) -> tuple[list[dict[str, str]], str]:
-    """Return the rows as dicts, and the name of the column that holds the paths."""
+def _read_csv(source: Path, is_known: Callable[[str], bool] | None = None) -> tuple[list[dict[str, str]], str]:
+    """Return the rows as dicts, and the name of the column that holds the paths.
+
+    Of several encodings that a file may be in, that counts in which most of its paths are known.
+    """
+    tables, problems = [], []
+    for text in decodings(read_given(source, "label file")):
+        try:
+            tables.append(_parsed(source, text))
+        except DataError as error:
+            problems.append(error)
+    if not tables:
+        raise problems[0]
+    if is_known is None or len(tables) == 1:
+        return tables[0]
+    return max(tables, key=lambda table: sum(is_known(row[table[1]] or "") for row in table[0]))  # the first of equals
+
+
+def _parsed(source: Path, text: str) -> tuple[list[dict[str, str]], str]:
     try:
-        with open(source, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            columns = [(name or "").strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            rows = list(reader)
-    except OSError as error:
-        raise DataError(
-            f"The label file {source} cannot be read: {error.strerror}. Give a CSV file, or the word 'folders'."
-        ) from error
+        reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
+        columns = [(name or "").strip() for name in reader.fieldnames or []]
+        reader.fieldnames = columns
+        rows = list(reader)
     except csv.Error as error:
         raise DataError(f"The label file {source} is not a CSV file: {error}.") from error
     path_column = next((name for name in ("path", "file") if name in columns), None)

@@ -18,6 +18,7 @@ from selfsort.clusters import Clusters
 from selfsort.errors import DataError
 from selfsort.evaluation import FOLDERS, Labels, evaluate
 from selfsort.files import SUMS, content_id, locked, make_folders, sync_folder, sync_tree
+from selfsort.given import read_given
 from selfsort.report import write_report
 from selfsort.run_folder import FIGURES, RUN_FILES
 from selfsort.run_schema import parse_json
@@ -179,7 +180,7 @@ def digest_of_labels(labels: Labels | None) -> str:
     if labels is None or (isinstance(labels, str) and labels == FOLDERS):
         return str(labels)
     if isinstance(labels, (str, Path)):
-        return content_id(Path(labels).read_bytes())
+        return content_id(read_given(Path(labels), "label file"))
     return content_id("\n".join(map(str, np.asarray(labels).tolist())).encode())
 
 

@@ -116,6 +116,8 @@ def check_file(path: Path | None, option: str = "-o") -> None:
         return
     if path.is_dir():
         raise DataError(f"{path} is a folder. Give a file with {option}.")
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is a device or a pipe. Give a file with {option}.")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise DataError(f"{path} cannot be written: there is no folder {path.parent} to write to. Make it first.")
     try:

@@ -9,6 +9,9 @@ from typing import Any
 
 from selfsort.errors import ModelError
 from selfsort.files import hash_file
+from selfsort.given import read_given
+
+_MODEL_BYTES = 8 << 30  # more fits into no ONNX file
 
 
 def _runtime() -> Any:
@@ -63,7 +66,7 @@ def open_onnx(path: Path) -> tuple[Any, bytes]:
         If it cannot be loaded, or if it wants weights from outside its folder.
     """
     try:
-        data = path.read_bytes()
+        data = read_given(path, "model", most=_MODEL_BYTES)
         weights = external_weights(path, data)
         session = open_session(path if weights else data)
         return session, data + "".join(hash_file(part) for part in weights).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from selfsort.errors import DataError
+from selfsort.given import decodings, read_given
 from selfsort.information.columns import FloatArray
 
 
@@ -32,19 +34,16 @@ def read_columns(path: Path, names: Sequence[str]) -> FloatArray:
         If the file cannot be read, has no such column, or a value is missing or no number: with the line.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
-            places = [_place(path, header, name) for name in names]
-            rows = [
-                [_number(path, reader.line_num, name, row, place) for name, place in zip(names, places, strict=True)]
-                for row in reader
-                if any(row)  # not an empty line
-            ]
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. Give another file.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a CSV file in UTF-8: {error}. Save it as one.") from error
+        reader = csv.reader(io.StringIO(next(decodings(read_given(path, "table"))), newline=""))
+        header = [name.strip() for name in next(reader, [])]
+        places = [_place(path, header, name) for name in names]
+        rows = [
+            [_number(path, reader.line_num, name, row, place) for name, place in zip(names, places, strict=True)]
+            for row in reader
+            if any(row)  # not an empty line
+        ]
+    except csv.Error as error:
+        raise DataError(f"{path} is not a CSV file: {error}. Save it as one.") from error
     return np.array(rows, np.float64).reshape(len(rows), len(names))
 
 

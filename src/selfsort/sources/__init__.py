@@ -17,12 +17,16 @@ import numpy as np
 
 from selfsort.errors import DataError
 from selfsort.formats import sniff
+from selfsort.given import decodings, read_given
 from selfsort.sources.archives import COMPRESSED, TarSource, ZipSource
 from selfsort.sources.arrays import ArraySource
 from selfsort.sources.base import Item, Limits, Source, display_path, path_bytes, printable, reason
 from selfsort.sources.disk import FolderSource, ListSource
 
 __all__ = ["Item", "Limits", "Source", "display_path", "open_source", "path_bytes", "printable"]
+
+#: So many paths of a list are looked for to tell its encoding.
+_N_TRIED = 200
 
 
 def open_source(data: Any, *, limits: Limits = Limits()) -> Source:
@@ -99,10 +103,7 @@ def _open_path(path: Path, limits: Limits) -> Source:
 
 
 def _open_list(path: Path, limits: Limits) -> ListSource:
-    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    # names may hold line ends, so a list with NULs (find -print0) is divided by them alone
-    names = data.split(b"\0") if b"\0" in data else [line.rstrip(b"\r") for line in data.split(b"\n")]
-    paths = [path.parent / os.fsdecode(name) for name in names if name]
+    paths = _listed(read_given(path, "list"), path.parent)
     if not paths:
         raise DataError(f"The list {display_path(str(path))} is empty. Write one path per line.")
     source = ListSource(paths, limits)
@@ -113,3 +114,35 @@ def _open_list(path: Path, limits: Limits) -> ListSource:
             f"{display_path(first.path)!r}: {first.problem}. They are taken relative to the list's own folder."
         )
     return source
+
+
+def _listed(data: bytes, folder: Path) -> list[Path]:
+    """Return the paths in a list; what it does not say, such as its encoding, is what makes most of them exist."""
+    best: list[Path] = []
+    most = -1
+    for text in decodings(data):
+        # names may hold line ends, so a list with NULs (find -print0) is divided by them alone
+        names = text.split("\0") if "\0" in text else [line.rstrip("\r") for line in text.split("\n")]
+        paths = [_listed_path(folder, name) for name in names if name]
+        telling = [path for path in paths if not str(path).isascii()] or paths
+        n_there = sum(map(_exists, telling[:_N_TRIED]))
+        if n_there > most:
+            best, most = paths, n_there
+        if n_there == len(telling[:_N_TRIED]):
+            break
+    return best
+
+
+def _listed_path(folder: Path, name: str) -> Path:
+    path = folder / name
+    if "\\" in name and os.sep == "/" and not _exists(path):  # written on Windows
+        other = folder / name.replace("\\", "/")
+        return other if _exists(other) else path
+    return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a list may hold anything
+        return False

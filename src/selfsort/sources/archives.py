@@ -253,12 +253,10 @@ def _zip_names(infos: list[zipfile.ZipInfo]) -> list[str]:
     unknown = [name for name in raw if isinstance(name, bytes)]
     page = code_page(unknown) if unknown else ""
     names = [name.decode(page, "replace") if isinstance(name, bytes) else name for name in raw]
-    if any("/" in name for name in names):  # otherwise who says Unix, where a name may hold a backslash, errs
-        return [
-            name if info.create_system == _UNIX else name.replace("\\", "/")
-            for info, name in zip(infos, names, strict=True)
-        ]
-    return [name.replace("\\", "/") for name in names]
+    return [
+        name if info.create_system == _UNIX else name.replace("\\", "/")  # only Unix has names with a backslash
+        for info, name in zip(infos, names, strict=True)
+    ]
 
 
 def _raw_name(info: zipfile.ZipInfo) -> str | bytes:
