@@ -143,7 +143,7 @@ def _organize(
         clock("look")
         salt = digest_of_labels(labels) + digest(catalog)
         pipeline = Pipeline(source, extracted, encoder, settings, library, salt=salt)
-        known = not pipeline.contents or bool(catalog.grouping(pipeline.fingerprint))  # else it was lost: made anew
+        known = bool(catalog.grouping(pipeline.fingerprint))  # else it was lost: made anew
         if target is not None and known and (same := unchanged(target, pipeline.fingerprint)) is not None:
             return same
         clusters = pipeline.run(work, clock, progress)

@@ -269,7 +269,7 @@ class Pipeline:
             items=items_table(self.extracted.rows(self.source.items)),
             levels=spread(grouping.levels, -1, np.int32),
             confidence=spread(confidence, 0, np.float32),
-            neighbors=spread(self.first_rows[neighbors] if len(neighbors) else neighbors, -1, np.int32),
+            neighbors=spread(self.first_rows[neighbors], -1, np.int32),
             groups=groups,
             map=spread(position, np.nan, np.float32),
             embedding=spread(features, 0, np.float16),
