@@ -238,20 +238,58 @@ def test_counting_a_known_table():
     x, y = (index.ravel().repeat((joint * 1000).astype(int).ravel()) for index in np.indices(joint.shape))
     exact = (joint * np.log(joint / np.outer(joint.sum(1), joint.sum(0)))).sum()
     found = mutual_information(x, y, "binned")
-    assert found.value == pytest.approx(exact - 1 / 2000, abs=1e-9)  # Miller-Madow: (4 - 2 - 2 + 1) / 2n
-    parts, correction = binned_information(x[:, None], y[:, None])
-    assert correction == 1 / 2000
+    assert found.value == pytest.approx(exact, abs=1e-3)
+    parts, gain = binned_information(x[:, None], y[:, None])
+    assert gain == 0
     assert found.low == pytest.approx(found.value - 1.96 * parts.std() / math.sqrt(1000))
+    assert found.high == pytest.approx(found.value + 1.96 * parts.std() / math.sqrt(1000))
 
 
-def test_the_correction_takes_away_what_chance_adds():
-    raw, corrected = [], []
-    for seed in range(20):
-        parts, correction = binned_information(*gaussian_sample(2000, 0.0, seed=seed))
-        corrected.append(parts.mean())
-        raw.append(parts.mean() + correction)
-    assert np.mean(raw) > 0.02
-    assert abs(np.mean(corrected)) < 0.4 * np.mean(raw)
+def test_what_chance_adds_is_taken_away():
+    means = [binned_information(*gaussian_sample(2000, 0.0, seed=seed)).contributions.mean() for seed in range(20)]
+    assert abs(np.mean(means)) < 0.01
+
+
+def on_a_circle(n, rng):
+    """x anywhere on a circle of length 1, y within a tenth of it further on: log 10."""
+    x = rng.random(n)
+    return x, (x + 0.1 * rng.random(n)) % 1
+
+
+def of_a_sum(n, rng):
+    """Two exponential numbers: x is the first, y their sum. Euler's constant."""
+    x = rng.exponential(size=n)
+    return x, x + rng.exponential(size=n)
+
+
+def of_three_and_noise(n, rng):
+    x = rng.integers(0, 3, n)
+    return x, x + 1.5 * rng.random(n)
+
+
+@pytest.mark.parametrize(
+    ("law", "exact"),
+    [
+        (lambda n, rng: gaussian_sample(n, 0.9, seed=int(rng.integers(1 << 30))), gaussian_mutual_information(0.9)),
+        (lambda n, rng: gaussian_sample(n, 0.99, seed=int(rng.integers(1 << 30))), gaussian_mutual_information(0.99)),
+        (lambda n, rng: gaussian_sample(n, 0.3, seed=int(rng.integers(1 << 30))), gaussian_mutual_information(0.3)),
+        (on_a_circle, math.log(10)),
+        (of_a_sum, 0.57722),
+        (of_three_and_noise, 0.79053),
+    ],
+)
+@pytest.mark.parametrize("n", [1000, 5000])
+def test_the_interval_of_bins_holds_the_truth(law, exact, n):
+    found = [mutual_information(*law(n, np.random.default_rng(seed)), "binned") for seed in range(20)]
+    assert sum(one.low <= exact <= one.high for one in found) >= 15
+    assert np.mean([one.high - one.low for one in found]) < 0.25 * exact + 0.8
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1e-30, 1e19, 1e300])
+def test_units_change_nothing_for_bins(scale):
+    x, y = gaussian_sample(300, 0.8, seed=4)
+    found = mutual_information(x, y, "binned").value
+    assert mutual_information(x * scale, y, "binned").value == pytest.approx(found, abs=0.1 if scale < 1e-310 else 1e-9)
 
 
 def test_the_interval_holds_the_truth_in_most_seeds():

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.metrics import adjusted_rand_score
 
 from selfsort.arguments import CALL, NUMBERS, WHOLE, checked, optional
-from selfsort.choosing.scores import check_vectors
+from selfsort.choosing.scores import check_vectors, checked_vectors
 from selfsort.errors import DataError
 from selfsort.features.graph import modularity, shared_neighbor_graph
 from selfsort.features.groups import Divisions, default_n_neighbors, divide
@@ -117,13 +117,13 @@ def choose_k(
     >>> found.k, found.interval
     (4, (4, 4))
     """
-    given = np.asarray(vectors, np.float32)
+    given = np.asarray(vectors)
     if given.ndim != 2 or len(given) < _FEWEST or not given.shape[1]:
         raise DataError(
             f"To find how many clusters there are takes {_FEWEST} samples or more, in an array of shape (n, d): got "
             f"shape {given.shape}."
         )
-    check_vectors(given)
+    given = checked_vectors(given)
     if seed < 0:
         raise DataError(f"The seed must be 0 or more: got {seed}.")
     rows, n = unit_rows(given), len(given)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
@@ -13,6 +11,7 @@ from selfsort.arguments import NUMBERS, WHOLE, checked
 from selfsort.errors import DataError
 from selfsort.features.graph import modularity, shared_neighbor_graph
 from selfsort.features.groups import default_n_neighbors
+from selfsort.features.magnitude import check_magnitude
 from selfsort.features.neighbors import nearest_neighbors
 from selfsort.features.project import FloatArray, principal_axes, unit_rows
 
@@ -62,8 +61,7 @@ def label_free_scores(
     The first: Gadetsky, Jiang & Brbic, "Let Go of Your Labels with Unsupervised Transfer", ICML 2024, who choose their
     settings so.
     """
-    vectors, labels = np.asarray(vectors, np.float32), np.asarray(labels)
-    check_vectors(vectors)
+    vectors, labels = checked_vectors(vectors), np.asarray(labels)
     if len(vectors) != len(labels):
         raise DataError(f"There must be one label per vector: got {len(vectors)} vectors and {len(labels)} labels.")
     if graph is None:
@@ -83,17 +81,23 @@ def label_free_scores(
     }
 
 
-def check_vectors(vectors: npt.NDArray[np.floating[Any]]) -> None:
-    """Raise `DataError` unless these are vectors whose lengths are finite numbers."""
-    if vectors.ndim != 2 or 0 in vectors.shape:
-        raise DataError(f"An array of shape (n, d) is needed: got one of shape {vectors.shape}.")
+def checked_vectors(vectors: npt.ArrayLike) -> FloatArray:
+    """Return vectors as float32; raise `DataError` unless they are finite numbers that float32 tells apart."""
+    given = np.asarray(vectors)
+    if given.ndim != 2 or 0 in given.shape:
+        raise DataError(f"An array of shape (n, d) is needed: got one of shape {given.shape}.")
+    if given.dtype.kind not in "biuf":
+        raise DataError(f"The vectors must be numbers: got values of type {given.dtype}.")
     with np.errstate(over="ignore"):
-        bad = np.flatnonzero(~np.isfinite(np.einsum("ij,ij->i", vectors, vectors)))
+        rows = given.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(rows).all(1))
     if len(bad):
         raise DataError(
-            f"The vectors must be numbers whose squares are finite: {len(bad)} of {len(vectors)} rows are not, such as "
-            f"row {bad[0]}. Remove or scale them."
+            f"The vectors must be finite numbers: {len(bad)} of {len(rows)} rows hold NaN or infinity, or more than "
+            f"float32 can, such as row {bad[0]}. Remove or scale them."
         )
+    check_magnitude(given)
+    return rows
 
 
 def neighbor_graph(vectors: FloatArray, *, seed: int = 0) -> sparse.csr_matrix:
@@ -105,7 +109,9 @@ def neighbor_graph(vectors: FloatArray, *, seed: int = 0) -> sparse.csr_matrix:
 def _learnable(vectors: FloatArray, codes: npt.NDArray[np.int64], rng: np.random.Generator) -> float:
     n, k = len(vectors), int(codes.max()) + 1
     targets = np.eye(k, dtype=np.float64)[codes]
-    x = np.column_stack([vectors - vectors.mean(0), np.ones(n)]).astype(np.float64)
+    centered = (vectors - vectors.mean(0)).astype(np.float64)
+    size = np.sqrt((centered**2).mean()) or 1.0  # else the column of ones would count more or less by the unit
+    x = np.column_stack([centered / size, np.ones(n)])
     fold = rng.permutation(n) % min(_FOLDS, n)
     gram, cross = x.T @ x, x.T @ targets
     ridge = np.eye(x.shape[1]) * _RIDGE * np.trace(gram) / x.shape[1]

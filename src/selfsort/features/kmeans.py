@@ -16,6 +16,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from selfsort.errors import DataError
+from selfsort.features.magnitude import check_magnitude
 from selfsort.features.project import unit_rows
 from selfsort.runtime import n_threads
 
@@ -102,7 +103,7 @@ def kmeans(
     Raises
     ------
     DataError
-        If there are fewer rows than clusters.
+        If there are fewer rows than clusters, or float32 cannot tell the rows apart.
 
     References
     ----------
@@ -116,6 +117,7 @@ def kmeans(
     >>> bool(found.labels[0] == found.labels[1] != found.labels[2] == found.labels[3]), round(found.inertia, 4)
     (True, 1.0)
     """
+    check_magnitude(X)
     X = np.asarray(X, dtype=np.float32)
     if not 1 <= n_clusters <= len(X):
         raise DataError(
@@ -226,7 +228,9 @@ def _leading_directions(
     for _ in range(3):
         basis = sample.T @ (sample @ basis)
         values, vectors = np.linalg.eigh(basis.T.astype(np.float64) @ basis)  # orthogonal again; a thin QR is slower
-        basis = basis @ (vectors / np.sqrt(np.maximum(values, 1e-9 * values[-1] + 1e-30))).astype(np.float32)
+        basis = basis @ (
+            vectors / np.sqrt(np.maximum(values, max(1e-9 * values[-1], np.finfo(np.float64).tiny)))
+        ).astype(np.float32)
     return rows @ basis
 
 

@@ -22,6 +22,9 @@ _CHUNK = 256
 #: The exact search takes the largest of each block of so many similarities first.
 _BLOCK = 16
 
+#: Rows of length 1 whose variance is below this have cosines that float32 rounds to 1; below the other they are copies.
+_LEAST_SPREAD, _NOISE = 1e-7, 1e-13
+
 #: From rows to their neighbors and similarities, nearest first, without themselves.
 Search = Callable[[npt.NDArray[np.intp]], tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]]
 
@@ -77,7 +80,7 @@ def nearest_neighbors(
     Raises
     ------
     DataError
-        If there are not more rows than neighbors.
+        If there are not more rows than neighbors, or float32 does not tell their directions apart.
     """
     X = np.ascontiguousarray(X, dtype=np.float32)
     n = len(X)
@@ -90,6 +93,11 @@ def nearest_neighbors(
         raise DataError(f"The metric must be cosine or euclidean: got {metric!r}.")
     if metric == "euclidean":
         X = X - X.mean(0)  # far from 0 the squares drown the differences
+    elif _NOISE < (spread := float(X.var(0, dtype=np.float64).sum())) < _LEAST_SPREAD:
+        raise DataError(
+            f"The rows point in directions that float32 does not tell apart (their variance is {spread:.1g}), as they "
+            'lie far from 0 in one direction. Subtract the mean of each column first, or use metric="euclidean".'
+        )
     search, recall = _exact(X, n_neighbors, metric), 1.0
     if n > exact_up_to:
         search, recall = _inverted_file(X, n_neighbors, metric, seed, progress) or (search, recall)

@@ -8,19 +8,30 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from selfsort.features.magnitude import check_magnitude
+
 FloatArray = npt.NDArray[np.float32]
 
 #: Principal components kept. Chosen on six data sets together, see docs/benchmarks.md.
 N_COMPONENTS = 256
 _CHUNK = 1024
 #: Directions with less than this share of the largest variance count as constant: float32 tells them no better.
-_VARIES, _TINY = 1e-6, 1e-30
+_VARIES = 1e-6
+#: Rows of lengths between these have squares that float32 holds in full; longer and shorter ones are scaled before.
+_SHORT, _LONG = np.float32(1e-12), np.float32(1e12)
 
 
 def unit_rows(X: npt.ArrayLike) -> FloatArray:
     """Scale each row to length 1; rows of zeros stay zero. Returns a new float32 array of the same shape."""
     X = np.asarray(X, dtype=np.float32)
-    return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), np.float32(1e-12))
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(X, axis=1, keepdims=True)
+    odd = ~((lengths[:, 0] > _SHORT) & (lengths[:, 0] < _LONG))
+    rows: FloatArray = X / np.where(odd[:, None], np.float32(1), lengths)
+    if odd.any():
+        part = X[odd].astype(np.float64)
+        rows[odd] = part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return rows
 
 
 def principal_axes(X: npt.ArrayLike, n_components: int) -> tuple[FloatArray, FloatArray]:
@@ -36,7 +47,7 @@ def principal_axes(X: npt.ArrayLike, n_components: int) -> tuple[FloatArray, Flo
     if n < d:
         centered = X - mean
         values, vectors = _leading(centered @ centered.T, n_components)
-        varies = values > _VARIES * max(values[0], _TINY)
+        varies = values > _VARIES * max(values[0], 0)
         axes = centered.T @ (vectors * np.where(varies, 1 / np.sqrt(np.where(varies, values, 1)), 0))
     else:
         moments, center = np.zeros((d, d)), mean.astype(np.float32)
@@ -44,7 +55,7 @@ def principal_axes(X: npt.ArrayLike, n_components: int) -> tuple[FloatArray, Flo
             part = X[start : start + _CHUNK] - center  # else far from 0 the squares drown the rest
             moments += part.T @ part
         values, vectors = _leading(moments, n_components)
-        axes = vectors * (values > _VARIES * max(values[0], _TINY))
+        axes = vectors * (values > _VARIES * max(values[0], 0))
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     return mean.astype(np.float32), np.ascontiguousarray(axes, dtype=np.float32)
 
@@ -81,8 +92,8 @@ def whitened(X: npt.ArrayLike, n_components: int = N_COMPONENTS, power: float = 
     mean, axes = principal_axes(X, max(1, min(n_components, X.shape[1], most)))
     rows = (X - mean) @ axes
     deviation = rows.std(0, dtype=np.float64)
-    varies = deviation > _VARIES * deviation.max(initial=0)
-    rows /= np.where(varies, np.maximum(deviation, _TINY) ** power, np.inf)
+    varies = deviation > _VARIES * deviation.max(initial=0)  # of zeros, none
+    rows /= np.where(varies, np.where(varies, deviation, 1) ** power, np.inf)
     return unit_rows(rows)
 
 
@@ -142,6 +153,7 @@ def prepare(X: npt.ArrayLike, n_components: int = N_COMPONENTS) -> Preparation:
 
 def _prepare(X: npt.ArrayLike, n_components: int) -> tuple[Preparation, FloatArray]:
     """Return the preparation, and the rows before their mean is taken away."""
+    check_magnitude(X)
     X = np.asarray(X)
     rows = np.empty(X.shape, np.float32)
     starts = range(0, len(X), _CHUNK)

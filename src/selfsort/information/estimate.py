@@ -14,7 +14,7 @@ import numpy.typing as npt
 from selfsort.arguments import CALL, TEXT, of, optional
 from selfsort.arguments import checked as accepting
 from selfsort.errors import DataError
-from selfsort.information.binned import binned_information
+from selfsort.information.binned import LIKELY_TO_COME, MOST_TO_COME, binned_information
 from selfsort.information.bounds import info_nce_limit
 from selfsort.information.columns import MIN_SAMPLES, FloatArray, checked
 from selfsort.information.fitting import BATCH_SIZE, Part, Sampler, Settings, drawn, draws, fit, folds
@@ -29,7 +29,7 @@ ESTIMATORS = {
     "nwj": "Nguyen-Wainwright-Jordan (MINE-f)",
     "jsd": "critic trained by the Jensen-Shannon divergence, valued by Donsker-Varadhan",
     "info-nce": "InfoNCE",
-    "binned": "histogram, Miller-Madow correction",
+    "binned": "histogram, bins halved as far as the samples reach, Grassberger's entropy",
 }
 _Z95 = 1.96
 #: InfoNCE is warned of from this share of its limit on.
@@ -48,7 +48,8 @@ class MutualInformation:
         95 % confidence interval of what `value` estimates: the bound that the trained critics reach on the law of the
         samples. It covers the sampling error of the held-out samples. It does not cover how far the bound lies below
         the mutual information, which nothing in the samples tells, nor what other training would have found. For
-        "binned" it covers the sampling error and not the error of the bins.
+        "binned" it is an interval of the mutual information itself: the sampling error, and above also what the bins
+        are estimated to lose.
     estimator : str
     n_samples : int
         That the value was computed on; each was held out from the critic that scored it.
@@ -183,12 +184,16 @@ def _check(estimator: str, settings: Settings, n_samples: int, random_state: int
 
 
 def _binned(x: FloatArray, y: FloatArray) -> MutualInformation:
-    parts, correction = binned_information(x, y)
+    found = binned_information(x, y)
+    if not found.gain:
+        note = "No column was cut into bins, or finer bins show no more."
+        return _result(found.contributions, "binned", np.empty((0, 2)), [note], [])
     note = (
-        f"Without the correction for chance, which is {correction:.3g}, the value would be "
-        f"{parts.mean() + correction:.6g}. Bins lose information, and what is left of chance adds some."
+        f"The bins show {max(found.contributions.mean(), 0):.6g}, and bins twice as wide {found.gain:.3g} less. Half "
+        "of that is added for what finer bins would show; the interval has room for twice of it."
     )
-    return _result(parts, "binned", np.empty((0, 2)), [note], [])
+    lost = LIKELY_TO_COME * found.gain, MOST_TO_COME * found.gain
+    return _result(found.contributions, "binned", np.empty((0, 2)), [note], [], lost)
 
 
 def _neural(parts: list[Part], estimator: str, settings: Settings, session: Session) -> MutualInformation:
@@ -229,13 +234,19 @@ def _doubts(estimator: str, value: float, n: int) -> list[str]:
 
 
 def _result(
-    values: FloatArray, estimator: str, curve: FloatArray, notes: list[str], reasons: list[str]
+    values: FloatArray,
+    estimator: str,
+    curve: FloatArray,
+    notes: list[str],
+    reasons: list[str],
+    lost: tuple[float, float] = (0.0, 0.0),
 ) -> MutualInformation:
+    """Return the result; of `lost`, what the estimator loses, the first is added to the value, the second to `high`."""
     value = float(values.mean())
     error = _Z95 * float(values.std()) / math.sqrt(len(values))
     if value < 0:
         notes = [*notes, f"The estimate was {value:.3g}; mutual information is never below 0."]
     for reason in reasons:
         warnings.warn(reason, UserWarning, stacklevel=4)
-    low, middle, high = (max(0.0, number) for number in (value - error, value, value + error))
+    low, middle, high = (max(0.0, number) for number in (value - error, value + lost[0], value + error + lost[1]))
     return MutualInformation(middle, low, high, estimator, len(values), curve, " ".join(notes), tuple(reasons))

@@ -28,6 +28,7 @@ from selfsort.features.encoders import load_encoder
 from selfsort.features.extract import Extracted, extract
 from selfsort.features.graph import shared_neighbor_graph
 from selfsort.features.groups import Grouping, default_n_neighbors, find_groups
+from selfsort.features.magnitude import check_magnitude
 from selfsort.features.neighbors import Neighbors, nearest_neighbors
 from selfsort.features.project import FloatArray, Preparation, prepare
 from selfsort.metrics import cluster_usage, is_collapsed
@@ -153,6 +154,7 @@ class SelfsortClusterer(ClusterMixin, BaseEstimator, ABC):
                 rows: FloatArray = validate_data(self, X, dtype=np.float32, order="C", reset=reset)
         except ValueError as error:
             raise explained(error, X) from error
+        check_magnitude(X, tell_apart=reset)
         return rows
 
     @contextlib.contextmanager

@@ -22,6 +22,7 @@ from selfsort.errors import DataError
 from selfsort.features.default_encoder import read_legacy_torch, weights_path
 from selfsort.features.groups import default_n_neighbors
 from selfsort.features.kmeans import kmeans
+from selfsort.features.magnitude import check_magnitude
 from selfsort.features.neighbors import Neighbors
 from selfsort.features.project import FloatArray, unit_rows
 from selfsort.methods.base import SelfsortClusterer, Work, explained, graph_start
@@ -121,12 +122,13 @@ class TrainedClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Selfso
                 f"Images must have the shape (n, channels, height, width) or (n, height, width): got {tuple(X.shape)}. "
                 "Where the channels come last, pass X.transpose(0, 3, 1, 2)."
             )
-        flat = np.asarray(X).reshape(len(X), -1)
+        given = flat = np.asarray(X).reshape(len(X), -1)
         try:
             with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is reported
                 flat = validate_data(self, flat, dtype=[np.float32, np.uint8], order="C", reset=reset)
         except ValueError as error:
             raise explained(error, flat) from error
+        check_magnitude(given, tell_apart=reset)
         images: npt.NDArray[Any] = flat.reshape(shape)
         return images if reset else self._in_range(images)
 
