@@ -106,7 +106,9 @@ import("/static/data.js").then(async ({ facts, run }) => {
 MARKS = """
 const canvas = document.querySelector("canvas");
 const { width, height } = canvas;
-const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+const pen = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+pen.drawImage(canvas, 0, 0);
+const { data } = pen.getImageData(0, 0, width, height);
 const probe = document.createElement("i");
 probe.style.color = "var(--accent)";
 document.body.append(probe);

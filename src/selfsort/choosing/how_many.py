@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.metrics import adjusted_rand_score
 
 from selfsort.arguments import CALL, NUMBERS, WHOLE, checked, optional
-from selfsort.choosing.scores import check_vectors, checked_vectors
+from selfsort.choosing.scores import checked_vectors
 from selfsort.errors import DataError
 from selfsort.features.graph import modularity, shared_neighbor_graph
 from selfsort.features.groups import Divisions, default_n_neighbors, divide

@@ -100,7 +100,7 @@ export function group(scroller, key) {
   function heading(rows) {
     const each = now.groups[find()];
     const back = el("a", { class: "back", href: "#/", "aria-label": "All groups" }, icon("back"));
-    if (!each) return [back, el("h2", {}, "This group is gone"), el("span", { class: "why" }, "Its pictures are in other groups now.")];
+    if (!each) return [back, el("h2", {}, "This group is gone"), el("span", { class: "note" }, "Its pictures are in other groups now.")];
     const name = el("input", { class: "name", value: typed.get(key) ?? each.name, placeholder: title(each), "aria-label": "Name of the group", maxLength: 200, disabled: now.cut });
     name.addEventListener("input", () => typed.set(key, name.value));
     name.addEventListener("keydown", (event) => {

@@ -112,9 +112,8 @@ function showPicture() {
   if (picture === null || !run.ok[picture]) {
     seen?.close();
     seen = null;
-  } else if (seen) {
-    seen.goTo(picture);
-  } else {
+  } else if (!seen?.goTo(picture)) {
+    seen?.close();
     const around = view.around?.(picture);
     const list = around?.().includes(picture) ? around : () => [picture];
     const back = wayBack();

@@ -68,13 +68,17 @@ export function view(row, list, left) {
   const go = (step) => goTo(rows[Math.max(0, Math.min(rows.length - 1, index + step))]);
 
   function goTo(row) {
-    if (!rows.includes(row)) return;
+    if (!rows.includes(row)) return false;
     index = rows.indexOf(row);
     if (address().picture !== row) history.replaceState(history.state, "", withPicture(row));
     show();
+    return true;
   }
 
+  let closing = false; // Back is on its way: a second press must not go farther
   function close() {
+    if (closing) return undefined;
+    closing = true;
     if (history.state?.picture) return history.back();
     history.replaceState(null, "", `#/${address().base}`); // the page was opened with this address
     return emit("look");
@@ -102,7 +106,7 @@ export function view(row, list, left) {
     note.hidden = !now.cut;
     place.textContent = `${count(index + 1)} of ${count(rows.length)}`;
     const [known] = await details([row]).catch(() => [{}]);
-    if (row !== rows[index] || !known) return;
+    if (row !== rows[index] || !known || !box.open) return;
     missing.hidden = !known.missing;
     const name = known.path?.split("/").pop() ?? "";
     image.alt = heading.textContent = name;
