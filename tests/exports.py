@@ -25,7 +25,8 @@ def catalogued(tmp_path, files=FILES, **options):
     for group in made.groups:
         group["key"] = KEYS[0] + group["group"]
     made.groups.append(
-        {"level": 0, "group": 0, "size": 5, "prototypes": [], "kind": "photo", "suggested": {"name": "Photos"}}
+        {"level": 0, "group": 0, "size": 5, "parent": None, "confidence": 1.0, "prototypes": [], "odd": []}
+        | {"kind": "photo", "suggested": {"name": "Photos"}}
     )
     made.save(folder)
     ids, paths = made.items.column("id").to_pylist(), made.items.column("path_bytes").to_pylist()

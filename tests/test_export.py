@@ -54,7 +54,10 @@ def make_run(root, files=FILES, source="folder", run_folder=None, names=None, st
     fine = np.where([row["status"] == "ok" for row in rows], np.arange(n) // 3, -1)
     fine[-1] = -1
     levels = np.stack([np.minimum(fine, 0), fine], axis=1).astype(np.int32)
-    groups = [{"level": 1, "group": g, "size": 3, "prototypes": [3 * g]} for g in range(fine.max() + 1)]
+    groups = [
+        {"level": 1, "group": g, "size": 3, "parent": 0, "confidence": 1.0, "prototypes": [3 * g], "odd": []}
+        for g in range(fine.max() + 1)
+    ]
     for group, name in zip(groups, names or [], strict=False):
         group["name"] = name
     run = {"schema": 2, "level": 1, "root": str(root), "source": source, "fingerprint": "f1"}

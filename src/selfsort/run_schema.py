@@ -290,6 +290,7 @@ def check_groups(groups: Any, levels: npt.NDArray[Any]) -> None:
         "suggested": _maybe(_SUGGESTED),
         "kind": _maybe(_is_text),
         "key": _maybe(_is_integer),
+        "number": _maybe(_is_count),
     }
     check = _object(fields, "level", "group", "size", "parent", "confidence", "prototypes", "odd")
     if not isinstance(groups, list):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -176,7 +177,7 @@ class Catalog(CatalogFile):
             rows = self._db.execute("DELETE FROM facts WHERE facet = ? AND version <> ?", (facet, but))
         with self._explained():
             if rows.rowcount or self._db.execute("PRAGMA freelist_count").fetchone()[0]:
-                self._db.execute("VACUUM")  # pages of what was deleted before may be there still
+                self._vacuum()  # pages of what was deleted before may be there still
             busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise DataError(
@@ -184,6 +185,14 @@ class Catalog(CatalogFile):
                 "it. Close the page of selfsort review, and what else uses the run, and call this again."
             )
         return rows.rowcount
+
+    def _vacuum(self) -> None:
+        """Write the file anew, which SQLite does in a database that it attaches for that time."""
+        self._db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 1)
+        try:
+            self._db.execute("VACUUM")
+        finally:
+            self._db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
 
     def person_names(self) -> dict[int, str]:
         """Return what people call the persons they named, by number."""
