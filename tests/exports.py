@@ -26,7 +26,7 @@ def catalogued(tmp_path, files=FILES, **options):
         group["key"] = KEYS[0] + group["group"]
     made.groups.append(
         {"level": 0, "group": 0, "size": 5, "parent": None, "confidence": 1.0, "prototypes": [], "odd": []}
-        | {"kind": "photo", "suggested": {"name": "Photos"}}
+        | {"kind": "photo", "suggested": {"name": "Photos", "evidence": []}}
     )
     made.save(folder)
     ids, paths = made.items.column("id").to_pylist(), made.items.column("path_bytes").to_pylist()

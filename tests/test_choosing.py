@@ -200,7 +200,7 @@ def test_numbers_that_cannot_be_tried(n, ks, options, message):
 
 
 def test_vectors_that_are_not_finite():
-    with pytest.raises(DataError, match="50 of 50 rows are not, such as row 0"):
+    with pytest.raises(DataError, match="50 of 50 rows hold NaN or infinity, or more than float32 can, such as row 0"):
         choose_k(np.full((50, 3), np.nan))
     with pytest.raises(DataError, match="1 of 50 rows are not, such as row 7"):
         choose_k(np.where(np.arange(50)[:, None] == 7, 1e30, np.ones((50, 3))))
@@ -210,7 +210,7 @@ def test_vectors_that_are_not_finite():
 
 def test_scores_of_what_are_no_vectors():
     labels = np.arange(30) % 3
-    with pytest.raises(DataError, match="30 of 30 rows are not"):
+    with pytest.raises(DataError, match="30 of 30 rows hold NaN or infinity"):
         label_free_scores(np.full((30, 4), np.nan, np.float32), labels)
     with pytest.raises(DataError, match=r"got one of shape \(30, 1, 8, 8\)"):
         label_free_scores(np.zeros((30, 1, 8, 8), np.float32), labels)

@@ -84,8 +84,8 @@ class Cache:
         self._db.execute("PRAGMA synchronous=NORMAL")  # a power cut may lose the last pictures, never harm the file
         if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
             self._db.executescript(
-                "BEGIN IMMEDIATE; DROP TABLE IF EXISTS files; DROP TABLE IF EXISTS pictures;"
-                f"{_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;"
+                f"BEGIN IMMEDIATE; {_SCHEMA} SELECT path, stamp, id FROM files; SELECT encoder, id FROM pictures;"  # ours?
+                f"DROP TABLE files; DROP TABLE pictures; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;"
             )
         self._db.executescript(_SCHEMA)
 
