@@ -141,7 +141,7 @@ def test_nothing_but_broken_files(tmp_path):
     folder.mkdir()
     for i in range(3):
         (folder / f"{i}.jpg").write_bytes(b"x" * i)
-    with pytest.raises(DataError, match=r"no picture in .*3 files could not be read \(2 × .*; 1 × empty file\)"):
+    with pytest.raises(DataError, match=r"3 files could not be read \(2 × not an image.*; 1 × empty file\)"):
         organize(folder, tmp_path / "run")
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
 

@@ -84,7 +84,7 @@ class Cache:
         self._db.execute("PRAGMA synchronous=NORMAL")  # a power cut may lose the last pictures, never harm the file
         if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
             self._db.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} SELECT path, stamp, id FROM files; SELECT encoder, id FROM pictures;"  # ours?
+                f"BEGIN IMMEDIATE; {_SCHEMA} SELECT path, stamp, id FROM files; SELECT encoder, id FROM pictures;"
                 f"DROP TABLE files; DROP TABLE pictures; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;"
             )
         self._db.executescript(_SCHEMA)
