@@ -85,7 +85,7 @@ def assert_same(a, b):
         assert (first is None) == (second is None)
         if first is not None:
             assert first.dtype == second.dtype
-            assert np.array_equal(first, second)
+            assert np.array_equal(first, second, equal_nan=first.dtype.kind == "f")
     assert [a.thumbnail(i) for i in range(len(a.items))] == [b.thumbnail(i) for i in range(len(b.items))]
 
 
