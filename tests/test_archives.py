@@ -3,13 +3,16 @@ import gzip
 import os
 import struct
 import tarfile
+import tracemalloc
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from selfsort import organize
 from selfsort.errors import DataError
 from selfsort.images import Preprocessing, decode
 from selfsort.sources import Limits, open_source
@@ -185,3 +188,137 @@ def test_real_archives():
         assert len(source) == 8242
         assert source.items[0].mtime_ns is None
         assert decode(source.read(8241), Preprocessing()).format == "JPEG"
+
+
+def lying_zip(path, content, compression, said):
+    """A zip whose directory says another size, and the checksum of what would be read then."""
+    write_zip(path, {"a.png": content, "b.png": b"x"}, compression)
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"PK\1\2")
+    for at, size_at in ((14, 22), (entry + 16, entry + 24)):
+        struct.pack_into("<I", data, at, zlib.crc32(content[:said]))
+        struct.pack_into("<I", data, size_at, said)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_no_more_is_unpacked_than_the_directory_says(tmp_path, compression):
+    path = lying_zip(tmp_path / "a.zip", bytes(30 << 20), compression, 1000)
+    with open_source(path) as source:
+        tracemalloc.start()
+        why = unreadable(source, 0)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert why.startswith("damaged in the archive: ")
+        assert "more bytes" in why
+        assert peak < 2 << 20
+        assert source.read(1) == b"x"
+
+
+def test_fewer_bytes_than_the_directory_says_are_no_picture(tmp_path):
+    path = lying_zip(tmp_path / "a.zip", b"x" * 500, zipfile.ZIP_DEFLATED, 1000)
+    with open_source(path) as source:
+        assert unreadable(source, 0) == "damaged in the archive: fewer bytes than the 1,000 of its directory"
+
+
+def test_unknown_packing_is_named(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"a.png": b"x" * 500})
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<H", data, 8, 9)  # deflate64
+    struct.pack_into("<H", data, data.index(b"PK\1\2") + 10, 9)
+    path.write_bytes(data)
+    with open_source(path) as source:
+        assert unreadable(source, 0).startswith("packed by a method that cannot be read here")
+
+
+def test_sizes_of_hundreds_of_digits(tmp_path):
+    """Written by hand, since tarfile writes none."""
+    record = b" size=" + b"9" * 400 + b"\n"
+    record = str(len(record) + 3).encode() + record
+    blocks = []
+    for name, kind, content in (("x", b"x", record), ("a.png", b"0", picture(1)), ("b.png", b"0", picture(2))):
+        info = tarfile.TarInfo(name)
+        info.type, info.size = kind, len(content)
+        blocks.append(info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512))
+    (tmp_path / "a.tar").write_bytes(b"".join(blocks[2:] + blocks[:2]) + bytes(1024))
+    with open_source(tmp_path / "a.tar") as source:
+        assert problems(source).keys() <= {"a.png"}
+        assert all(item.size <= 4096 for item in source.items)
+        assert source.read(paths(source).index("b.png")) == picture(2)
+    clusters = organize(tmp_path / "a.tar", tmp_path / "run")
+    assert "ok" in clusters.items.column("status").to_pylist()
+
+
+def test_a_header_that_would_take_the_memory_is_damage(tmp_path):
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 5 << 30
+    path = write_tar(tmp_path / "a.tar", {"a.png": picture(1)})
+    data = path.read_bytes()[:1024] + info.tobuf(tarfile.GNU_FORMAT)
+    with open(path, "wb") as file:
+        file.write(data)
+        file.truncate(6 << 30)  # sparse
+    with open_source(path) as source:
+        assert source.read(0) == picture(1)
+        assert "damaged" in source.warnings[0]
+
+
+def written_by(path, names, system=0, extra=b""):
+    """A zip with names as bytes, from another system."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for i, name in enumerate(names):
+            info = zipfile.ZipInfo(f"{i:0{len(name)}d}")
+            info.create_system, info.extra = system, extra
+            archive.writestr(info, b"x")
+    data = path.read_bytes()
+    for i, name in enumerate(names):
+        data = data.replace(f"{i:0{len(name)}d}".encode(), name)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("code_page", "names"),
+    [
+        ("gbk", ["照片一.jpg"]),
+        ("gbk", ["张三的婚礼/合影.jpg", "新建文件夹/截图20240101.png"]),
+        ("cp932", ["京都旅行/写真.jpg"]),
+        ("cp932", ["新しいフォルダー/スクリーンショット.png"]),
+        ("cp950", ["臺灣旅遊/阿里山.jpg"]),
+        ("cp949", ["가족여행/제주도.jpg"]),
+        ("cp866", ["Новая папка/отпуск 2019.jpg"]),
+        ("cp866", ["ФОТО/11.jpg"]),
+        ("cp1251", ["Новая папка/Фото.jpg"]),
+        ("koi8-r", ["Новая папка/отпуск.jpg"]),
+        ("cp437", ["café/11.jpg"]),
+        ("cp850", ["Überraschung.jpg", "España/niño.jpg"]),
+        ("cp1252", ["Größe/été à la plage.jpg"]),
+        ("utf-8", ["照片/Größe.jpg"]),
+    ],
+)
+def test_zip_names_in_the_code_page_of_a_system(tmp_path, code_page, names):
+    with open_source(written_by(tmp_path / "a.zip", [name.encode(code_page) for name in names])) as source:
+        assert paths(source) == sorted(names, key=os.fsencode)
+        assert source.read(0) == b"x"
+
+
+def test_zip_names_that_are_noise_are_kept_apart(tmp_path):
+    names = [bytes([*range(129 + i, 250, 7)]) + b".jpg" for i in range(5)]
+    with open_source(written_by(tmp_path / "a.zip", names)) as source:
+        assert len(source) == 5
+
+
+def test_zip_folders_written_with_backslashes(tmp_path):
+    names = [b"Photos\\sub\\a.jpg", b"Photos\\b.jpg", b"..\\c.jpg", b"C:\\d.jpg", b"Photos\\sub\\"]
+    with open_source(written_by(tmp_path / "a.zip", names)) as source:
+        assert paths(source) == ["C_/d.jpg", "Photos/b.jpg", "Photos/sub/a.jpg", "__/c.jpg"]
+    with open_source(written_by(tmp_path / "b.zip", [b"back\\slash.jpg"], system=3)) as source:
+        assert paths(source) == ["back\\slash.jpg"]  # as Unix may name a file
+
+
+def test_zip_names_in_the_field_for_unicode(tmp_path):
+    raw = "фото.jpg".encode("cp866")
+    name = "Фото 1.jpg".encode()
+    extra = struct.pack("<HHBI", 0x7075, 5 + len(name), 1, zlib.crc32(raw)) + name
+    with open_source(written_by(tmp_path / "a.zip", [raw], extra=extra)) as source:
+        assert paths(source) == ["Фото 1.jpg"]

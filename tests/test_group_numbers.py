@@ -169,6 +169,7 @@ def test_a_catalog_of_an_earlier_version_numbers_groups_as_its_run_does(own):
     run = own / "run"
     with Catalog(catalog_path(run)) as catalog:
         catalog._db.execute("DROP TABLE group_numbers")
+        catalog._db.execute("ALTER TABLE pictures DROP COLUMN former")
         catalog._db.execute("PRAGMA user_version=2")
     were = groups(run)  # read only: it stays of the earlier version
     assert sorted(were) == [0, 1, 2, 3]

@@ -11,7 +11,9 @@ from selfsort.images import PictureFile, Preprocessing, Unreadable, decode_here
 # Some plugins keep Pillow's own limit, which is lower than ours. This process is ours alone, so only ours counts here.
 Image.MAX_IMAGE_PIXELS = None
 
+#: The file that was asked about last, with what was decoded of it, unless that is large.
 _last: list[PictureFile] = []
+_KEPT_PIXELS = 50_000_000
 
 
 def answer(request: dict[str, Any], data: bytes | None) -> tuple[dict[str, Any], bytes]:
@@ -46,5 +48,7 @@ def answer(request: dict[str, Any], data: bytes | None) -> tuple[dict[str, Any],
         if isinstance(error.__cause__, MemoryError):
             raise MemoryError from error
         return {"unreadable": str(error)}, b""
+    if picture.width * picture.height > _KEPT_PIXELS:
+        _last[:] = [PictureFile(_last[0].data)]
     facts = {"width": picture.width, "height": picture.height, "format": picture.format, "cut": picture.cut}
     return facts | {"shape": picture.pixels.shape}, picture.pixels.tobytes()

@@ -33,6 +33,7 @@ def main(module: str) -> None:
     answer = importlib.import_module(module).answer
     requests: queue.SimpleQueue[tuple[dict[str, Any], bytes | None]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
+    own = _in_use()
     while True:
         try:
             head, data = requests.get(timeout=IDLE_SECONDS)
@@ -40,7 +41,7 @@ def main(module: str) -> None:
             return
         os.ftruncate(2, 0)
         os.lseek(2, 0, os.SEEK_SET)
-        _limit("RLIMIT_AS", _in_use() + head["memory"])
+        _limit("RLIMIT_AS", own + head["memory"])
         _count_down(head["seconds"])
         facts: dict[str, Any]
         try:

@@ -102,7 +102,7 @@ class Processes:
         seconds : float
             Of processor time where the system counts it, and six times as long in all.
         memory : int
-            Bytes that the process may have beyond those that it has; where the system limits them.
+            Bytes that the process may have beyond those of its own code; where the system limits them.
 
         Raises
         ------

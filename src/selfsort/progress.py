@@ -67,7 +67,7 @@ def live_bar() -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
     columns = [
-        SpinnerColumn(),
+        SpinnerColumn("dots" if "utf" in (sys.stderr.encoding or "").lower() else "line"),
         TextColumn("{task.description:<10}"),
         BarColumn(),
         MofNCompleteColumn(),

@@ -106,12 +106,14 @@ class Group(click.Group):
         return super().parse_args(ctx, args)
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
-        """Run as a program; an interrupted one ends without taking itself down piece by piece, which takes seconds."""
+        """Run as a program: with file names in UTF-8 in every locale, and ended at once after an interrupt."""
+        if args is None and sys.getfilesystemencoding() != "utf-8" and os.name == "posix" and sys.executable:
+            _start_in_utf8()
         try:
             return super().main(args, *more, **options)
         except SystemExit as end:
             if args is None and end.code == INTERRUPTED:
-                leave(INTERRUPTED, at_once=True)
+                leave(INTERRUPTED, at_once=True)  # Python takes seconds to take itself down
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -142,6 +144,17 @@ def _warn(message: Warning | str, category: type[Warning], *_: Any) -> None:
     """Say in one line what users are warned of; what only programmers want to know is left out."""
     if issubclass(category, UserWarning):
         click.echo(f"Warning: {shown(str(message))}", err=True)
+
+
+def _start_in_utf8() -> None:
+    """Start this program again with file names in UTF-8: other encodings lack most names that archives may hold.
+
+    The terminal gets what it can show.
+    """
+    shows = {"PYTHONIOENCODING": f"{sys.stdout.encoding}:backslashreplace"} if sys.stdout is not None else {}
+    os.execve(
+        sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], shows | os.environ | {"PYTHONUTF8": "1"}
+    )
 
 
 def _of_disk(error: OSError) -> str:

@@ -152,8 +152,14 @@ def printable(path: str | bytes) -> str:
 
 
 def path_bytes(item: Item) -> bytes:
-    """Return what items are sorted by."""
-    return os.fsencode(item.path)
+    """Return what items are sorted by; raises `DataError` if this Python cannot write their names."""
+    try:
+        return os.fsencode(item.path)
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"The name {item.path!a} cannot be written in this locale's encoding, {error.encoding}. "
+            "Start Python with -X utf8, or set PYTHONUTF8=1."
+        ) from error
 
 
 def is_clutter(name: str) -> bool:
