@@ -27,7 +27,7 @@ def unit_rows(X: npt.ArrayLike) -> FloatArray:
     with np.errstate(over="ignore"):
         lengths = np.linalg.norm(X, axis=1, keepdims=True)
     odd = ~((lengths[:, 0] > _SHORT) & (lengths[:, 0] < _LONG))
-    rows: FloatArray = X / np.where(odd[:, None], np.float32(1), lengths)
+    rows = np.asarray(X / np.where(odd[:, None], np.float32(1), lengths), np.float32)
     if odd.any():
         part = X[odd].astype(np.float64)
         rows[odd] = part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), np.finfo(np.float64).tiny)
