@@ -18,20 +18,22 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from scipy import sparse
+from scipy.cluster.hierarchy import DisjointSet
 
 from selfsort.clusters import Clusters
 from selfsort.containers.raw import FORMATS as RAW_FORMATS
 from selfsort.photos.catalog import Catalog
 from selfsort.photos.corrections import Log
 from selfsort.photos.metadata import BURST_SECONDS
+from selfsort.photos.same_shot import alike_by_hash, is_same_shot
 from selfsort.photos.state import apply
 from selfsort.photos.trash_log import trashed_rows
 
 LEVELS = ("identical", "same shot", "burst")
 #: What must have been read to find those of a level.
 NEEDED = {"identical": (), "same shot": ("looks",), "burst": ("looks", "metadata")}
-#: Bits of 128 by which two pictures of one shot may differ, and the least correlation of their thumbnails.
-MAX_BITS, MIN_CORRELATION = 20, 0.97
+#: Bits of 128 by which two pictures of one shot may differ.
+MAX_BITS = 20
 #: Pictures with a shorter side in pixels hold too little to tell.
 MIN_SIDE = 32
 #: By how much the logarithm (base 2) of width over height may differ.
@@ -88,10 +90,10 @@ def find_same(clusters: Clusters, catalog: Catalog) -> list[Same]:
     found = [Same(LEVELS[0], tuple(rows)) for rows in copies.values() if len(rows) > 1]
     different = apply({}, Log(catalog).entries()).different
     formats = clusters.items.column("format").to_pylist()
-    developed = {content for content, row in best.items() if formats[row] not in RAW_FORMATS}  # a raw file is no copy
-    near = [pair for pair in _neighboring(clusters, ids) if developed >= set(pair)]
-    pairs = [(best[a], best[b]) for a, b in near if frozenset((a, b)) not in different]
-    same = _same_shot(clusters, ids, looks, pairs)
+    developed = {content: row for content, row in best.items() if formats[row] not in RAW_FORMATS}  # raw is no copy
+    near = [pair for pair in _neighboring(clusters, ids) if developed.keys() >= set(pair)]
+    pairs = [(best[a], best[b]) for a, b in near]
+    same = _same_shot(clusters, ids, looks, pairs, developed.values(), different)
     unlike = {frozenset(best[content] for content in pair) for pair in different if pair <= best.keys()}
     shots, kept = _sets(same, best.values(), rank, len(ids), unlike)
     found += [Same(LEVELS[1], rows) for rows in shots]
@@ -122,19 +124,27 @@ def _neighboring(clusters: Clusters, ids: list[str]) -> set[tuple[str, str]]:
 
 
 def _same_shot(
-    clusters: Clusters, ids: list[str], looks: Mapping[str, Any], pairs: list[tuple[int, int]]
+    clusters: Clusters,
+    ids: list[str],
+    looks: Mapping[str, Any],
+    pairs: list[tuple[int, int]],
+    rows: Iterable[int],
+    different: set[frozenset[str]],
 ) -> list[tuple[int, int]]:
+    """Return pairs of rows of one shot, of those given and of those with hashes alike: enough to connect each set."""
     shorter = np.minimum(clusters.items.column("width").to_numpy(), clusters.items.column("height").to_numpy())
-    told = {row for pair in pairs for row in pair if looks.get(ids[row]) and shorter[row] >= MIN_SIDE}
-    pairs = [(a, b) for a, b in pairs if a in told and b in told]
-    if not pairs:
+    told = np.array(sorted(row for row in rows if looks.get(ids[row]) and shorter[row] >= MIN_SIDE), np.int64)
+    if not len(told):
         return []
-    sides = np.array(pairs)
-    known = {row: looks[ids[row]] for row in np.unique(sides).tolist()}
-    order = {row: i for i, row in enumerate(known)}
-    bits = np.unpackbits(np.array([list(bytes.fromhex(look["hash"])) for look in known.values()], np.uint8), axis=1)
-    aspect = np.array([look["aspect"] for look in known.values()])
-    a, b = (np.array([order[row] for row in side.tolist()]) for side in sides.T)
+    known = [looks[ids[row]] for row in told.tolist()]
+    bits = np.unpackbits(np.array([list(bytes.fromhex(look["hash"])) for look in known], np.uint8), axis=1)
+    aspect = np.array([look["aspect"] for look in known])
+    place = {row: i for i, row in enumerate(told.tolist())}
+    given = [(place[a], place[b]) for a, b in pairs if a in place and b in place]
+    a, b = np.concatenate(
+        [np.array(given, np.int64).reshape(-1, 2).T, *(np.stack(of) for of in alike_by_hash(bits))], 1
+    )
+    a, b = np.unique(np.sort(np.stack([a, b]), axis=0), axis=1)
     close = np.abs(aspect[a] - aspect[b]) <= MAX_ASPECT
     for start in range(0, len(a), _CHUNK):
         part = slice(start, start + _CHUNK)
@@ -143,17 +153,16 @@ def _same_shot(
     @lru_cache(maxsize=4096)
     def shown(row: int) -> npt.NDArray[np.float32] | None:
         thumbnail = clusters.thumbnail(row)
-        if thumbnail is None:
-            return None
-        pixels = np.asarray(Image.open(io.BytesIO(thumbnail)).convert("L"), np.float32).ravel()
-        pixels -= pixels.mean()
-        return np.asarray(pixels / max(float(np.linalg.norm(pixels)), 1e-9))
+        return None if thumbnail is None else np.asarray(Image.open(io.BytesIO(thumbnail)).convert("L"), np.float32)
 
-    same = []
-    for first, second in sides[close].tolist():
+    same, joined = [], DisjointSet(told.tolist())
+    for first, second in np.stack([told[a[close]], told[b[close]]], 1).tolist():
+        if joined.connected(first, second) or frozenset((ids[first], ids[second])) in different:
+            continue
         one, other = shown(first), shown(second)
-        if one is not None and other is not None and float(one @ other) >= MIN_CORRELATION:
+        if one is not None and other is not None and one.shape == other.shape and is_same_shot(one, other):
             same.append((first, second))
+            joined.merge(first, second)
     return same
 
 
