@@ -34,7 +34,7 @@ def own(made, tmp_path):
 
 
 def again(own, **settings):
-    return organize(own / "pictures", own / "run", settings=Settings(**{"groups": 4} | settings))
+    return organize(own / "pictures", own / "run", replace=True, settings=Settings(**{"groups": 4} | settings))
 
 
 def groups(run):
