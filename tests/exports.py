@@ -25,7 +25,15 @@ def catalogued(tmp_path, files=FILES, **options):
     for group in made.groups:
         group["key"] = KEYS[0] + group["group"]
     made.groups.append(
-        {"level": 0, "group": 0, "size": 5, "parent": None, "confidence": 1.0, "prototypes": [], "odd": []}
+        {
+            "level": 0,
+            "group": 0,
+            "size": min(5, len(made.items)),
+            "parent": None,
+            "confidence": 1.0,
+            "prototypes": [],
+            "odd": [],
+        }
         | {"kind": "photo", "suggested": {"name": "Photos", "evidence": []}}
     )
     made.save(folder)

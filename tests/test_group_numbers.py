@@ -1,6 +1,7 @@
 """Every group has one number: it is listed, taken by all commands, and the same in every run of the library."""
 
 import csv
+import itertools
 import random
 import shutil
 
@@ -56,6 +57,9 @@ def members(run):
     return found
 
 
+_names = itertools.count()
+
+
 def assert_every_number_is_taken(own):
     """Rename every listed group by its number, see that it and no other has the name, and take that back."""
     run, before = own / "run", groups(own / "run")
@@ -63,8 +67,9 @@ def assert_every_number_is_taken(own):
     assert all(number >= 0 for number in before)
     for number in before:
         with Corrected(run) as corrected:
-            corrected.correct("rename", groups=[number], name=f"x {number}")
-        assert {g for g, of in groups(run).items() if of["name"] == f"x {number}"} == {number}
+            name = f"x {next(_names)}"  # a new one: to say once more what a redo said would change nothing
+            corrected.correct("rename", groups=[number], name=name)
+        assert {g for g, of in groups(run).items() if of["name"] == name} == {number}
         with Corrected(run) as corrected:
             corrected.log.undo()
     assert groups(run) == before

@@ -86,6 +86,34 @@ def guard(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA cell_size_check=ON")
 
 
+def display_path(path: str) -> str:
+    r"""Return a path as valid Unicode for people; bytes that are not UTF-8 read ``\xNN``.
+
+    >>> display_path(os.fsdecode(b"caf\xe9.jpg"))
+    'caf\\xe9.jpg'
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def printable(path: str | bytes) -> str:
+    r"""Return a path, or another text of one line, so that any terminal can print it.
+
+    What would move the cursor, change colors or turn the direction of writing is escaped, and so is what is not UTF-8.
+
+    >>> printable("line\nend.jpg")
+    'line\\nend.jpg'
+    """
+    try:
+        text = display_path(os.fsdecode(path))
+    except UnicodeEncodeError:  # half a character, which no path holds but JSON may
+        text = str(path).encode("utf-8", "backslashreplace").decode()
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def folded(name: str) -> str:
     """Return what names have in common that differ in case or in the coding of accents.
 

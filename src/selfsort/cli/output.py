@@ -18,7 +18,7 @@ import click
 from selfsort.errors import DataError
 from selfsort.files import atomic_write
 from selfsort.progress import in_terminal, live_bar, plain_lines
-from selfsort.runtime import Progress
+from selfsort.runtime import Progress, printable
 from selfsort.threads import leave
 
 
@@ -152,15 +152,11 @@ def progress_bar() -> Iterator[Progress]:
 
 def harmless(text: str) -> str:
     """Return text of several lines as a terminal can print it, whoever wrote parts of it; see `printable`."""
-    from selfsort.sources import printable
-
     return "\n".join(map(printable, text.split("\n")))
 
 
 def shown(text: str | bytes) -> str:
     """Return text that belongs in one line as a terminal can print it; line ends are escaped too."""
-    from selfsort.sources import printable
-
     return printable(text)
 
 

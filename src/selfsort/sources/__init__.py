@@ -18,9 +18,10 @@ import numpy as np
 from selfsort.errors import DataError
 from selfsort.formats import sniff
 from selfsort.given import decodings, read_given
+from selfsort.runtime import display_path, printable
 from selfsort.sources.archives import COMPRESSED, TarSource, ZipSource
 from selfsort.sources.arrays import ArraySource
-from selfsort.sources.base import Item, Limits, Source, display_path, path_bytes, printable, reason
+from selfsort.sources.base import Item, Limits, Source, path_bytes, reason
 from selfsort.sources.disk import FolderSource, ListSource
 
 __all__ = ["Item", "Limits", "Source", "display_path", "open_source", "path_bytes", "printable"]

@@ -19,7 +19,8 @@ from typing import IO, Any, TypeVar
 
 from selfsort.errors import DataError
 from selfsort.images import Unreadable
-from selfsort.sources.base import Item, Limits, Source, display_path, is_clutter, is_own, path_bytes, readable, reason
+from selfsort.runtime import display_path
+from selfsort.sources.base import Item, Limits, Source, is_clutter, is_own, path_bytes, readable, reason
 from selfsort.sources.code_pages import code_page
 
 T = TypeVar("T")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from selfsort.errors import DataError
 from selfsort.images import Unreadable
+from selfsort.runtime import display_path
 
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 #: How our own files are called that lie beside runs, and what lies beside pictures without being one.
@@ -121,34 +121,6 @@ class Source(ABC):
 
     def __len__(self) -> int:
         return len(self.items)
-
-
-def display_path(path: str) -> str:
-    r"""Return a path as valid Unicode for people; bytes that are not UTF-8 read ``\xNN``.
-
-    >>> display_path(os.fsdecode(b"caf\xe9.jpg"))
-    'caf\\xe9.jpg'
-    """
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def printable(path: str | bytes) -> str:
-    r"""Return a path, or another text of one line, so that any terminal can print it.
-
-    What would move the cursor, change colors or turn the direction of writing is escaped, and so is what is not UTF-8.
-
-    >>> printable("line\nend.jpg")
-    'line\\nend.jpg'
-    """
-    try:
-        text = display_path(os.fsdecode(path))
-    except UnicodeEncodeError:  # half a character, which no path holds but JSON may
-        text = str(path).encode("utf-8", "backslashreplace").decode()
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 def path_bytes(item: Item) -> bytes:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from selfsort.errors import DataError
 from selfsort.images import Unreadable
-from selfsort.sources.base import Item, Limits, Source, display_path, is_clutter, is_own, path_bytes, readable, reason
+from selfsort.runtime import display_path
+from selfsort.sources.base import Item, Limits, Source, is_clutter, is_own, path_bytes, readable, reason
 
 _CHUNK = 1 << 20
 
