@@ -139,7 +139,7 @@ def test_an_export_of_nothing_is_no_success(library, tmp_path):
     shutil.rmtree(pictures)
     result = call("export", tmp_path / "run", tmp_path / "out", "--mode", "copy")
     assert result.exit_code == 1
-    assert "0 files written" in result.stdout
+    assert "they are not there now. Connect the disk" in result.stderr
 
 
 def test_what_was_not_read_is_not_said_to_be_absent(library, tmp_path):

@@ -320,7 +320,7 @@ def test_places_for_sidecars(tmp_path, folder):
     with pytest.raises(DataError, match="Only xmp sidecars"):
         export(folder, None, mode="copy")
     (tmp_path / "pictures").rename(tmp_path / "away")
-    with pytest.raises(DataError, match="is not there"):
+    with pytest.raises(DataError, match="not there now"):
         beside(folder)
     (tmp_path / "away").rename(tmp_path / "pictures")
     (tmp_path / "out").mkdir()

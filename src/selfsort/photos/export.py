@@ -99,7 +99,7 @@ def export(
         sidecars any at all; without one, they go beside the originals.
     mode : {"copy", "hardlink", "symlink", "csv", "parquet", "json", "fiftyone", "xmp"}
         Folders of copies or links; tables, see `selfsort.photos.tables`; or XMP sidecars, which are merged into those
-        that are there. CSV has paths exactly as they are, also one that a spreadsheet would take for a formula.
+        that are there. In CSV a path that a spreadsheet would take for a formula begins with ``./``.
     level : int, optional
         0 is the coarsest; the run's default level if not given. Corrections are about the default level: others are as
         the run has them.
