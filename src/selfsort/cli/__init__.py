@@ -112,8 +112,8 @@ class Group(click.Group):
         try:
             return super().main(args, *more, **options)
         except SystemExit as end:
-            if args is None and end.code == INTERRUPTED:
-                leave(INTERRUPTED, at_once=True)  # Python takes seconds to take itself down
+            if args is None and isinstance(end.code, int):  # a program, not a call within one
+                leave(end.code, at_once=end.code == INTERRUPTED)  # Python takes seconds to take itself down
             raise
 
     def invoke(self, ctx: click.Context) -> Any:

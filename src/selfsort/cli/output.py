@@ -19,7 +19,6 @@ from selfsort.errors import DataError
 from selfsort.files import atomic_write
 from selfsort.progress import in_terminal, live_bar, plain_lines
 from selfsort.runtime import Progress, printable
-from selfsort.threads import leave
 
 
 class _Place(click.Path):
@@ -101,13 +100,13 @@ def fail(message: str, *, as_json: bool = False) -> NoReturn:
         with suppress(OSError):  # it may be standard output that is full
             click.echo(json.dumps({"error": message}))
     click.echo(f"Error: {message}", err=True)
-    leave(1)
+    sys.exit(1)
 
 
 def interrupted(how: str = "run the same command again") -> NoReturn:
     """Say how to go on after Ctrl-C and end with exit code 130."""
     click.echo(f"\nInterrupted. Nothing is lost: {how} to continue.", err=True)
-    leave(INTERRUPTED)
+    sys.exit(INTERRUPTED)
 
 
 def check_file(path: Path | None, option: str = "-o") -> None:
