@@ -1,6 +1,7 @@
 """The training engine: same steps whatever happens around them."""
 
 import gc
+import io
 import json
 import math
 import os
@@ -20,6 +21,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from selfsort.errors import DataError, ModelError  # noqa: E402
+from selfsort.files import read_sealed, write_sealed  # noqa: E402
 from selfsort.training import loop  # noqa: E402
 from selfsort.training.batches import Batches, mixed  # noqa: E402
 from selfsort.training.loop import train  # noqa: E402
@@ -27,6 +29,10 @@ from selfsort.training.memory import _glibc  # noqa: E402
 from selfsort.training.schedule import Plan  # noqa: E402
 from selfsort.training.session import METRICS, Session, resolve_device, resolve_precision  # noqa: E402
 from training_toys import IMAGES, KilledError, Toy, run, same, view  # noqa: E402
+
+
+def checkpoint(path):
+    return torch.load(io.BytesIO(read_sealed(path)), weights_only=True)
 
 
 @pytest.fixture
@@ -139,7 +145,7 @@ def test_ctrl_c_finishes_the_step_keeps_the_state_and_goes_on(tmp_path, every_st
         train(session, "toy", toy, Batches(IMAGES, 16, 7, view), Plan(4, 0.01), before_epoch=toy.before_epoch)
     assert seen[-1] == 9
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert torch.load(tmp_path / "toy.pt", weights_only=True)["state"]["step"] == 9
+    assert checkpoint(tmp_path / "toy.pt")["state"]["step"] == 9
     assert same(whole, run(folder=tmp_path)[0])
 
 
@@ -200,8 +206,9 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path, every_step):
 def test_a_checkpoint_of_a_newer_selfsort_is_refused(tmp_path, every_step):
     with pytest.raises(KilledError):
         run(folder=tmp_path, stop_at=5)
-    content = torch.load(tmp_path / "toy.pt", weights_only=True) | {"version": 99}
-    torch.save(content, tmp_path / "toy.pt")
+    content = io.BytesIO()
+    torch.save(checkpoint(tmp_path / "toy.pt") | {"version": 99}, content)
+    write_sealed(tmp_path / "toy.pt", content.getvalue())
     with pytest.raises(DataError, match="format 99"):
         run(folder=tmp_path)
 
@@ -224,7 +231,7 @@ def test_a_loss_that_is_not_finite_names_step_rate_and_checkpoint(tmp_path, fold
     with pytest.raises(ModelError, match=rf"stage 'bad' was not finite at step 8 of 24 \(learning rate 0.01\). {kept}"):
         train(session, "bad", Diverging(8), Batches(IMAGES, 16, 0, view), Plan(4, 0.01))
     if folder:
-        state = torch.load(tmp_path / "bad.pt", weights_only=True)["state"]
+        state = checkpoint(tmp_path / "bad.pt")["state"]
         assert state["step"] == 8
         assert all(torch.isfinite(value).all() for value in state["objective"].values())
 

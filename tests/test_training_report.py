@@ -178,7 +178,7 @@ def test_info_of_a_trained_run(trained, tmp_path):
     result = CliRunner().invoke(main, ["info", str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
     assert "300 of 300 pictures from digits, train, scikit-learn's 8 x 8 digits" in result.output
-    assert "groups: 10\nbelong nowhere: 0\nmethod: dec, seed 3, made 2026-03-04" in result.output
+    assert "groups: 10\nbelong nowhere: 0\nmethod: dec, seed 3, made 4 March 2026" in result.output
     facts = json.loads(CliRunner().invoke(main, ["info", str(tmp_path / "run"), "--json"]).output)
     assert facts["groups_per_level"] == [K]
     assert facts["data"] == RUN["data"]
