@@ -270,7 +270,7 @@ def test_archives_and_lists_are_read_again(pictures, tmp_path):
     (tmp_path / "list.txt").write_text("pictures/receipt.png\npictures/error.png\n")
     subprocess.run(["tar", "cf", tmp_path / "a.tar", "-C", pictures, "."], check=True)
     for data, name in ((tmp_path / "list.txt", "receipt.png"), (tmp_path / "a.tar", "./receipt.png")):
-        organize(data, tmp_path / "other")
+        organize(data, tmp_path / "other", replace=True)
         assert read_texts_of_run(tmp_path / "other")["n_with_text"] >= 2
         (found,) = search_run(tmp_path / "other", "grocery")
         assert found["path"].endswith(name.removeprefix("./"))

@@ -169,7 +169,7 @@ def open_pictures(
     try:
         pictures = Pictures(source, size, progress=progress)
         for warning in _warnings(pictures, source):
-            warnings.warn(warning, UserWarning, stacklevel=3)
+            warnings.warn(warning, UserWarning, stacklevel=4)
     except BaseException:
         source.close()
         raise
