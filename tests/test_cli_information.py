@@ -140,7 +140,7 @@ def test_wrong_usage(arguments, message):
         (b"a,b\n1,1_000\n", "line 2: 'b' must be a finite number: got '1_000'"),
         (b'a,b\n1,"2,5"\n', "line 2: 'b' must be a finite number: got '2,5'"),
         (b"a,b,b\n1,2,3\n", "has 2 columns 'b'"),
-        (b"a,b\n\xff\xfe,1\n", "not a CSV file in UTF-8"),
+        (b"a,b\n\xff\xfe,1\n", "must be a finite number"),
         (b"a,b\n1,\x00\n", "line 2: 'b' must be a finite number"),
         (b"a;b\n1;2\n", "has no column 'a'. Its first line names: a;b"),
     ],
