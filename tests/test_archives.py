@@ -212,7 +212,7 @@ def test_no_more_is_unpacked_than_the_directory_says(tmp_path, compression):
         tracemalloc.stop()
         assert why.startswith("damaged in the archive: ")
         assert "more bytes" in why
-        assert peak < 2 << 20
+        assert peak < 16 << 20  # lzma has a dictionary
         assert source.read(1) == b"x"
 
 
@@ -267,12 +267,12 @@ def written_by(path, names, system=0, extra=b""):
     """A zip with names as bytes, from another system."""
     with zipfile.ZipFile(path, "w") as archive:
         for i, name in enumerate(names):
-            info = zipfile.ZipInfo(f"{i:0{len(name)}d}")
+            info = zipfile.ZipInfo(chr(65 + i) * len(name))
             info.create_system, info.extra = system, extra
             archive.writestr(info, b"x")
     data = path.read_bytes()
     for i, name in enumerate(names):
-        data = data.replace(f"{i:0{len(name)}d}".encode(), name)
+        data = data.replace((chr(65 + i) * len(name)).encode(), name)
     path.write_bytes(data)
     return path
 
@@ -311,7 +311,7 @@ def test_zip_names_that_are_noise_are_kept_apart(tmp_path):
 def test_zip_folders_written_with_backslashes(tmp_path):
     names = [b"Photos\\sub\\a.jpg", b"Photos\\b.jpg", b"..\\c.jpg", b"C:\\d.jpg", b"Photos\\sub\\"]
     with open_source(written_by(tmp_path / "a.zip", names)) as source:
-        assert paths(source) == ["C_/d.jpg", "Photos/b.jpg", "Photos/sub/a.jpg", "__/c.jpg"]
+        assert paths(source) == ["C_/d.jpg", "Photos/b.jpg", "Photos/sub/a.jpg", "_/c.jpg"]
     with open_source(written_by(tmp_path / "b.zip", [b"back\\slash.jpg"], system=3)) as source:
         assert paths(source) == ["back\\slash.jpg"]  # as Unix may name a file
 

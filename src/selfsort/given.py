@@ -68,7 +68,7 @@ def decodings(data: bytes) -> Iterator[str]:
             return
     yield data.decode("utf-8", "surrogateescape")
     n_zeros = [data[start::2].count(0) for start in (0, 1)]
-    if min(n_zeros) * 8 < max(n_zeros) and len(data) % 2 == 0:  # Latin letters in UTF-16 are every other byte zero
+    if min(n_zeros) * 3 < max(n_zeros) and len(data) % 2 == 0:  # Latin letters in UTF-16 are every other byte zero
         yield data.decode("utf-16-be" if n_zeros[0] > n_zeros[1] else "utf-16-le", "replace")
     if is_utf8(data):
         return
