@@ -146,8 +146,8 @@ def test_x_goes_on_where_the_picture_stays(page):
 
 def test_the_tab_is_called_after_what_it_shows(page):
     library = page.js("return document.getElementById('library').textContent")
-    for hash_, name in (("#/map", "Map"), ("#/time", "Time"), ("#/places", "Places"), ("#/same", "Same"), ("#/", "Groups")):
-        page.go(hash_)
+    for path, name in (("map", "Map"), ("time", "Time"), ("places", "Places"), ("same", "Same"), ("", "Groups")):
+        page.go(f"#/{path}")
         page.until(lambda name=name: page.browser.title == f"{name} · {library} · selfsort")
     page.open_group(0)
     name = page.js("return document.querySelector('input.name').placeholder")
@@ -262,7 +262,8 @@ def test_not_the_same_in_finer_groups_keeps_the_set(page):
     finer(page)
     page.go("#/same")
     page.until(lambda: page.all(".set"))
-    page.js("[...document.querySelectorAll('.chips button')].find((b) => b.textContent.startsWith('The same shot')).click()")
+    chips = page.all(".chips button")
+    next(chip for chip in chips if chip.text.startswith("The same shot")).click()
     page.until(lambda: any(button.text == "Not the same" for button in page.all(".set button")))
     before = len(page.all(".set"))
     next(button for button in page.all(".set button") if button.text == "Not the same").click()
