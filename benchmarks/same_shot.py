@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 from record import record
 from selfsort.images import PictureFile, Preprocessing, decode, thumbnail
 from selfsort.photos.duplicates import MAX_ASPECT, MAX_BITS
-from selfsort.photos.looks import SIDE, perceptual_hash, upright
+from selfsort.photos.looks import look
 from selfsort.photos.same_shot import MIN_CORRELATION, correlation, is_same_shot
 
 FORMS = {"statement": (600, 900), "invoice": (1240, 1754), "login": (390, 844), "table": (900, 640)}
@@ -106,17 +106,16 @@ def encodings(image: Image.Image) -> Iterator[bytes]:
             yield out.getvalue()
 
 
-def seen(data: bytes) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return thumbnail, bits of the hash and aspect, as a run has them."""
+def seen(data: bytes) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Return thumbnail, bits of the hash, aspect and share of the commonest color, as a run has them."""
     file = PictureFile(data)
-    picture = decode(file, Preprocessing(224))
-    small = np.asarray(Image.open(io.BytesIO(thumbnail(picture.pixels))).convert("L"), np.float32)
-    gray = np.asarray(Image.fromarray(upright(file, SIDE, 0.968)).convert("L"))
-    bits = np.unpackbits(np.frombuffer(bytes.fromhex(perceptual_hash(gray)), np.uint8))
-    return small, bits, float(np.log2(picture.width / picture.height))
+    pixels, numbers = decode(file, Preprocessing(224)).pixels, look(file)
+    small = np.asarray(Image.open(io.BytesIO(thumbnail(pixels))).convert("L"), np.float32)
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(numbers["hash"]), np.uint8))
+    return small, bits, numbers["aspect"], numbers["commonest"]
 
 
-def counted(pictures: list[list[tuple[np.ndarray, np.ndarray, float]]]) -> dict[str, int]:
+def counted(pictures: list[list[tuple[np.ndarray, np.ndarray, float, float]]]) -> dict[str, int]:
     """Return pairs of one picture and of two, and how many of each are taken for one shot by the two rules."""
     found = dict.fromkeys(("of one", "of one, before", "of one, now", "of two", "of two, before", "of two, now"), 0)
     each = [(number, one) for number, picture in enumerate(pictures) for one in picture]
@@ -126,7 +125,7 @@ def counted(pictures: list[list[tuple[np.ndarray, np.ndarray, float]]]) -> dict[
         if abs(one[2] - other[2]) > MAX_ASPECT or (one[1] != other[1]).sum() > MAX_BITS:
             continue
         found[f"{which}, before"] += correlation(one[0], other[0]) >= MIN_CORRELATION
-        found[f"{which}, now"] += is_same_shot(one[0], other[0])
+        found[f"{which}, now"] += is_same_shot(one[0], other[0], max(one[3], other[3]))
     return found
 
 

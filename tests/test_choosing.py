@@ -202,7 +202,7 @@ def test_numbers_that_cannot_be_tried(n, ks, options, message):
 def test_vectors_that_are_not_finite():
     with pytest.raises(DataError, match="50 of 50 rows hold NaN or infinity, or more than float32 can, such as row 0"):
         choose_k(np.full((50, 3), np.nan))
-    with pytest.raises(DataError, match="1 of 50 rows are not, such as row 7"):
+    with pytest.raises(DataError, match=r"largest is 1e\+30, in sample 7"):
         choose_k(np.where(np.arange(50)[:, None] == 7, 1e30, np.ones((50, 3))))
     with pytest.raises(DataError, match="shape \\(50,\\)"):
         choose_k(np.arange(50.0))

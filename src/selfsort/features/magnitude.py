@@ -40,9 +40,10 @@ def check_magnitude(X: npt.ArrayLike, *, tell_apart: bool = True) -> None:
         return
     largest = max(abs(float(values.max())), abs(float(values.min())))
     if largest and not SMALLEST <= largest <= LARGEST:
+        row = int(np.abs(values.reshape(len(values), -1)).max(1).argmax())
         raise DataError(
-            f"Samples must be of a size that float32 can square: the largest magnitude is {largest:.3g}, and it must "
-            f"lie between {SMALLEST:g} and {LARGEST:g}. Divide all samples by {largest:.1g}."
+            f"Samples must be of a size that float32 can square: the largest is {largest:.3g}, in sample {row}. "
+            f"It must lie between {SMALLEST:g} and {LARGEST:g}. Divide all by {largest:.1g}, or remove what is wrong."
         )
     if tell_apart and len(values) > 1 and values.dtype != np.float32:
         _check_rounding(values.reshape(len(values), -1), largest)

@@ -138,7 +138,7 @@ def _same_shot(
         return []
     known = [looks[ids[row]] for row in told.tolist()]
     bits = np.unpackbits(np.array([list(bytes.fromhex(look["hash"])) for look in known], np.uint8), axis=1)
-    aspect = np.array([look["aspect"] for look in known])
+    aspect, commonest = (np.array([look[name] for look in known]) for name in ("aspect", "commonest"))
     place = {row: i for i, row in enumerate(told.tolist())}
     given = [(place[a], place[b]) for a, b in pairs if a in place and b in place]
     a, b = np.concatenate(
@@ -156,11 +156,12 @@ def _same_shot(
         return None if thumbnail is None else np.asarray(Image.open(io.BytesIO(thumbnail)).convert("L"), np.float32)
 
     same, joined = [], DisjointSet(told.tolist())
-    for first, second in np.stack([told[a[close]], told[b[close]]], 1).tolist():
+    plain = np.maximum(commonest[a], commonest[b])[close]
+    for first, second, share in zip(told[a[close]].tolist(), told[b[close]].tolist(), plain.tolist(), strict=True):
         if joined.connected(first, second) or frozenset((ids[first], ids[second])) in different:
             continue
         one, other = shown(first), shown(second)
-        if one is not None and other is not None and one.shape == other.shape and is_same_shot(one, other):
+        if one is not None and other is not None and one.shape == other.shape and is_same_shot(one, other, share):
             same.append((first, second))
             joined.merge(first, second)
     return same

@@ -12,6 +12,8 @@ FloatArray = npt.NDArray[np.float32]
 #: The least correlation of two thumbnails of one shot, and by how much a tile may stand out that one does not explain.
 #: Chosen on one half of the kinds of pictures that ``benchmarks/same_shot.py`` makes.
 MIN_CORRELATION, MAX_UNEXPLAINED = 0.97, 0.12
+#: From this share of one color on, paper or background leads the correlation, and tiles are looked at.
+PLAIN = 0.25
 #: Encoding takes detail away everywhere: so many times what it takes from the median tile, but no more than this.
 _TAKEN, _MOST_TAKEN = 2.0, 0.15
 #: Side of a tile in pixels of a thumbnail: what differs between two letters on one form fills some of them.
@@ -24,18 +26,23 @@ _RIDGE = 50.0
 _WINDOW, _N_ORDERS = 4, 8
 
 
-def is_same_shot(one: FloatArray, other: FloatArray) -> bool:
+def is_same_shot(one: FloatArray, other: FloatArray, plain: float) -> bool:
     """Tell whether two thumbnails are of one shot.
 
-    Paper, header and margins alike make different documents correlate. So the sharper thumbnail is made as sharp as the
-    other, by the kernel of 3 x 3 pixels that fits best, and then must explain each tile of it.
+    Where much is plain, paper and header alike make different documents correlate. There the sharper thumbnail is made
+    as sharp as the other, by the kernel of 3 x 3 pixels that fits best, and then must explain each tile of it. Pictures
+    that are full of detail only correlate if the detail agrees.
 
     Parameters
     ----------
     one, other : ndarray of float32, shape (h, w)
         Luminance of thumbnails of one size, 0 to 255.
+    plain : float
+        The larger share of one color in the two pictures, ``commonest`` of `selfsort.photos.looks.describe`.
     """
-    return correlation(one, other) >= MIN_CORRELATION and unexplained(one, other) <= MAX_UNEXPLAINED
+    if correlation(one, other) < MIN_CORRELATION:
+        return False
+    return plain < PLAIN or unexplained(one, other) <= MAX_UNEXPLAINED
 
 
 def correlation(one: FloatArray, other: FloatArray) -> float:
