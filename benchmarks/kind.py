@@ -27,9 +27,10 @@ from sklearn.metrics import confusion_matrix, f1_score
 from choosing import libraries
 from record import record
 from selfsort.features.encoders import load_encoder
-from selfsort.images import Preprocessing, decode
+from selfsort.images import decode
 from selfsort.photos import kind as shipped
 from selfsort.photos.looks import look
+from selfsort.pixels import Preprocessing
 from selfsort.sources import open_source
 
 KIND_OF = {"document": "document", "meme": "meme", "greeting": "poster", "screenshot": "screenshot", "chart": "chart"}

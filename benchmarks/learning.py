@@ -25,11 +25,12 @@ from choosing import libraries
 from record import record
 from selfsort import Settings, load_dataset, organize
 from selfsort.features.project import graph_features
-from selfsort.images import Preprocessing, decode
+from selfsort.images import decode
 from selfsort.methods.graph import GraphClusterer
 from selfsort.methods.scan import SCAN
 from selfsort.methods.simclr import SimCLR
 from selfsort.methods.trained import Scaling, new_encoder, outputs
+from selfsort.pixels import Preprocessing
 from selfsort.sources import open_source
 
 N_SEEDS = 5

@@ -22,10 +22,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from record import record
-from selfsort.images import PictureFile, Preprocessing, decode, thumbnail
+from selfsort.images import PictureFile, decode
 from selfsort.photos.duplicates import MAX_ASPECT, MAX_BITS
 from selfsort.photos.looks import look
 from selfsort.photos.same_shot import MIN_CORRELATION, correlation, is_same_shot
+from selfsort.pixels import Preprocessing, thumbnail
 
 FORMS = {"statement": (600, 900), "invoice": (1240, 1754), "login": (390, 844), "table": (900, 640)}
 FORMS |= {"letter": (850, 1100), "receipt": (380, 900), "chat": (390, 844), "sheet": (1280, 720)}

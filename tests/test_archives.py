@@ -14,7 +14,8 @@ import pytest
 
 from selfsort import organize
 from selfsort.errors import DataError
-from selfsort.images import Preprocessing, decode
+from selfsort.images import decode
+from selfsort.pixels import Preprocessing
 from selfsort.sources import Limits, open_source
 from source_files import assert_holds_files, paths, picture, problems, unreadable, write_tar, write_zip
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from hostile import chunk, encoded, icon, png, progressive
 from selfsort import bounds, images
-from selfsort.images import PictureFile, Preprocessing, Unreadable, decode, read_exif
+from selfsort.images import PictureFile, Unreadable, decode, read_exif
+from selfsort.pixels import Preprocessing
 
 SMALL = Preprocessing(size=32)
 

@@ -20,8 +20,9 @@ from picture_files import (
     with_properties,
     with_segments,
 )
-from selfsort.images import PictureFile, Preprocessing, Unreadable, decode
+from selfsort.images import PictureFile, Unreadable, decode
 from selfsort.photos.embedded import Embedded
+from selfsort.pixels import Preprocessing
 
 WHOLE = Preprocessing(96, "fit")
 EXIF = Image.Exif()

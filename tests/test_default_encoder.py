@@ -12,8 +12,8 @@ from selfsort.errors import ModelError
 from selfsort.features.default_encoder import build_onnx, read_legacy_torch, weights_path
 from selfsort.features.encoders import DEFAULT, LAYERED, default_onnx, load_encoder
 from selfsort.features.onnx_runtime import open_session
-from selfsort.images import Preprocessing
 from selfsort.nets.lite0 import EARLIER, LAYERS
+from selfsort.pixels import Preprocessing
 
 MAGIC = 0x1950A86A20F9469CFC6C
 

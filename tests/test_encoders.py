@@ -7,7 +7,7 @@ import pytest
 from conftest import pixels
 from selfsort.errors import ModelError
 from selfsort.features.encoders import OnnxEncoder, load_encoder, settings_from_config
-from selfsort.images import Preprocessing
+from selfsort.pixels import Preprocessing
 
 # --- encoders of one's own
 

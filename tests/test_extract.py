@@ -14,7 +14,7 @@ from selfsort.errors import DataError
 from selfsort.features.cache import Cache
 from selfsort.features.encoders import Encoder, load_encoder
 from selfsort.features.extract import extract
-from selfsort.images import Preprocessing
+from selfsort.pixels import Preprocessing
 from selfsort.sources import open_source
 
 

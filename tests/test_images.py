@@ -16,17 +16,8 @@ from PIL import Image, ImageOps, JpegImagePlugin
 
 from selfsort.errors import DataError
 from selfsort.formats import sniff
-from selfsort.images import (
-    BACKDROP,
-    Picture,
-    PictureFile,
-    Preprocessing,
-    Unreadable,
-    array_from_image,
-    decode,
-    from_array,
-    thumbnail,
-)
+from selfsort.images import Picture, PictureFile, Unreadable, array_from_image, decode, from_array
+from selfsort.pixels import BACKDROP, Preprocessing, thumbnail
 
 SMALL = Preprocessing(size=32)
 

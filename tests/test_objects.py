@@ -9,8 +9,9 @@ from conftest import pixels
 from selfsort.errors import DataError
 from selfsort.features.encoders import default_onnx, load_encoder
 from selfsort.features.onnx_runtime import open_session
-from selfsort.images import Preprocessing, decode
+from selfsort.images import decode
 from selfsort.photos.objects import broad, broader, broadest, hints, names, probable, terms
+from selfsort.pixels import Preprocessing
 
 
 def random_features(n, columns=1280, seed=0):

@@ -15,7 +15,8 @@ from PIL import Image
 from dataset_files import isolate, random
 from selfsort.datasets import Pictures, load_dataset, pictures
 from selfsort.errors import DataError
-from selfsort.images import Preprocessing, decode
+from selfsort.images import decode
+from selfsort.pixels import Preprocessing
 from selfsort.sources import open_source
 from selfsort.sources.archives import TarSource
 from source_files import write_tar, write_zip

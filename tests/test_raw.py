@@ -11,11 +11,12 @@ from PIL import Image, TiffImagePlugin
 from picture_files import encoded, scene
 from selfsort import organize
 from selfsort.formats import sniff
-from selfsort.images import Preprocessing, Unreadable, decode
+from selfsort.images import Unreadable, decode
 from selfsort.photos.belonging import companions
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.duplicates import find_same
 from selfsort.photos.embedded import Embedded
+from selfsort.pixels import Preprocessing
 
 WHOLE = Preprocessing(60, "fit")
 CFA, LINEAR = 32803, 34892

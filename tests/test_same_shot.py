@@ -7,9 +7,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from selfsort import organize
-from selfsort.images import Preprocessing, decode, thumbnail
+from selfsort.images import decode
 from selfsort.photos.looks import look
 from selfsort.photos.same_shot import alike_by_hash, correlation, is_same_shot, unexplained
+from selfsort.pixels import Preprocessing, thumbnail
 from test_duplicates import found, scene
 
 SIZE = (600, 900)

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from selfsort.errors import DataError
-from selfsort.images import Preprocessing, from_array
+from selfsort.images import from_array
+from selfsort.pixels import Preprocessing
 from selfsort.sources import Limits, display_path, open_source
 from source_files import FILES, assert_holds_files, paths, picture, problems, unreadable, write_tar, write_zip
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from PIL import Image
 
-from selfsort.images import PictureFile, Preprocessing, Unreadable, decode_here
+from selfsort.images import PictureFile, Unreadable, decode_here
+from selfsort.pixels import Preprocessing
 
 # Some plugins keep Pillow's own limit, which is lower than ours. This process is ours alone, so only ours counts here.
 Image.MAX_IMAGE_PIXELS = None
@@ -22,7 +23,7 @@ def answer(request: dict[str, Any], data: bytes | None) -> tuple[dict[str, Any],
     Parameters
     ----------
     request : dict
-        ``size`` and ``resize`` of `selfsort.images.Preprocessing`, ``max_pixels`` and ``least`` of
+        ``size`` and ``resize`` of `selfsort.pixels.Preprocessing`, ``max_pixels`` and ``least`` of
         `selfsort.images.decode`.
     data : bytes or None
         The whole file; None for that of the last request.

@@ -9,7 +9,7 @@ import io
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,13 @@ from selfsort import bounds
 from selfsort.bounds import MAX_PIXELS
 from selfsort.containers import raw
 from selfsort.containers.decoders import COMPLETED, SOUND, hush_pillow, opener
-from selfsort.errors import DataError
 from selfsort.formats import sniff, why_not_an_image
 from selfsort.isolation import Failed, Processes
-
-# Transparent pictures lie on light gray: a white logo and black line art both stay visible on it.
-BACKDROP = (208, 208, 208)
+from selfsort.pixels import UPRIGHT, Preprocessing, orientation, plain, render, target_size
 
 #: What one picture may take in a process of its own: processor time, and memory: four copies of the largest.
 DECODE_SECONDS = 20
 DECODE_BYTES = 3 << 30
-
-Resize = Literal["squash", "crop", "fit"]
-
 
 _processes = Processes("selfsort.decoder")
 _keys = itertools.count()
@@ -39,34 +33,6 @@ _keys = itertools.count()
 
 class Unreadable(Exception):  # noqa: N818  (a state of one file that becomes a row, not a failure of the run)
     """One file cannot be read as a picture; the message is one line that says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """How a picture becomes pixels of one size.
-
-    Parameters
-    ----------
-    size : int
-        Side of the square in pixels; with ``fit`` the longer side.
-    resize : {"squash", "crop", "fit"}
-        ``squash`` scales both sides to `size`, whatever the aspect; ``crop`` scales the short side to `size` and keeps
-        the center; ``fit`` scales the long side to `size` and keeps all, so that it is no square: not for encoders.
-    """
-
-    size: int = 224
-    resize: Resize = "squash"
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.size <= 4096:
-            raise DataError(f"The picture size must be from 1 to 4096 pixels: got {self.size}.")
-        if self.resize not in get_args(Resize):
-            raise DataError(f"resize must be one of {', '.join(get_args(Resize))}: got {self.resize!r}.")
-
-    @property
-    def key(self) -> str:
-        """Stable name for caches; its last part changes when the same settings would give other pixels."""
-        return f"{self.resize}-{self.size}-bicubic-3"
 
 
 @dataclass(slots=True)
@@ -243,10 +209,10 @@ def decode_here(
             raise Unreadable(why)
         if quick and bounds.is_demanding(name, file.data, width, height):
             raise _Demanding
-        wide, high = _target(width, height, preprocessing)
+        wide, high = target_size(width, height, preprocessing)
         image, box = file.load(image, (max(1, int(wide * least)), max(1, int(high * least))))
-        orientation = file.inner.orientation or _orientation(image)
-        pixels = _render(image, box, orientation, preprocessing, least if image.size != (width, height) else 1.0)
+        turned = file.inner.orientation or orientation(image)
+        pixels = render(image, box, turned, preprocessing, least if image.size != (width, height) else 1.0)
     except (Unreadable, _Demanding):
         raise
     except MemoryError as error:
@@ -259,7 +225,7 @@ def decode_here(
         raise Unreadable(_damage(name, error)) from error
     if file.inner.width and file.inner.height:
         width, height = file.inner.width, file.inner.height
-    if orientation >= 5:
+    if turned >= 5:
         width, height = height, width
     return Picture(pixels, width, height, name, file.cut)
 
@@ -315,7 +281,7 @@ def from_array(array: NDArray[Any], preprocessing: Preprocessing) -> Picture:
     if array.dtype != np.uint8:
         raise Unreadable(f"pixels of type {array.dtype}: uint8 or floats in [0, 1] are needed")
     image = Image.fromarray(np.ascontiguousarray(array))
-    pixels = _render(image, (0.0, 0.0, *image.size), 1, preprocessing)
+    pixels = render(image, (0.0, 0.0, *image.size), 1, preprocessing)
     return Picture(pixels, image.width, image.height, "")
 
 
@@ -323,145 +289,18 @@ def array_from_image(image: Image.Image) -> NDArray[np.uint8]:
     """Return a PIL image of any mode as upright uint8 pixels of its own size, for `from_array`."""
     try:
         image.load()
-        plain = _plain(image)
-        method = _UPRIGHT.get(_orientation(image))
+        flat = plain(image)
+        method = UPRIGHT.get(orientation(image))
     except Exception as error:
         raise Unreadable(_damage("image", error)) from error
-    if plain.mode == "LA":
-        plain = plain.convert("RGBA")
-    return np.asarray(plain.transpose(method) if method is not None else plain)
-
-
-def thumbnail(pixels: NDArray[np.uint8], size: int = 112, quality: int = 75) -> bytes:
-    """Return `Picture.pixels` squashed to `size` × `size`, as the bytes of a JPEG."""
-    out = io.BytesIO()
-    # whole pixels are averaged first: from 224 to 112 that is all there is to do, for half the work
-    small = Image.fromarray(pixels).resize((size, size), Image.Resampling.HAMMING, reducing_gap=1.0)
-    small.save(out, "JPEG", quality=quality, subsampling="4:2:0")
-    return out.getvalue()
-
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_HOLDS_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+    if flat.mode == "LA":
+        flat = flat.convert("RGBA")
+    return np.asarray(flat.transpose(method) if method is not None else flat)
 
 
 def _ends_gray(image: Image.Image) -> bool:
     """Tell whether the last pixel is the gray that a JPEG decoder shows where a file holds nothing."""
     return bool((np.asarray(image.getpixel((image.width - 1, image.height - 1))) == 128).all())
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; ask after `load`, when PNG knows and TIFF has already turned itself."""
-    if image.format != "TIFF" and not any(key in image.info for key in _HOLDS_ORIENTATION):
-        return 1
-    try:
-        exif = image.getexif()
-        if image.format == "AVIF":  # Pillow puts what the container says into EXIF; XMP, which `getexif` heeds, is void
-            exif = Image.Exif()
-            exif.load(image.info.get("exif", b""))
-        value = exif.get(0x0112, 1)
-    except Exception:  # damaged metadata must not cost the picture
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _target(width: float, height: float, preprocessing: Preprocessing) -> tuple[int, int]:
-    """Return the size to which the whole picture is scaled, or for ``crop`` its central square."""
-    size = preprocessing.size
-    if preprocessing.resize == "fit":
-        longest = max(width, height)
-        return max(1, round(size * width / longest)), max(1, round(size * height / longest))
-    return size, size
-
-
-def _render(
-    image: Image.Image,
-    box: tuple[float, float, float, float],
-    orientation: int,
-    preprocessing: Preprocessing,
-    least: float = 1.0,
-) -> NDArray[np.uint8]:
-    """Scale, flatten and turn a loaded image; only the small picture is turned, which is the same and cheaper."""
-    target = _target(box[2], box[3], preprocessing)
-    if preprocessing.resize == "crop":
-        width, height = box[2], box[3]
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        box = (left, top, left + side, top + side)
-    elif preprocessing.resize == "fit" and least * max(target) <= max(image.size) <= max(target):
-        target, box = image.size, (0.0, 0.0, *image.size)
-    small = _plain(image).resize(target, Image.Resampling.BICUBIC, box=box, reducing_gap=1.2)
-    if small.mode in ("LA", "RGBA"):
-        small = Image.alpha_composite(Image.new("RGBA", target, (*BACKDROP, 255)), small.convert("RGBA"))
-    if small.mode != "RGB":
-        small = small.convert("RGB")
-    method = _UPRIGHT.get(orientation)
-    if method is not None:
-        small = small.transpose(method)
-    return np.asarray(small)
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """Return the image in mode L, RGB, LA or RGBA: modes whose values may be averaged."""
-    mode = image.mode
-    if mode in ("L", "RGB") and "transparency" not in image.info:
-        return image
-    if mode in ("I", "F") or mode.startswith("I;"):
-        return _eight_bits(image)
-    if mode == "LAB":
-        return image.getchannel("L")  # lightness: enough for a mode that hardly any picture has
-    if mode == "1":
-        return image.convert("L")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    clear = image if mode in ("LA", "RGBA") else image.convert("LA" if mode in ("L", "La") else "RGBA")
-    lowest, highest = clear.getchannel("A").getextrema()
-    # all opaque: half the work; all transparent: a writer's mistake, and the colors are still there
-    if lowest == 255 or highest == 0:
-        return clear.convert("L" if clear.mode == "LA" else "RGB")
-    return clear
-
-
-_ROWS = 256
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit, 32-bit and floating gray to 8 bits.
-
-    Cameras and microscopes store 10, 12 or 14 bits in 16, so the range is the fewest bits that hold the maximum.
-    Signed, wider and floating values have no range of their own: they are stretched from least to greatest.
-    """
-    values = np.asarray(image)
-    small = np.empty(values.shape, np.uint8)
-    rows = [slice(top, top + _ROWS) for top in range(0, len(values), _ROWS)]  # of a large picture few at a time
-    low, high = _range(values, rows)
-    if values.dtype.kind in "iu" and low >= 0 and high < 65536:
-        bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 1 << bits)
-        low, high = 0, (1 << bits) - 1
-    scale = 255.0 / max(float(high) - float(low), 1e-12)
-    for part in rows:
-        finite = values[part]
-        if values.dtype.kind == "f":
-            finite = np.nan_to_num(finite, nan=low, posinf=high, neginf=low)
-        small[part] = ((finite.astype(np.float32) - np.float32(low)) * scale + 0.5).clip(0, 255)
-    return Image.fromarray(small)
-
-
-def _range(values: NDArray[Any], rows: list[slice]) -> tuple[Any, Any]:
-    """Return the least and greatest value, of numbers that are finite."""
-    if values.dtype.kind != "f":
-        return values.min(), values.max()
-    finite = [part[np.isfinite(part)] for part in (values[some] for some in rows)]
-    extremes = [(part.min(), part.max()) for part in finite if part.size]
-    return (min(low for low, _ in extremes), max(high for _, high in extremes)) if extremes else (0, 1)
 
 
 def _damage(name: str, error: Exception) -> str:

@@ -16,7 +16,7 @@ from selfsort.datasets.files import read
 from selfsort.datasets.pictures import Pictures, open_pictures, resize
 from selfsort.datasets.places import find
 from selfsort.errors import DataError
-from selfsort.images import Preprocessing
+from selfsort.pixels import Preprocessing
 from selfsort.runtime import Progress, silent
 
 __all__ = ["DATASETS", "Dataset", "Pictures", "as_published", "load_dataset"]

@@ -26,7 +26,8 @@ from PIL import Image, JpegImagePlugin
 from selfsort.datasets.catalog import Part, Spec
 from selfsort.datasets.pictures import for_each
 from selfsort.errors import DataError
-from selfsort.images import Preprocessing, Unreadable, decode
+from selfsort.images import Unreadable, decode
+from selfsort.pixels import Preprocessing
 from selfsort.runtime import Progress
 from selfsort.sources import display_path
 from selfsort.sources.base import reason

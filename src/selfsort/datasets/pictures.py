@@ -13,7 +13,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from selfsort.errors import DataError
-from selfsort.images import Preprocessing, Unreadable, decode, from_array
+from selfsort.images import Unreadable, decode, from_array
+from selfsort.pixels import Preprocessing
 from selfsort.runtime import Progress, silent
 from selfsort.sources import Source, display_path, open_source
 from selfsort.threads import Threads

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from selfsort.errors import ModelError
 from selfsort.features.onnx_runtime import open_onnx
 from selfsort.files import atomic_write, content_id, hash_file
-from selfsort.images import Preprocessing
+from selfsort.pixels import Preprocessing
 from selfsort.runtime import cache_dir
 
 DEFAULT = "efficientnet-lite0"

@@ -26,7 +26,8 @@ from selfsort.features.cache import Cache, Entry
 from selfsort.features.encoders import Encoder
 from selfsort.files import content_id
 from selfsort.formats import NOT_AN_IMAGE, sniff, why_not_an_image
-from selfsort.images import Picture, PictureFile, Unreadable, decode, from_array, thumbnail
+from selfsort.images import Picture, PictureFile, Unreadable, decode, from_array
+from selfsort.pixels import thumbnail
 from selfsort.runtime import Progress, folded, n_threads, silent
 from selfsort.sources import Item, Source, display_path
 from selfsort.threads import Threads

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from selfsort.errors import ModelError
 from selfsort.features.encoders import Encoder, settings_from_config
-from selfsort.images import Preprocessing
+from selfsort.pixels import Preprocessing
 
 
 class TorchEncoder(Encoder):

@@ -23,10 +23,10 @@ from selfsort.clusters import Clusters, items_table
 from selfsort.errors import DataError
 from selfsort.evaluation import FOLDERS, Labels, check_labels, read_labels
 from selfsort.files import read_sealed, write_sealed
-from selfsort.images import Preprocessing
 from selfsort.learn.result import build_clusters
 from selfsort.learn.samples import Samples, known_set, read_samples
 from selfsort.methods.saving import load_model, method_class, plain_params, save_model
+from selfsort.pixels import Preprocessing
 from selfsort.progress import reporting
 from selfsort.publish import (
     JOB,

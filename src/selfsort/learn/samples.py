@@ -20,8 +20,9 @@ from selfsort.features.cache import Cache
 from selfsort.features.encoders import Encoder, load_encoder
 from selfsort.features.extract import extract
 from selfsort.files import content_id
-from selfsort.images import Preprocessing, Unreadable, decode, from_array, thumbnail
+from selfsort.images import Unreadable, decode, from_array
 from selfsort.methods.base import Encoded
+from selfsort.pixels import Preprocessing, thumbnail
 from selfsort.runtime import Progress, silent
 from selfsort.sources import Source, display_path, open_source
 from selfsort.threads import Threads

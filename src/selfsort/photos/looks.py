@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from selfsort.images import PictureFile, Preprocessing, decode
+from selfsort.images import PictureFile, decode
+from selfsort.pixels import Preprocessing
 
 #: Raise when the same picture would give other numbers.
 VERSION = 4

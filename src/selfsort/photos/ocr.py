@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from selfsort.errors import DataError
 from selfsort.features.onnx_runtime import open_session
-from selfsort.images import PictureFile, Preprocessing, decode
+from selfsort.images import PictureFile, decode
 from selfsort.photos.looks import flatness, upright
+from selfsort.pixels import Preprocessing
 
 #: The longer side in pixels at which it is seen whether there may be text.
 LOOK = 640
