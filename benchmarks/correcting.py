@@ -49,7 +49,7 @@ from selfsort.methods.base import encode_pictures
 from selfsort.photos import library
 from selfsort.photos.catalog import catalog_path
 from selfsort.photos.corrected import Corrected
-from selfsort.photos.state import NOWHERE
+from selfsort.photos.state import NOWHERE, own_key
 from selfsort.sources import open_source
 
 N_SEEDS, N_SIMULATIONS, N_CORRECTIONS = 5, 10, 40
@@ -218,7 +218,7 @@ def _simulate(
                     corrected.correct("move", groups=[homes.get(label, own.get(label))], paths=[paths[row]])
                 else:
                     (entry,) = corrected.correct("split", paths=[paths[row]])
-                    own[label] = NOWHERE - entry
+                    own[label] = corrected.numbers(corrected.state())[own_key(entry)]
             wanted = corrected.state()
         others = truth != ""
         others[drawn] = False

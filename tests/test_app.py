@@ -19,6 +19,7 @@ from selfsort.errors import DataError
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.kind import kinds
 from selfsort.photos.persons import PERSONS
+from selfsort.run_folder import seal_run
 
 
 def test_pack_comes_out_as_it_went_in():
@@ -177,6 +178,7 @@ def test_what_is_in_the_trash_is_gone_from_the_page(own_run):
     facts = {"path": paths[row]}
     run = json.loads((own_run / "run.json").read_text())
     (own_run / "run.json").write_text(json.dumps(run | {"root": str(own_run.parent / "nowhere")}))
+    seal_run(own_run)
     lines = [{"do": "trash", **facts}, {"do": "trashed", "path": paths[row]}]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"do": "tra')
     review = Review(own_run)

@@ -124,7 +124,10 @@ def test_the_same_fit_again_touches_nothing_and_another_replaces_it(dec, tmp_pat
     again = selfsort.fit("dec", "digits", run, params=SHORT | {"device": "cpu"})  # where it runs is no other fit
     assert snapshot(run) == before
     assert again.run == Clusters.load(run).run
-    other = selfsort.fit("kmeans", "digits", run, params={"n_clusters": 3})
+    with pytest.raises(DataError, match="replace"):
+        selfsort.fit("kmeans", "digits", run, params={"n_clusters": 3})
+    assert snapshot(run) == before
+    other = selfsort.fit("kmeans", "digits", run, params={"n_clusters": 3}, replace=True)
     assert Clusters.load(run).run["fingerprint"] == other.run["fingerprint"] != dec.run["fingerprint"]
     assert not (run / "metrics.jsonl").exists()
     assert list(tmp_path.iterdir()) == [run]

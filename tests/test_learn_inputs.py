@@ -80,7 +80,12 @@ def test_prototypes_are_the_members_nearest_to_the_mean():
     ("method", "data", "options", "message"),
     [
         ("deep", "digits", {}, "no method 'deep'. Choose one of: graph, kmeans"),
-        ("dec", "digits", {"params": {"n_cluster": 3}}, "dec has no parameter 'n_cluster'. It has: n_clusters, init"),
+        (
+            "dec",
+            "digits",
+            {"params": {"n_cluster": 3}},
+            "dec has no parameter 'n_cluster'. Did you mean n_clusters? It has: n_clusters, init",
+        ),
         ("dec", "digits", {"params": {"n_epochs": 0}}, "'n_epochs' parameter of DEC must be an int"),
         ("dec", "digits", {"params": {"device": "cuda:99"}}, "'cuda:99' is not available here"),
         ("dec", "digits", {"params": {"device": "abacus"}}, "no device 'abacus'"),

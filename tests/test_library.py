@@ -11,7 +11,7 @@ from conftest import KINDS, draw, snapshot
 from selfsort import Clusters, DataError, Settings, organize
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.corrected import Corrected
-from selfsort.photos.state import NOWHERE
+from selfsort.photos.state import NOWHERE, own_key
 
 
 @pytest.fixture
@@ -288,7 +288,7 @@ def test_forty_corrections_place_other_pictures_better(data, tmp_path, seed):
                 corrected.correct("move", groups=[number], paths=[paths[row]])
             else:
                 (entry,) = corrected.correct("split", paths=[paths[row]])
-                own[label] = NOWHERE - entry
+                own[label] = corrected.numbers(corrected.state())[own_key(entry)]
         wanted = corrected.state().groups
     taught = organize(data / "photos/f1_library.tar", run)
     with Corrected(run) as corrected:

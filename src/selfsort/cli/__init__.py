@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 an error that the message explains, 2 wrong usage, 130 int
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import errno
 import importlib
@@ -149,9 +150,11 @@ def _warn(message: Warning | str, category: type[Warning], *_: Any) -> None:
 def _start_in_utf8() -> None:
     """Start this program again with file names in UTF-8: other encodings lack most names that archives may hold.
 
-    The terminal gets what it can show.
+    The output keeps its encoding, but where that is ASCII: this is what a system says that knows of no terminal.
     """
-    shows = {"PYTHONIOENCODING": f"{sys.stdout.encoding}:backslashreplace"} if sys.stdout is not None else {}
+    shows = {}
+    if sys.stdout is not None and codecs.lookup(sys.stdout.encoding).name != "ascii":
+        shows = {"PYTHONIOENCODING": f"{sys.stdout.encoding}:backslashreplace"}
     os.execve(
         sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], shows | os.environ | {"PYTHONUTF8": "1"}
     )
