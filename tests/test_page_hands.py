@@ -15,6 +15,10 @@ ASKED = """
 return performance.getEntriesByType("resource").map((entry) => new URL(entry.name).pathname)
   .filter((path) => path.startsWith("/picture/"));
 """
+ARE_SHARP = """
+return [...document.querySelectorAll(".card img:not([hidden])")].filter((image) => image.checkVisibility())
+  .every((image) => image.complete && image.getAttribute("src") === image.sharp);
+"""
 BOX = "const { left, top, right, bottom } = document.querySelector(arguments[0]).getBoundingClientRect();"
 RECTANGLE = BOX + "return [left, top, right, bottom].map(Math.round)"
 TILE_AT = """
@@ -88,9 +92,10 @@ def test_the_small_previews_are_asked_for_before_sharp_ones(page, width):
     page.browser.set_window_size(width, 700)
     for group in (0, 1):
         page.go("#/")
-        page.until(lambda: page.all(".card"))
+        page.until(lambda: page.all(".card") and page.js(ARE_SHARP))
         before = page.js(ASKED)
-        page.open_group(group)
+        page.click(".card a", group)
+        page.until(lambda: page.all(".tile"))
         tiles = page.js("return [...document.querySelectorAll('.tile:not([hidden])')].map((tile) => tile.row)")
         fresh = [row for row in tiles if f"/picture/{row}/tile" not in before]
         assert len(fresh) > 4
@@ -227,8 +232,14 @@ def test_pictures_without_a_date_come_last_in_both_orders(browser, library, tmp_
 
 def test_fast_keys_are_all_done_in_their_order(page, own_run):
     page.open_group(0)
-    keys = (page.keys.SPACE, "l", page.keys.ARROW_RIGHT)
-    page.press(*keys, *keys, *keys)  # faster than they can be answered
+    contents = Clusters.load(own_run).items.column("id").to_pylist()
+    keys, seen = [], set()
+    for row in page.js(ORDER):
+        if contents[row] not in seen and len(seen) < 3:  # what holds for a picture holds for its copies
+            keys += [page.keys.SPACE, "l"]
+        keys.append(page.keys.ARROW_RIGHT)
+        seen.add(contents[row])
+    page.press(*keys)  # faster than they can be answered
 
     def live():
         with Corrected(own_run, read_only=True) as corrected:

@@ -9,9 +9,6 @@ from PIL import Image
 from selfsort.images import PictureFile, Unreadable, decode_here
 from selfsort.pixels import Preprocessing
 
-# Some plugins keep Pillow's own limit, which is lower than ours. This process is ours alone, so only ours counts here.
-Image.MAX_IMAGE_PIXELS = None
-
 #: The file that was asked about last, with what was decoded of it, unless that is large.
 _last: list[PictureFile] = []
 _KEPT_PIXELS = 50_000_000
@@ -39,6 +36,8 @@ def answer(request: dict[str, Any], data: bytes | None) -> tuple[dict[str, Any],
     ------
     MemoryError
     """
+    # Some plugins keep Pillow's own limit, which is lower than ours. This process is ours alone, so only ours counts.
+    Image.MAX_IMAGE_PIXELS = None
     if data is not None:
         _last[:] = [PictureFile(data)]
     try:

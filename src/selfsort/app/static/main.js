@@ -136,7 +136,10 @@ function refresh() {
 
 function draw() {
   const { base, name, groups } = address();
-  if (groups !== null && base === shownHash && !now.cut) return location.replace(name === "group" ? "#/" : `#/${name}`); // they are the user's own again
+  if (groups !== null && base === shownHash && !now.cut) { // they are the user's own again
+    seen?.close();
+    return location.replace(name === "group" ? "#/" : `#/${name}`);
+  }
   view?.refresh();
   if (!seen) entitle();
   drawSelection();

@@ -86,6 +86,7 @@ export function view(row, list, left) {
 
   // Groups have changed: the picture may be out of this view, or back in it.
   function relist() {
+    if (!box.open) return undefined;
     rows = list();
     if (!rows.length) return close();
     const at = rows.indexOf(address().picture);
