@@ -1,5 +1,7 @@
 """The review page in a browser, as a person uses it."""
 
+import multiprocessing
+import os
 import re
 import subprocess
 import sys
@@ -12,17 +14,45 @@ def served(run, port=0, program=("-m", "selfsort.cli"), before=None):
     command = [sys.executable, *program, "review", str(run), "--no-open", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=before) as server:
         try:
-            address = re.search(r"http\S+", server.stdout.readline())
-            assert address, "the command printed no address"
-            yield server, address[0]
+            yield server, printed_address(server.stdout)
         finally:
             server.terminate()
+
+
+def printed_address(file):
+    address = re.search(r"http\S+", file.readline())
+    assert address, "the command printed no address"
+    return address[0]
+
+
+@contextmanager
+def forked(run):
+    """Serve a run by a fork of a process that has imported what the server needs, which takes half of the start."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["selfsort.app.server", "selfsort.cli.review", "uvicorn.loops.asyncio"])
+    ours, theirs = context.Pipe(duplex=False)
+    server = context.Process(target=review, args=(str(run), theirs))
+    server.start()
+    theirs.close()
+    try:
+        with open(os.dup(ours.fileno()), encoding="utf-8") as file:
+            yield server, printed_address(file)
+    finally:
+        server.terminate()
+        server.join()
+
+
+def review(run, pipe):
+    from selfsort.cli import main
+
+    sys.stdout = open(os.dup(pipe.fileno()), "w", encoding="utf-8", buffering=1)  # noqa: SIM115
+    main(["review", run, "--no-open"])
 
 
 @contextmanager
 def opened(browser, run):
     """Serve a run and open it, as a `Page`; nothing may go wrong in the browser meanwhile."""
-    with served(run) as (server, address):
+    with (served if os.name == "nt" else forked)(run) as (server, address):
         browser.set_script_timeout(20)
         page = Page(browser, address)
         page.server = server

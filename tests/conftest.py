@@ -221,10 +221,27 @@ def page(app):
         yield client
 
 
-@pytest.fixture
-def browser(tmp_path_factory):
+@pytest.fixture(scope="session")
+def chrome(tmp_path_factory):
     with started_browser(tmp_path_factory.mktemp("profile")) as chrome:
         yield chrome
+
+
+@pytest.fixture
+def browser(chrome):
+    """A new tab of the session's browser that knows nothing of the tests before."""
+    before = chrome.window_handles
+    chrome.switch_to.new_window("tab")
+    mine = chrome.current_window_handle
+    for tab in before:
+        chrome.switch_to.window(tab)
+        chrome.close()
+    chrome.switch_to.window(mine)
+    chrome.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    chrome.set_window_size(1400, 900)
+    for log in ("browser", "performance"):
+        chrome.get_log(log)
+    return chrome
 
 
 @contextlib.contextmanager

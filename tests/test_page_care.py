@@ -97,7 +97,7 @@ def test_enter_does_what_the_marked_button_says(page, tmp_path):
 def test_a_server_that_does_not_answer_for_a_while(page, own_run):
     page.open_group(0)
     assert not page.all("#trouble")
-    page.server.send_signal(signal.SIGSTOP)
+    os.kill(page.server.pid, signal.SIGSTOP)
     try:
         page.until(lambda: page.all("#trouble"))
         assert "does not answer" in page.all("#trouble")[0].text
@@ -105,7 +105,7 @@ def test_a_server_that_does_not_answer_for_a_while(page, own_run):
         page.press("h")
         page.until(lambda: "nothing was changed" in page.said())
     finally:
-        page.server.send_signal(signal.SIGCONT)
+        os.kill(page.server.pid, signal.SIGCONT)
     page.until(lambda: not page.all("#trouble"))
     assert page.selected()
     page.press("h")

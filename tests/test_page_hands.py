@@ -6,7 +6,6 @@ import pytest
 
 pytest.importorskip("fastapi")
 from browsing import opened
-from conftest import started_browser
 from selfsort import organize
 from selfsort.clusters import Clusters
 from selfsort.photos.corrected import Corrected
@@ -32,22 +31,6 @@ FOCUS = (
 ORDER = (
     "return [...document.querySelectorAll('.tile:not([hidden])')].sort((a, b) => a.index - b.index).map((t) => t.row)"
 )
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    with started_browser(tmp_path_factory.mktemp("profile")) as chrome:
-        yield chrome
-
-
-@pytest.fixture
-def browser(shared):
-    """One for all tests here: every server has a port of its own, so the page knows nothing of the test before."""
-    shared.get("about:blank")
-    shared.get_log("browser")  # of a page whose server has ended
-    shared.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    shared.set_window_size(1400, 900)
-    return shared
 
 
 @pytest.fixture
