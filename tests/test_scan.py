@@ -259,7 +259,8 @@ def test_self_labeling_keeps_the_sizes_that_clusters_are_asked_to_have():
 
 def test_self_labeling_ends_before_a_cluster_is_given_up(groups):
     X, _ = groups
-    params = FAST | {"n_epochs": 1, "start_steps": 0, "init": "random", "label_epochs": 20, "learning_rate": 0.1}
+    small = {"n_epochs": 1, "start_steps": 0, "init": "random", "label_epochs": 20, "batch_size": 32}
+    params = FAST | small | {"learning_rate": 0.1}
     n_ended = 0
     for seed in range(5):  # which ones end is a matter of rounding
         model = SCAN(10, threshold=0.3, **params | {"random_state": seed})  # too many clusters: the surest take all

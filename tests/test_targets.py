@@ -141,13 +141,14 @@ def test_a_kill_just_after_the_run_is_in_place_leaves_nothing_for_ever(library, 
 # --- input that cannot be used leaves no run
 
 
-def test_more_groups_than_pictures(library, tmp_path):
+def test_more_groups_than_pictures(library, tmp_path, fresh_cache):
     with pytest.raises(DataError, match="60 groups need at least as many different pictures, and there are 55"):
         organize(library.root, tmp_path / "run", settings=Settings(groups=60))
-    assert [p.name for p in tmp_path.iterdir()] == ["run.catalog"]  # what was read is kept for the next try
+    # what was read is kept for the next try
+    assert {p.name for p in tmp_path.iterdir()} - {fresh_cache.name} == {"run.catalog"}
     with pytest.raises(DataError, match="groups need at least as many"):  # as many as there are files: before any work
         organize(library.root, tmp_path / "other", settings=Settings(groups=600))
-    assert [p.name for p in tmp_path.iterdir()] == ["run.catalog"]
+    assert {p.name for p in tmp_path.iterdir()} - {fresh_cache.name} == {"run.catalog"}
 
 
 @pytest.mark.parametrize("data", ["nowhere", b"nowhere", "", []])
