@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import struct
@@ -21,6 +22,7 @@ _USER_AT = struct.calcsize(_HEADER) + 4 + struct.calcsize(_ENDS) + len(_ANY) + 1
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LOCAL, _REMOTE, _STATE, _USER = 1, 2, 3, 7
 _ESTABLISHED = 1  # of an end that was closed, the user is no longer told
+_numbers = (number % 2**32 for number in itertools.count(1))  # of questions to the kernel
 
 
 def owner(client: Address, server: Address) -> int | None:
@@ -71,19 +73,29 @@ def _how_told() -> Callable[[Address, Address], int | None] | None:
 
 def _ask(client: Address, server: Address) -> int | None:
     """Ask the kernel for one connection. The time does not grow with the number of connections."""
-    family = getattr(socket, "AF_NETLINK", None)
-    if family is None:
-        raise OSError("This system is not Linux.")
+    number = next(_numbers)
     ends = struct.pack(_ENDS, client[1], server[1], socket.inet_aton(client[0]), socket.inet_aton(server[0]))
     what = struct.pack(_WHAT, socket.AF_INET, socket.IPPROTO_TCP, 0, 2**32 - 1) + ends + _ANY
-    header = struct.pack(_HEADER, struct.calcsize(_HEADER) + len(what), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
-    with socket.socket(family, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
-        kernel.settimeout(1.0)
-        kernel.send(header + what)
+    header = struct.pack(_HEADER, struct.calcsize(_HEADER) + len(what), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, number, 0)
+    kernel = _kernel()
+    kernel.send(header + what)
+    answer = kernel.recv(4096)
+    while struct.unpack_from(_HEADER, answer)[3] != number:  # of a question that was given up
         answer = kernel.recv(4096)
     if struct.unpack_from(_HEADER, answer)[1] != _SOCK_DIAG_BY_FAMILY or answer[_STATE_AT] != _ESTABLISHED:
         return None
     return int(struct.unpack_from("=I", answer, _USER_AT)[0])
+
+
+@cache
+def _kernel() -> socket.socket:
+    """Return what the kernel is asked through, which stays open: later there may be no room for another file."""
+    family = getattr(socket, "AF_NETLINK", None)
+    if family is None:
+        raise OSError("This system is not Linux.")
+    kernel = socket.socket(family, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+    kernel.settimeout(1.0)
+    return kernel
 
 
 def _look_up(client: Address, server: Address) -> int | None:
