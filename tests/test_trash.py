@@ -12,6 +12,7 @@ from selfsort.errors import DataError
 from selfsort.files import content_id
 from selfsort.photos.catalog import Catalog, catalog_path
 from selfsort.photos.duplicates import find_same
+from selfsort.photos.export import export
 from selfsort.photos.outcome import listed
 from selfsort.photos.place import alone_in
 from selfsort.photos.restore import plan_restore, restore
@@ -425,12 +426,14 @@ def test_what_is_in_the_trash_is_listed_no_more_until_it_is_back(tmp_path, run, 
             same = [one.rows for one in find_same(clusters, catalog) if one.level == "identical"]
         groups, n_nowhere = listed(clusters, None, 1)
         info = json.loads(CliRunner().invoke(main, ["info", str(run), "--json"]).stdout)["trashed"]
-        return same, sum(group["size"] for group in groups) + n_nowhere, info
+        plans = [export(clusters, tmp_path / "out", mode=mode, dry_run=True) for mode in ("copy", "xmp")]
+        assert [plan.skipped for plan in plans] == [[], []]
+        return same, sum(group["size"] for group in groups) + n_nowhere, info, *(len(plan.operations) for plan in plans)
 
     before = seen()
-    assert before == ([(0, 1), (2, 3, 4)], 5, 0)
+    assert before == ([(0, 1), (2, 3, 4)], 5, 0, 5, 4)
     command(run, "a.jpg", "only.jpg", "--yes")
-    assert seen() == ([(3, 4)], 3, 2)
+    assert seen() == ([(3, 4)], 3, 2, 3, 2)
     said = CliRunner().invoke(main, ["info", str(run)]).stdout
     assert "in the trash: 2 files" in said
     assert command(run, "--restore", "--yes").exit_code == 0

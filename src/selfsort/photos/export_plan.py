@@ -13,6 +13,7 @@ from selfsort.photos.belonging import Companion, KnownSidecars, SidecarNames, co
 from selfsort.photos.journal import JOURNAL
 from selfsort.photos.names import MAX_FILE_NAME, MAX_FOLDER_NAME, file_name, free_name, portable
 from selfsort.photos.outcome import Outcome
+from selfsort.photos.trash_log import trashed_rows
 
 UNGROUPED = "ungrouped"
 
@@ -53,7 +54,7 @@ def plan_tables(names: tuple[str, ...]) -> list[Operation]:
 def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved: tuple[str, ...]) -> list[Operation]:
     """Give every readable picture a place in the folder of its group, and what belongs to it one beside it.
 
-    What has the name of several pictures goes with the first of them.
+    Pictures that were moved to the trash have none. What has the name of several pictures goes with the first of them.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def plan_folders(clusters: Clusters, outcome: Outcome, *, hidden: bool, reserved
     folders = _folder_names(outcome, reserved)
     taken: dict[str, dict[str, int]] = {name: {} for name in folders.values()}
     paths, exact, sizes = (clusters.items.column(name).to_pylist() for name in ("path", "path_bytes", "size"))
-    rows = np.flatnonzero(clusters.ok & (hidden | ~outcome.hidden)).tolist()
+    rows = np.flatnonzero(clusters.ok & ~trashed_rows(clusters) & (hidden | ~outcome.hidden)).tolist()
     belonging: dict[int, list[Companion]] = {}
     for companion in companions(clusters, rows):
         belonging.setdefault(companion.picture, []).append(companion)
@@ -90,11 +91,12 @@ def plan_sidecars(
 ) -> list[Operation]:
     """Give every readable picture of a group a sidecar, and every other the one that it has: there may be old tags."""
     labels = outcome.labels.tolist()
+    there = clusters.ok & ~trashed_rows(clusters)
     told = (outcome.labels >= 0) & (hidden | ~outcome.hidden)
     paths, exact = (clusters.items.column(name).to_pylist() for name in ("path", "path_bytes"))
     rows_of: dict[str, list[int]] = {}
     known = KnownSidecars(destination, map(os.fsdecode, exact))
-    for row in np.flatnonzero(clusters.ok).tolist():
+    for row in np.flatnonzero(there).tolist():
         rows_of.setdefault(known.find(sidecar_of(os.fsdecode(exact[row]), names)), []).append(row)
     plan = []
     for target, (row, *others) in rows_of.items():
