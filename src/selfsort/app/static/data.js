@@ -223,6 +223,7 @@ export function watch() {
       else if (version !== now.version) await look(now.n);
     } catch (error) {
       if (error.status === 403) note("refused");
+      else if (error instanceof DOMException) note("silent"); // it began to answer, and then took too long
       else if (!isSilent() && !failed) emit("failed", error);
       failed = true;
     }
