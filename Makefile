@@ -13,7 +13,7 @@ ifneq ($(SELFSORT_DATA),)
 export SELFSORT_DATA
 endif
 
-.PHONY: help demo fmt lint types test test-slow docs bench all
+.PHONY: help demo fmt lint types test test-slow docs bench mutate all
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -49,6 +49,11 @@ bench: $(DEV)/.stamp-bench ## measure quality and speed; appends to benchmarks/r
 	$(DEV)/bin/python benchmarks/speed.py
 	$(DEV)/bin/python benchmarks/training.py throughput
 
+mutate: $(DEV)/.stamp-mutate ## plant errors in what must not be wrong, and see that tests find them; hours
+	OMP_NUM_THREADS=1 $(RUN) mutmut run
+	$(RUN) mutmut export-cicd-stats
+	cat mutants/mutmut-cicd-stats.json
+
 all: fmt ## format, then test and docs
 	$(MAKE) test
 	$(MAKE) docs
@@ -72,6 +77,10 @@ $(DEV)/.stamp: pyproject.toml constraints.txt
 
 $(DEV)/.stamp-bench: $(DEV)/.stamp
 	$(DEV)/bin/python $(PIP_INSTALL) -e ".[bench]"
+	@touch $@
+
+$(DEV)/.stamp-mutate: $(DEV)/.stamp
+	$(DEV)/bin/python $(PIP_INSTALL) -e ".[mutate]"
 	@touch $@
 
 # not editable: the demo runs what a user gets, so it is installed again when a source file changes
