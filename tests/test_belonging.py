@@ -9,10 +9,12 @@ from PIL import Image
 
 from selfsort.features.cache import Cache
 from selfsort.features.extract import extract
+from selfsort.files import hash_file
 from selfsort.photos.belonging import companions, owners
 from selfsort.photos.export import export, undo
-from selfsort.photos.journal import Journal, Writer, hash_file
+from selfsort.photos.journal import Journal
 from selfsort.photos.originals import Originals
+from selfsort.photos.writer import Writer
 from selfsort.sources import open_source
 from test_export import make_run
 from test_extract import Means
@@ -142,6 +144,7 @@ def test_films_are_hashed_copied_and_trashed_in_pieces(tmp_path, film, monkeypat
 
 def test_a_film_that_changes_while_it_is_copied_is_not_exported(tmp_path, film):
     original = film / "IMG_1.MOV"
+    (tmp_path / "out").mkdir()
     with Writer(tmp_path / "out", {"mode": "copy"}, Journal()) as writer, pytest.raises(OSError, match="reads back"):
         writer.copy("group-000/IMG_1.MOV", "copy", original, "another hash")
     assert [path.name for path in (tmp_path / "out/group-000").iterdir()] == []

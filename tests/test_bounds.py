@@ -13,7 +13,8 @@ from PIL import Image
 
 from hostile import chunk, encoded, icon, png, progressive
 from selfsort import bounds, images
-from selfsort.images import PictureFile, Unreadable, decode, read_exif
+from selfsort.images import PictureFile, Unreadable, decode
+from selfsort.photos.embedded import Embedded
 from selfsort.pixels import Preprocessing
 
 SMALL = Preprocessing(size=32)
@@ -36,7 +37,7 @@ def apart(monkeypatch):
 def test_long_sides_are_refused_at_once(size):
     data, start = png(*size, n_rows=1), time.perf_counter()
     assert reason(data) == f"too large: {size[0]}×{size[1]} pixels, a side of more than 1,000,000"
-    assert read_exif(data) == {}
+    assert Embedded(data).exif == {}
     assert time.perf_counter() - start < 1
 
 
@@ -175,11 +176,11 @@ def test_first_frames_cost_no_more_in_long_animations():
 def test_packed_metadata_takes_little_memory(data, tmp_path):
     code = (
         "import resource, sys\n"
-        "from selfsort.images import *\n"
+        "from selfsort.images import *\nfrom selfsort.photos.embedded import Embedded\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "data = open(sys.argv[1], 'rb').read()\n"
         "try: decode(data, Preprocessing(8))\nexcept Unreadable: pass\n"
-        "read_exif(data)\n"
+        "Embedded(data).exif\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     (tmp_path / "a.png").write_bytes(data)
@@ -192,7 +193,7 @@ def test_facts_behind_the_pixels_of_a_png_are_read_without_decoding_it():
     exif[0x010F] = "maker"
     data = png(16_000, 15_000, after=chunk(b"eXIf", exif.tobytes()[6:]))
     start = time.perf_counter()
-    assert read_exif(data)[0x010F] == "maker"
+    assert Embedded(data).exif[0x010F] == "maker"
     assert time.perf_counter() - start < 0.5
 
 
@@ -210,7 +211,7 @@ def test_scripts_without_a_main_guard_are_not_run_again(tmp_path):
     Image.new("RGB", (9, 7)).save(tmp_path / "a.tif")
     script.write_text(
         "print('once')\n"
-        "from selfsort.images import *\n"
+        "from selfsort.images import *\nfrom selfsort.photos.embedded import Embedded\n"
         f"print(decode(open({str(tmp_path / 'a.tif')!r}, 'rb').read(), Preprocessing(8)).width)\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=os.environ)

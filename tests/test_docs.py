@@ -16,8 +16,8 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 #: Of the pages about methods; on the others networks are trained.
 QUICK = ("README.md", "graph.md", "kmeans.md")
-#: Of the guide.
-SLOW = ("choosing.md", "learning.md", "mutual-information.md", "training.md")
+#: Of the guide: networks are trained, or the demo is grouped many times.
+SLOW = ("choosing.md", "corrections.md", "getting-started.md", "learning.md", "mutual-information.md", "training.md")
 
 
 def _with_commands():

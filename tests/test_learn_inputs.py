@@ -84,7 +84,7 @@ def test_prototypes_are_the_members_nearest_to_the_mean():
             "dec",
             "digits",
             {"params": {"n_cluster": 3}},
-            "dec has no parameter 'n_cluster'. Did you mean n_clusters? It has: n_clusters, init",
+            "dec has no parameter 'n_cluster'. Did you mean n_clusters. It has: n_clusters, init",
         ),
         ("dec", "digits", {"params": {"n_epochs": 0}}, "'n_epochs' parameter of DEC must be an int"),
         ("dec", "digits", {"params": {"device": "cuda:99"}}, "'cuda:99' is not available here"),

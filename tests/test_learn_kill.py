@@ -120,7 +120,7 @@ def assert_killed_fits_are_resumed(method, wholes, tmp_path, n_kills, seed):
     return stages
 
 
-@pytest.mark.parametrize("method", SETTINGS)
+@pytest.mark.parametrize("method", ["dec", pytest.param("scan", marks=pytest.mark.slow)])
 def test_a_killed_fit_is_resumed(wholes, tmp_path, method):
     assert_killed_fits_are_resumed(method, wholes, tmp_path, 2, seed=0)
 
@@ -142,7 +142,7 @@ def test_fits_killed_once_are_resumed(wholes, tmp_path, method):
         assert_killed_fits_are_resumed(method, wholes, tmp_path / str(seed), 1, seed)
 
 
-@pytest.mark.parametrize("moment", ["before training", "in training"])
+@pytest.mark.parametrize("moment", ["in training", pytest.param("before training", marks=pytest.mark.slow)])
 def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(wholes, tmp_path, moment):
     run = tmp_path / "run"
     process = fit("dec", run)
