@@ -29,6 +29,7 @@ from selfsort.cli.output import (
     shown,
     write_file,
 )
+from selfsort.dates import noted
 from selfsort.runtime import Progress, counted
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def _summary(clusters: Clusters) -> str:
     parts = [f"{facts['n_ok']:,} samples in {facts['n_groups']} groups by {facts['method']}"]
     parts += [f"{unread} files could not be read"] if unread else []
     if clusters.unchanged:
-        lines = [f"Nothing has changed since {facts['created']}: {', '.join(parts)}."]
+        lines = [f"Nothing has changed since {noted(facts['created'])}: {', '.join(parts)}."]
     else:
         lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
     lines += [f"Warning: {shown(warning)}" for warning in facts["warnings"]]

@@ -51,7 +51,8 @@ def list_(
         return
     lines = [told(picture, path) for picture, path in zip(found, exact, strict=True)]
     if not lines and not as_json:
-        click.echo("There is no such picture in the run.", err=True)
+        is_all = unreadable and not (groups or kind or before or after)
+        click.echo("Every file could be read." if is_all else "There is no such picture in the run.", err=True)
         return
     paths = [{"absolute": shown(path)} if absolute else {} for path in exact]
     facts = [selection.as_json(of) | more for of, more in zip(found, paths, strict=True)]

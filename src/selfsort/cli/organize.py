@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from selfsort.cli.output import PATH, emit, json_option, progress_bar, shown
+from selfsort.dates import noted
 from selfsort.errors import DataError
 from selfsort.runtime import counted
 
@@ -213,7 +214,7 @@ def _summary(clusters: Clusters) -> str:
     if unread:
         parts.append(f"{unread} could not be read")
     if clusters.unchanged:
-        lines = [f"Nothing has changed since {facts['created']}: {', '.join(parts)}."]
+        lines = [f"Nothing has changed since {noted(facts['created'])}: {', '.join(parts)}."]
     else:
         lines = [", ".join(parts) + f" ({sum(facts['seconds'].values()):.0f} s)."]
     lines += [f"Warning: {shown(warning)}" for warning in facts["warnings"]]
