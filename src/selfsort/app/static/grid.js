@@ -18,7 +18,7 @@ export function pictureGrid(scroller, rows, label) {
   let [active, anchor, choosing] = [0, 0, false];
 
   const grid = virtual({
-    scroller, count: shown.length, width: innerWidth < 600 ? 104 : 150, height: (side) => side, gap: 6, make, fill, settled, role: "listbox", label,
+    scroller, count: shown.length, width: () => (innerWidth < 600 ? 104 : 150), height: (side) => side, gap: 6, make, fill, settled, role: "listbox", label,
   });
   grid.box.setAttribute("aria-multiselectable", "true");
   grid.box.classList.add("pictures");

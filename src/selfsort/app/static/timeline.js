@@ -33,7 +33,7 @@ export function timeline(scroller) {
       el("a", { href: "#/undated" }, `${pictures(undated.length)} without a date`));
     const top = scroller.scrollTop;
     list?.close();
-    list = virtual({ scroller, count: order.length, width: 330, height: () => 134, gap: 10, make, fill, role: "list", label: "Events" });
+    list = virtual({ scroller, count: order.length, width: () => 330, height: () => 134, gap: 10, make, fill, role: "list", label: "Events" });
     list.box.classList.add("events");
     const chart = order.length ? months(order, byEvent) : "";
     box.replaceChildren(head, chart, list.box);

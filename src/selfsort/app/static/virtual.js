@@ -2,8 +2,8 @@
 
 import { el } from "./dom.js";
 
-// `make()` returns a cell, `fill(cell, index)` shows item `index` in it. `scroller` scrolls; `width` is the least width
-// of a cell, `height` its height for a given width; `settled` is called with the cells in view when scrolling rests.
+// `make()` returns a cell, `fill(cell, index)` shows item `index` in it. `scroller` scrolls; `width()` is the least width
+// of a cell, `height(side)` its height for the width that it gets; `settled` is called with the cells in view when scrolling rests.
 export function virtual({ scroller, count, width, height, gap, make, fill, settled = () => {}, role, label }) {
   const box = el("div", { class: "virtual", role, "aria-label": label });
   const cells = new Map();
@@ -13,7 +13,7 @@ export function virtual({ scroller, count, width, height, gap, make, fill, settl
   function measure() {
     const across = box.clientWidth;
     if (!across) return;
-    columns = Math.max(1, Math.floor((across + gap) / (width + gap)));
+    columns = Math.max(1, Math.floor((across + gap) / (width() + gap)));
     side = (across - gap * (columns - 1)) / columns;
     step = height(side) + gap;
     box.style.height = `${Math.max(0, Math.ceil(total / columns) * step - gap)}px`;

@@ -20,7 +20,7 @@ export function wall(scroller) {
   let groups = fitting();
   let at = null; // key of the group that the keyboard is about
   const grid = virtual({
-    scroller, count: groups.length, width: innerWidth < 600 ? 150 : 220, height: (side) => side + 70, gap: 16, make, fill, settled, role: "list", label: "Groups",
+    scroller, count: groups.length, width: () => (innerWidth < 600 ? 150 : 220), height: (side) => side + 70, gap: 16, make, fill, settled, role: "list", label: "Groups",
   });
   grid.box.classList.add("wall");
   const empty = el("p", { class: "empty", hidden: true });
