@@ -39,8 +39,8 @@ class Preprocessing:
         Side of the square in pixels; with ``fit`` the longer side.
     resize : {"squash", "crop", "fit"}
         ``squash`` scales both sides to `size`, whatever the aspect ratio; ``crop`` scales the short side to `size` and
-        keeps the center; ``fit`` scales the long side to `size` and keeps the whole picture, so the result is not square
-        and does not suit encoders.
+        keeps the center; ``fit`` scales the long side to `size` and keeps all of it, so the result is not square and
+        does not suit encoders.
     """
 
     size: int = 224
