@@ -1,4 +1,4 @@
-"""What public functions are called with, checked before they work: a wrong argument is named, not what broke inside."""
+"""Checks of the arguments of public functions, so that errors name the wrong argument."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ R = TypeVar("R")
 
 
 class Kind(NamedTuple):
-    """What an argument may be.
+    """Kind of an argument.
 
     Attributes
     ----------
     accepts : callable
         Tells whether a value is of this kind.
     words : str
-        What is expected, for the message.
+        Description of the kind, for messages.
     """
 
     accepts: Callable[[Any], bool]
@@ -75,12 +75,12 @@ def checked(**kinds: Kind) -> Callable[[Callable[P, R]], Callable[P, R]]:
     Parameters
     ----------
     **kinds : Kind
-        By name of the argument; others are not checked.
+        Kind by argument name. Other arguments are not checked.
 
     Returns
     -------
     callable
-        The function then raises `DataError` if an argument is not of its kind, is unknown, or is missing.
+        Decorates the function so that it raises `DataError` if an argument is of the wrong kind, unknown or missing.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -106,7 +106,7 @@ def checked(**kinds: Kind) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def meant(name: str, names: Iterable[str]) -> str:
-    """Return a question whether another name was meant, with a blank before it; empty if none is near.
+    """Return a question that suggests the closest name, with a leading space; empty if no name is close.
 
     >>> meant("kmaens", ["kmeans", "graph"]), meant("xyz", ["kmeans", "graph"])
     (' Did you mean kmeans?', '')
@@ -116,7 +116,7 @@ def meant(name: str, names: Iterable[str]) -> str:
 
 
 def _misfit(called: str, signature: inspect.Signature, kwargs: Mapping[str, Any], error: TypeError) -> str:
-    """Say why arguments do not fit a function."""
+    """Return why arguments do not match a function's signature."""
     names = [name for name in signature.parameters if name not in ("self", "cls")]
     if unknown := [name for name in kwargs if name not in names]:
         return f"{called} has no argument {unknown[0]!r}.{meant(unknown[0], names)} It has: {', '.join(names)}."

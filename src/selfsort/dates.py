@@ -1,10 +1,10 @@
-"""Days and times in words, the same in names, on the pages and in the terminal; tables and JSON have ISO 8601."""
+"""Format of dates and times for people, in names, on pages and in the terminal. Tables and JSON use ISO 8601."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-#: Not from the locale: a run has the same names on every machine.
+#: Independent of the locale, so that a run has the same names on every machine.
 MONTHS = (
     "January",
     "February",
@@ -69,7 +69,7 @@ def moments_of(start: datetime, end: datetime) -> str:
 
 
 def noted(at: str) -> str:
-    """Return an ISO 8601 moment with an offset as one of this machine's time zone; any other text unchanged."""
+    """Return an ISO 8601 time with an offset in this machine's time zone; any other text unchanged."""
     try:
         return moment_of(datetime.fromisoformat(at).astimezone())
     except ValueError:

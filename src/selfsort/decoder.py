@@ -1,4 +1,4 @@
-"""Decodes pictures in a process that has limits: what `selfsort.images` asks through `selfsort.isolation`."""
+"""Decodes pictures in a worker process with limits, for `selfsort.images` through `selfsort.isolation`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 from selfsort.images import PictureFile, Unreadable, decode_here
 from selfsort.pixels import Preprocessing
 
-#: The file that was asked about last, with what was decoded of it, unless that is large.
+#: The file of the last request with its decoded pixels, unless these are large.
 _last: list[PictureFile] = []
 _KEPT_PIXELS = 50_000_000
 
@@ -23,7 +23,7 @@ def answer(request: dict[str, Any], data: bytes | None) -> tuple[dict[str, Any],
         ``size`` and ``resize`` of `selfsort.pixels.Preprocessing`, ``max_pixels`` and ``least`` of
         `selfsort.images.decode`.
     data : bytes or None
-        The whole file; None for that of the last request.
+        The whole file; None for the file of the last request.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def answer(request: dict[str, Any], data: bytes | None) -> tuple[dict[str, Any],
     ------
     MemoryError
     """
-    # Some plugins keep Pillow's own limit, which is lower than ours. This process is ours alone, so only ours counts.
+    # Some plugins apply Pillow's limit, which is lower than ours. Only our limit should count in this process.
     Image.MAX_IMAGE_PIXELS = None
     if data is not None:
         _last[:] = [PictureFile(data)]

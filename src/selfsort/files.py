@@ -1,7 +1,7 @@
-"""Files that outlive a crash: what identifies them, how they are written and checked, and who may write.
+"""Crash-consistent files: content hashes, atomic durable writes, checksums and locks.
 
-A write is durable once two things are on the disk: the content of the file, and the entry of its name in the folder.
-A program that syncs only the first can lose a file that it has just renamed into place.
+A write is durable once two things are on disk: the content of the file and its directory entry. A program that syncs
+only the first can lose a file that it has just renamed into place.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _BLOCK = 1 << 20
-#: The longest name in bytes that any file system of today takes, and how much of a path a message shows.
+#: Longest name in bytes that current file systems accept, and the number of characters of a path that messages show.
 _MAX_NAME, _SHOWN = 255, 100
 
 
 def content_id(data: bytes | bytearray | memoryview) -> str:
-    """Return the identity of a content: its SHA-256, 64 hexadecimal digits, as ``sha256sum`` prints it.
+    """Return the SHA-256 of a content, 64 hexadecimal digits, as ``sha256sum`` prints it.
 
-    Nobody can make two contents with one identity, so equal identities are reason enough to skip, replace or trash a
-    file. Fast hashes do not give that: two pictures with one xxHash are made in a second.
+    SHA-256 is collision-resistant, so equal hashes are reason enough to skip, replace or trash a file. Fast hashes are
+    not: making two pictures with the same xxHash takes a second.
 
     >>> content_id(b"abc")[:16]
     'ba7816bf8f01cfea'
@@ -42,7 +42,7 @@ def content_id(data: bytes | bytearray | memoryview) -> str:
 
 
 def hash_file(path: Path | int) -> str:
-    """Return the `content_id` of a file, which is read as a stream; an open file is closed."""
+    """Return the `content_id` of a file, read as a stream. Closes an open file."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):
@@ -51,20 +51,20 @@ def hash_file(path: Path | int) -> str:
 
 
 def open_regular(path: str | Path, flags: int = os.O_RDONLY, folder: int | None = None) -> int:
-    """Open a file only if it is one: no link is followed, no pipe is waited for, no device is touched.
+    """Open a regular file. Follows no link, waits for no pipe and touches no device.
 
     Parameters
     ----------
     path : str or Path
     flags : int
-        Of `os.open`; a new file gets the mode 0o666 less the umask.
+        For `os.open`. A new file gets the mode 0o666 minus the umask.
     folder : int, optional
-        An open folder that `path` is relative to.
+        File descriptor of the folder that `path` is relative to.
 
     Raises
     ------
     OSError
-        With a reason in words if it is a link, a folder, a pipe, or anything else that is no regular file.
+        If it is a link, a folder, a pipe, or anything else that is not a regular file; the message says so.
     """
     careful = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
     try:
@@ -84,7 +84,7 @@ def open_regular(path: str | Path, flags: int = os.O_RDONLY, folder: int | None 
 
 
 def check_path(path: str | Path, hint: str) -> None:
-    """Refuse a path that no file can have on this system: with a NUL, a name that is too long, or half a character.
+    """Refuse a path that is invalid on this system: with a NUL, a lone surrogate, or a name that is too long.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def check_path(path: str | Path, hint: str) -> None:
 
 
 def sync(file: int) -> None:
-    """Put an open file or folder on the disk, where the system lets programs ask for that."""
+    """Sync an open file or folder to disk, if the system supports it."""
     try:
         if hasattr(fcntl, "F_FULLFSYNC"):  # macOS: fsync leaves data in the memory of the drive
             with contextlib.suppress(OSError):
@@ -120,12 +120,12 @@ def sync(file: int) -> None:
                 return
         os.fsync(file)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # network file systems that cannot
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # network file systems without fsync
             raise
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk."""
+    """Sync the directory entries of a folder to disk."""
     if os.name != "posix":
         return  # Windows has no such call; NTFS journals its names
     try:
@@ -139,7 +139,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Put a folder with all that is in it on the disk, but for the name of the folder itself."""
+    """Sync a folder and its whole content to disk, except the name of the folder itself."""
     for place, _, names in os.walk(folder):
         for name in names:
             file = os.open(Path(place, name), os.O_RDONLY if os.name == "posix" else os.O_RDWR)
@@ -151,12 +151,12 @@ def sync_tree(folder: Path) -> None:
 
 
 def make_folders(folder: Path) -> list[Path]:
-    """Make a folder and those above it that are absent, durably; return those that were made, the deepest first.
+    """Make a folder and its missing parents durably. Return the new folders, deepest first.
 
     Raises
     ------
     OSError
-        If it cannot be made; then none is left behind.
+        If it cannot be made. No new folder is left behind.
     """
     absent = []
     for place in (folder, *folder.parents):
@@ -181,13 +181,13 @@ def make_folders(folder: Path) -> list[Path]:
 
 
 def move_new(temporary: str | Path, path: str | Path, folder: int | None = None) -> None:
-    """Move a file to a name that is free in the same folder; unlike a rename, this never replaces a file.
+    """Move a file to a free name in the same folder. Unlike a rename, this never replaces a file.
 
     Parameters
     ----------
     temporary, path : str or Path
     folder : int, optional
-        An open folder that both are relative to.
+        File descriptor of the folder that both are relative to.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def move_new(temporary: str | Path, path: str | Path, folder: int | None = None)
     except (OSError, NotImplementedError):  # a file system without hard links, such as a memory card's
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder))
         try:
-            os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)  # only what we have just made
+            os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)  # replaces only the empty file made above
         except OSError:
             os.unlink(path, dir_fd=folder)
             raise
@@ -211,10 +211,10 @@ def move_new(temporary: str | Path, path: str | Path, folder: int | None = None)
 
 @contextlib.contextmanager
 def atomic_write(path: Path, *, new: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed.
+    """Yield a temporary path beside `path`. It replaces `path` on success and is removed on failure.
 
-    A reader sees the old file or the new one, never a part, also after a crash. Both content and name are on the disk
-    when the block ends. With `new`, an existing file is not replaced: `FileExistsError`.
+    Readers see the old file or the new one, never a partial one, even after a crash. Content and name are on disk when
+    the block ends. With `new`, an existing file is not replaced: `FileExistsError`.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -228,8 +228,8 @@ def atomic_write(path: Path, *, new: bool = False) -> Iterator[Path]:
             temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        if error.errno is not None:  # none: of a connection, say
-            error.filename = error.filename or str(path)  # of a full disk it is not known which file did not fit
+        if error.errno is not None:  # None if, say, a connection failed
+            error.filename = error.filename or str(path)  # a full disk does not name the file
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -237,19 +237,19 @@ def atomic_write(path: Path, *, new: bool = False) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(folder: Path, refusal: str) -> Iterator[None]:
-    """Hold a folder for the block, against other processes and other threads; nothing is written into it.
+    """Lock a folder for the block, against other processes and threads. Writes nothing into it.
 
     Parameters
     ----------
     folder : Path
-        It exists. Every spelling of its path leads to the same lock.
+        An existing folder. Every spelling of its path leads to the same lock.
     refusal : str
-        What the second caller is told: who holds the folder, and what to do.
+        Error message for a second caller: who holds the folder, and what to do.
 
     Raises
     ------
     DataError
-        If another caller holds the folder; it does not wait.
+        If another caller holds the folder. The call does not wait.
     """
     file = _open_lock(folder, refusal)
     try:
@@ -259,7 +259,7 @@ def locked(folder: Path, refusal: str) -> Iterator[None]:
 
 
 def _open_lock(folder: Path, refusal: str) -> int:
-    """Lock the folder itself; where the system cannot, a file in the cache folder that stands for it."""
+    """Lock the folder itself, or if the system cannot, a lock file for it in the cache folder."""
     while os.name == "posix":
         try:
             file = _held(folder, os.O_RDONLY | os.O_DIRECTORY, refusal)
@@ -278,7 +278,7 @@ def _open_lock(folder: Path, refusal: str) -> int:
 
 
 def _held(path: Path, flags: int, refusal: str) -> int:
-    """Open and lock; the lock ends when the file is closed. `OSError` where it cannot be locked."""
+    """Open and lock; closing the file releases the lock. Raises `OSError` if it cannot be locked."""
     file = os.open(path, flags, 0o600)
     try:
         _lock(file)
@@ -292,7 +292,7 @@ def _held(path: Path, flags: int, refusal: str) -> int:
 
 
 def _lock(file: int) -> None:
-    """Lock an open file; `BlockingIOError` if another holds it."""
+    """Lock an open file. Raises `BlockingIOError` if another caller holds it."""
     if os.name == "posix":
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return
@@ -304,21 +304,21 @@ def _lock(file: int) -> None:
         raise BlockingIOError(errno.EWOULDBLOCK, error.strerror) from error
 
 
-#: Lists the identities of the files of a folder, as ``sha256sum`` writes and checks it.
+#: Checksums of the files of a folder, in the format of ``sha256sum``.
 SUMS = "SHA256SUMS"
 _SUM = re.compile(r"([0-9a-f]{64}) [ *]([^/\\\0].*)")
 _SEAL = b"selfsort sha256 "
 
 
 def write_sums(folder: Path, names: Iterable[str]) -> None:
-    """Write what the named files of a folder hold into its `SUMS`; it comes last, so a folder that has it is whole."""
+    """Write the checksums of files of a folder to `SUMS`. Call it last: a folder that has `SUMS` is complete."""
     lines = [f"{hash_file(folder / name)}  {name}\n" for name in sorted(names)]
     with atomic_write(folder / SUMS) as path:
         path.write_text("".join(lines), encoding="utf-8")
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Return file -> `content_id` as `write_sums` wrote them down.
+    """Return the checksums that `write_sums` wrote: file -> `content_id`.
 
     Raises
     ------
@@ -337,14 +337,14 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def write_sealed(path: Path, content: bytes | memoryview) -> None:
-    """Write one file atomically, with a checksum in front of its content and its name that `read_sealed` checks."""
+    """Write one file atomically, headed by a checksum of its name and content for `read_sealed`."""
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         file.write(_SEAL + _seal(path, content) + b"\n")
         file.write(content)
 
 
 def read_sealed(path: Path) -> bytes:
-    """Return what `write_sealed` wrote to a file of this name; raise `ValueError` if a bit of it has changed since."""
+    """Return the content that `write_sealed` wrote. Raises `ValueError` if the file or its name has changed."""
     data = path.read_bytes()
     start, end = len(_SEAL), len(_SEAL) + 64
     content = data[end + 1 :]

@@ -1,4 +1,4 @@
-"""Files that the user names: read whole if they are regular files of a sane size, and as text in whatever encoding."""
+"""Read files that the user names: checks their type and size, and detects the encoding of text."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from selfsort.errors import DataError
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its byte order mark begins with that of UTF-16
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-#: Encodings of other systems; a file in one of them does not say which.
+#: Legacy encodings of other systems; a file does not say which one it has.
 _LEGACY = ("cp1252", "gb18030", "cp932", "cp950", "cp949", "cp1251", "cp866", "cp850")
 
 
@@ -55,9 +55,9 @@ def read_given(path: Path, what: str, *, most: int = 1 << 30) -> bytes:
 
 
 def decodings(data: bytes) -> Iterator[str]:
-    r"""Yield what a text file may say, the likeliest first; more than one only where it does not tell its encoding.
+    r"""Yield the possible texts of a file, most likely first; several only if its encoding is ambiguous.
 
-    The first is always there: bytes that are not UTF-8 are surrogate escapes, as in `os.fsdecode`.
+    There is always a first: bytes that are not UTF-8 become surrogate escapes, as in `os.fsdecode`.
 
     >>> list(decodings("\ufeffé".encode("utf-16-le"))), next(decodings(b"caf\xe9"))
     (['é'], 'caf\udce9')
@@ -68,7 +68,7 @@ def decodings(data: bytes) -> Iterator[str]:
             return
     yield data.decode("utf-8", "surrogateescape")
     n_zeros = [data[start::2].count(0) for start in (0, 1)]
-    if min(n_zeros) * 3 < max(n_zeros) and len(data) % 2 == 0:  # Latin letters in UTF-16 are every other byte zero
+    if min(n_zeros) * 3 < max(n_zeros) and len(data) % 2 == 0:  # Latin text in UTF-16: every other byte is zero
         yield data.decode("utf-16-be" if n_zeros[0] > n_zeros[1] else "utf-16-le", "replace")
     if is_utf8(data):
         return

@@ -1,6 +1,6 @@
-"""Bytes of a picture, whatever they are, to upright RGB pixels of one size; or one line that says why not.
+"""Decode the bytes of a picture to upright RGB pixels of one size, or give the reason in one line.
 
-The format is told by the bytes, never by the file's name; `selfsort.containers.decoders` names those that are opened.
+The bytes determine the format, never the file's name. `selfsort.containers.decoders` lists the supported formats.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from selfsort.formats import sniff, why_not_an_image
 from selfsort.isolation import Failed, Processes
 from selfsort.pixels import UPRIGHT, Preprocessing, orientation, plain, render, target_size
 
-#: What one picture may take in a process of its own: processor time, and memory: four copies of the largest.
+#: Limits of one picture in a worker process: processor time, and memory for four copies of the largest picture.
 DECODE_SECONDS = 20
 DECODE_BYTES = 3 << 30
 
@@ -32,24 +32,24 @@ _keys = itertools.count()
 
 
 class Unreadable(Exception):  # noqa: N818  (a state of one file that becomes a row, not a failure of the run)
-    """One file cannot be read as a picture; the message is one line that says why."""
+    """A file cannot be read as a picture. The message is one line with the reason."""
 
 
 @dataclass(slots=True)
 class Picture:
-    """Pixels ready for an encoder, and what the file said of itself.
+    """Pixels ready for an encoder, and facts from the file.
 
     Parameters
     ----------
     pixels : ndarray, shape (size, size, 3), uint8
-        Upright RGB, read-only; with ``fit`` it is no square, see `Preprocessing` and `decode`.
+        Upright RGB, read-only. With ``fit`` not a square, see `Preprocessing` and `decode`.
     width, height : int
-        The whole picture's size in pixels, upright.
+        Size of the whole upright picture in pixels.
     format : str
-        Such as ``"JPEG"``; empty for pictures that came as arrays.
+        Such as ``"JPEG"``; empty for arrays.
     cut : float or None
-        Share of its rows that the file holds, if it ends early; the others are gray or black. 1.0: all rows, but not
-        all details. None: the file is whole.
+        Share of rows that a truncated file has; the others are gray or black. 1.0: all rows, but not all details. None:
+        the file is complete.
     """
 
     pixels: NDArray[np.uint8]
@@ -60,13 +60,13 @@ class Picture:
 
 
 class _Demanding(Exception):  # noqa: N818
-    """A picture is better decoded in a process of its own."""
+    """A picture should be decoded in a worker process."""
 
 
 class PictureFile:
-    """The bytes of one picture file, from which pictures of several sizes may be wanted; for one thread at a time.
+    """The bytes of one picture file, to decode at several sizes; not thread-safe.
 
-    Those that need the same scale of the file share its decoding, which is kept as long as this is.
+    Sizes that need the same decoding scale share the decoded pixels, which are kept as long as this object.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class PictureFile:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.key = next(_keys)
-        #: Whether a file that is damaged is left to a process with limits, as mending it may take long.
+        #: Whether to leave a damaged file to a worker process, because repairing it may take long.
         self.is_quick = False
         #: See `Picture.cut`; known after `load`.
         self.cut: float | None = None
@@ -86,7 +86,7 @@ class PictureFile:
         self._loaded: dict[object, Image.Image] = {}
 
     def open(self) -> Image.Image:
-        """Read the header; raises `Unreadable` if the bytes announce no picture, and nearly anything if damaged."""
+        """Read the header. Raises `Unreadable` if this is not a picture, and nearly anything if it is damaged."""
         hush_pillow()
         inner = self.inner
         open_it = opener(inner.kind)
@@ -95,7 +95,7 @@ class PictureFile:
                 return open_it(io.BytesIO(inner.data))
             except MemoryError:
                 raise
-            except Exception as error:  # perhaps only for what says nothing of the pixels
+            except Exception as error:  # perhaps only damaged metadata
                 if self.is_quick:
                     raise _Demanding from error
                 self._mended = SOUND[inner.kind](inner.data)
@@ -103,7 +103,7 @@ class PictureFile:
 
     @cached_property
     def format(self) -> str:
-        """What the bytes announce; raises `Unreadable` if that is no picture."""
+        """Format by the first bytes. Raises `Unreadable` if they are not a picture."""
         name = sniff(self.data)
         if name is None:
             raise Unreadable(why_not_an_image(self.data))
@@ -111,7 +111,7 @@ class PictureFile:
 
     @cached_property
     def inner(self) -> raw.Inner:
-        """What is decoded: the file, or of a raw file the JPEG in it. Raises `Unreadable`."""
+        """The part to decode: the file, or the embedded JPEG of a raw file. Raises `Unreadable`."""
         name = self.format
         try:
             found = raw.inner(self.data, name) if name == "TIFF" or name in raw.FORMATS else None
@@ -120,8 +120,8 @@ class PictureFile:
         return raw.Inner(name, self.data) if found is None else found
 
     def load(self, image: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, tuple[float, float, float, float]]:
-        """Decode what `open` gave, at no less than a size where the format can; return it, and where the picture is."""
-        # JPEG decodes at 1/2, 1/4 or 1/8 for much less work; HEIF may hold a smaller copy. Others ignore it.
+        """Decode the image from `open`, at least at `size` if the format can scale; return it and the picture's box."""
+        # JPEG decodes at 1/2, 1/4 or 1/8 much faster; HEIF may contain a smaller copy. Other formats ignore this.
         drafted = image.draft(None, size)
         scale = (image.size, drafted)
         if scale not in self._loaded:
@@ -130,7 +130,7 @@ class PictureFile:
         return image, drafted[1] if drafted else (0.0, 0.0, *image.size)
 
     def _load(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
-        """Decode; of a file that ends early, what is there."""
+        """Decode; a truncated file as far as it goes."""
         kind = self.inner.kind
         try:
             image.load()
@@ -159,7 +159,7 @@ def decode(
 ) -> Picture:
     """Decode the bytes of one picture file.
 
-    Of an animation the first frame is taken. Color profiles are not applied.
+    Decodes the first frame of an animation. Does not apply color profiles.
 
     Parameters
     ----------
@@ -167,9 +167,9 @@ def decode(
         The whole file.
     preprocessing : Preprocessing
     max_pixels : int
-        A picture whose header claims more is refused before anything is decoded.
+        A picture with more pixels by its header is refused before decoding.
     least : float
-        A JPEG may be decoded at so small a share of the sides that are wanted; with ``fit`` it stays as small.
+        Smallest scale at which a JPEG may be decoded, relative to the target size. With ``fit`` it is not enlarged.
 
     Returns
     -------
@@ -178,7 +178,7 @@ def decode(
     Raises
     ------
     Unreadable
-        Whatever is wrong with the bytes; no other exception leaves this function.
+        For all damage; the function raises no other exception.
     """
     file = data if isinstance(data, PictureFile) else PictureFile(data)
     try:
@@ -189,14 +189,14 @@ def decode(
         pass
     try:
         return _decode_apart(file, preprocessing, max_pixels, least)
-    except OSError:  # this system starts no processes
+    except OSError:  # this system cannot start processes
         return decode_here(file, preprocessing, max_pixels, least)
 
 
 def decode_here(
     file: PictureFile, preprocessing: Preprocessing, max_pixels: int, least: float, *, quick: bool = False
 ) -> Picture:
-    """Decode a picture in this thread; see `decode`. With `quick` only one that takes a second or less."""
+    """Decode a picture in this thread, see `decode`; with `quick` only if it takes a second or less."""
     name = file.format
     claimed, file.is_quick = "", quick
     try:
@@ -217,11 +217,11 @@ def decode_here(
         raise
     except MemoryError as error:
         raise Unreadable(f"not enough memory to decode {claimed or 'the picture'}") from error
-    except Image.DecompressionBombError as error:  # of some plugins, and lower than ours
+    except Image.DecompressionBombError as error:  # some plugins have a limit that is lower than ours
         if quick:
             raise _Demanding from error
         raise Unreadable(_one_line(f"too large: {error}")) from error
-    except Exception as error:  # the plugins raise nearly every kind for damaged bytes
+    except Exception as error:  # plugins raise nearly every exception for damaged bytes
         raise Unreadable(_damage(name, error)) from error
     if file.inner.width and file.inner.height:
         width, height = file.inner.width, file.inner.height
@@ -254,12 +254,12 @@ def _decode_apart(file: PictureFile, preprocessing: Preprocessing, max_pixels: i
 
 
 def stop_decoding() -> None:
-    """End what is decoded in other processes: threads that wait for it get `selfsort.isolation.StoppedError`."""
+    """Stop decoding in worker processes. Threads that wait for them get `selfsort.isolation.StoppedError`."""
     _processes.stop()
 
 
 def _heard(text: str) -> str:
-    """Return the first complaint of a library in brackets, rather than its warnings."""
+    """Return the first error of a library in brackets, without its warnings."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     told = [line for line in lines if "warning" not in line.lower()] or lines
     return f" ({_one_line(told[0].removeprefix('tempfile.tif: ').rstrip('.'))})" if told else ""
@@ -268,7 +268,7 @@ def _heard(text: str) -> str:
 def from_array(array: NDArray[Any], preprocessing: Preprocessing) -> Picture:
     """Make a picture of pixels of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4: RGB and alpha).
 
-    They are uint8, or floats in [0, 1]; `Unreadable` says what does not fit.
+    Pixels are uint8, or floats in [0, 1]. Raises `Unreadable` for anything else.
     """
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
@@ -299,13 +299,13 @@ def array_from_image(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _ends_gray(image: Image.Image) -> bool:
-    """Tell whether the last pixel is the gray that a JPEG decoder shows where a file holds nothing."""
+    """Tell whether the last pixel is the gray with which a JPEG decoder fills missing data."""
     return bool((np.asarray(image.getpixel((image.width - 1, image.height - 1))) == 128).all())
 
 
 def _damage(name: str, error: Exception) -> str:
     why = str(error) or type(error).__name__
-    if why == "not identified by this driver":  # Pillow's word for a header that ends early or contradicts itself
+    if why == "not identified by this driver":  # Pillow's message for a truncated or contradictory header
         why = "no usable header"
     return _one_line(f"truncated or damaged {name}: {why}")
 

@@ -1,4 +1,4 @@
-"""The other side of `selfsort.isolation`: what runs in the process that has limits."""
+"""The worker side of `selfsort.isolation`, which runs in the process with limits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import IO, Any
 
 from selfsort.isolation import HEARD, IDLE_SECONDS
 
-#: Bytes that may be written to any file, the standard error among them.
+#: Maximum size in bytes of any written file, including standard error.
 _FILE_BYTES = 1 << 20
 
 
 def main(module: str) -> None:
-    """Answer the requests that come on the standard input until it ends, or nobody asks for a while.
+    """Answer requests from standard input until it closes, or until no request arrives for a while.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def main(module: str) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not stand among the answers
+    os.dup2(2, 1)  # output of libraries must not mix with responses
     _limit("RLIMIT_FSIZE", _FILE_BYTES)
     _limit("RLIMIT_CORE", 0)
     answer = importlib.import_module(module).answer
@@ -59,7 +59,7 @@ def main(module: str) -> None:
 
 
 def _listen(pipe: IO[bytes], requests: queue.SimpleQueue[tuple[dict[str, Any], bytes | None]]) -> None:
-    """Take in requests; end the process when who asks is gone, whatever it is doing."""
+    """Read requests. Exit the process at once when the caller is gone, even during work."""
     try:
         while line := pipe.readline():
             head = json.loads(line)
@@ -69,18 +69,18 @@ def _listen(pipe: IO[bytes], requests: queue.SimpleQueue[tuple[dict[str, Any], b
 
 
 def _count_down(seconds: float) -> None:
-    """Let the system end this process when it has worked so many seconds; 0: never."""
+    """Set the limit of processor time of this process in seconds; 0: none."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _limit(name: str, value: int | None) -> None:
-    """Set a limit, where the system has it; None: as high as it may be."""
+    """Set a resource limit if the system has it; None: the hard limit."""
     try:
         import resource
 
         hard = resource.getrlimit(getattr(resource, name))[1]
-        if value is None or 0 <= hard < value:  # below 0: there is no hard limit
+        if value is None or 0 <= hard < value:  # negative: no hard limit
             value = hard
         resource.setrlimit(getattr(resource, name), (value, hard))
     except (ImportError, AttributeError, ValueError, OSError):  # Windows has none, macOS only some
@@ -88,7 +88,7 @@ def _limit(name: str, value: int | None) -> None:
 
 
 def _in_use() -> int:
-    """Return the bytes of addresses that this process has, or about as many."""
+    """Return the size of this process's address space in bytes, or an estimate."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,8 +1,8 @@
-"""Work on bytes that nobody vouches for, in processes of its own: with limits of time and memory, and heard by nobody.
+"""Worker processes for untrusted bytes, with limits on time and memory and with captured output.
 
-A C library cannot be interrupted and writes where it likes. A process can be killed, and what it writes to the standard
-error is kept for the reason. The processes are started by the path of the interpreter, not by `multiprocessing`, which
-would run the user's own script once more in each of them. What they answer is JSON and bytes, never pickled objects.
+A C library cannot be interrupted and may print. A process can be killed, and its standard error becomes part of the
+reason for a failure. The processes are started by the path of the interpreter, not by `multiprocessing`, which would
+run the user's script again in each of them. Responses are JSON and bytes, never pickled objects.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import IO, Any
 from selfsort.errors import SelfsortError
 from selfsort.runtime import n_threads
 
-#: A process that nobody asked for so many seconds ends.
+#: A worker process that gets no request for this many seconds exits.
 IDLE_SECONDS = 60
-#: A waiting process is given up after so many times the seconds that it may work.
+#: Wall-clock limit of a request, as a multiple of its limit of processor time.
 _PATIENCE = 6
-#: Bytes of the standard error that are kept.
+#: Bytes of standard error that are kept.
 HEARD = 4096
 _START = """
 import json, sys
@@ -36,7 +36,7 @@ main(sys.argv[2])
 """
 
 
-class Failed(Exception):  # noqa: N818  (named for what the caller is told of)
+class Failed(Exception):  # noqa: N818  (named for the outcome)
     """The process ended before it answered, or could not answer.
 
     Attributes
@@ -44,7 +44,7 @@ class Failed(Exception):  # noqa: N818  (named for what the caller is told of)
     why : str
         ``"time"``, ``"memory"``, ``"killed"`` (by the system, which may have been short of memory) or ``"crash"``.
     heard : str
-        What it wrote to the standard error.
+        Its standard error.
     """
 
     def __init__(self, why: str, heard: str = "") -> None:
@@ -58,7 +58,7 @@ class StoppedError(SelfsortError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a process answers: JSON's types, bytes, and what it wrote to the standard error meanwhile."""
+    """Response of a process: JSON types, bytes, and its standard error during the request."""
 
     facts: dict[str, Any]
     data: bytes
@@ -66,13 +66,13 @@ class Answer:
 
 
 class Processes:
-    """Processes that answer requests, started when they are needed, at most one per processor; for many threads.
+    """Pool of worker processes that answer requests; thread-safe. Starts at most one per processor, on demand.
 
     Parameters
     ----------
     module : str
-        What answers: it has ``answer(request, data) -> (facts, data)``, where `request` and `facts` are JSON's types.
-        ``data`` of a request is None where the process was sent it before.
+        Module with ``answer(request, data) -> (facts, data)``, where `request` and `facts` are JSON types. The ``data``
+        of a request is None if the process already has it.
     """
 
     def __init__(self, module: str) -> None:
@@ -87,7 +87,7 @@ class Processes:
 
     @staticmethod
     def are_possible() -> bool:
-        """Tell whether this program can start an interpreter; a frozen one would start itself."""
+        """Tell whether this program can start an interpreter. A frozen program would start itself."""
         return bool(sys.executable) and not getattr(sys, "frozen", False)
 
     def ask(self, request: dict[str, Any], data: bytes, *, key: int, seconds: float, memory: int) -> Answer:
@@ -98,11 +98,11 @@ class Processes:
         request : dict
         data : bytes
         key : int
-            Of the data: a process that had the same key last is preferred and not sent the data again.
+            Key of the data. A process that had the same key last is preferred and does not get the data again.
         seconds : float
-            Of processor time where the system counts it, and six times as long in all.
+            Limit of processor time, if the system supports it. The wall-clock limit is six times as long.
         memory : int
-            Bytes that the process may have beyond those of its own code; where the system limits them.
+            Limit in bytes of memory beyond that of its own code, if the system supports it.
 
         Raises
         ------
@@ -114,10 +114,10 @@ class Processes:
             process = self._take(key)
             try:
                 answer = process.ask(request, data, key, seconds, memory)
-            except _Idle:  # it ended by itself between two requests
+            except _Idle:  # it exited between two requests
                 self._put_back(process)
                 continue
-            except BaseException:  # an interrupt too: what it answers now would be taken for the next answer
+            except BaseException:  # also after an interrupt: its late response would be taken for the next one
                 process.end()
                 self._put_back(process)
                 raise
@@ -125,16 +125,16 @@ class Processes:
             return answer
 
     def stop(self) -> None:
-        """End all processes; those who wait for an answer get `StoppedError`."""
+        """End all processes. Callers that wait for a response get `StoppedError`."""
         with self._free:
             for process in self._all:
                 process.end()
-            for process in self._idle:  # those at work are closed by who waits for them
+            for process in self._idle:  # busy ones are closed by their callers
                 process.close()
             self._all, self._idle = [], []
 
     def _forget(self) -> None:
-        """Start with no processes; those of a forked parent are not ours, and their pipes must not be flushed here."""
+        """Forget all processes after a fork: they belong to the parent, and this process must not flush their pipes."""
         self._of_parent, self._all, self._idle = self._all, [], []
         self._free = threading.Condition()
 
@@ -147,7 +147,7 @@ class Processes:
                     process.close()
                 same = [process for process in self._idle if process.key == key]
                 if same or (self._idle and len(self._all) >= n_threads()):
-                    chosen = (same or self._idle)[0]  # of the others the one that was idle longest
+                    chosen = (same or self._idle)[0]  # else the one that was idle longest
                     self._idle.remove(chosen)
                     return chosen
                 if len(self._all) < n_threads():
@@ -166,7 +166,7 @@ class Processes:
 
 
 class _Idle(Exception):  # noqa: N818
-    """The process had ended before it was asked."""
+    """The process had exited before the request."""
 
 
 class _Process:
@@ -175,9 +175,9 @@ class _Process:
     def __init__(self, module: str) -> None:
         self.key = -1
         self.stopped = False
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as this is)
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as this object lives)
         command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path), module]
-        own_group: dict[str, Any] = {"start_new_session": True}  # Ctrl-C in a terminal is for us alone
+        own_group: dict[str, Any] = {"start_new_session": True}  # Ctrl-C in a terminal must reach only this process
         if os.name == "nt":
             own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined]
         try:
@@ -192,18 +192,18 @@ class _Process:
         return not self.stopped and self._process.poll() is None
 
     def end(self) -> None:
-        """Kill it; who waits for its answer sees its end."""
+        """Kill the process; a caller that waits for its response notices."""
         self.stopped = True
         with contextlib.suppress(OSError):
             self._process.kill()
 
     def close(self) -> None:
-        """End it and let go of what it held."""
+        """Kill the process and release its resources."""
         self.end()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=1)
         for file in (self._process.stdin, self._process.stdout, self._errors):
-            with contextlib.suppress(OSError):  # what was not sent is of no use
+            with contextlib.suppress(OSError):  # unsent data is lost
                 self._pipe(file).close()
 
     def ask(self, request: dict[str, Any], data: bytes, key: int, seconds: float, memory: int) -> Answer:

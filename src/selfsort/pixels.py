@@ -1,4 +1,4 @@
-"""A picture that Pillow has opened, to upright RGB pixels of one size."""
+"""Convert a picture opened by Pillow to upright RGB pixels of one size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from selfsort.errors import DataError
 
-# Transparent pictures lie on light gray: a white logo and black line art both stay visible on it.
+# Background of transparent pictures: light gray keeps both a white logo and black line art visible.
 BACKDROP = (208, 208, 208)
 
 UPRIGHT = {
@@ -38,8 +38,9 @@ class Preprocessing:
     size : int
         Side of the square in pixels; with ``fit`` the longer side.
     resize : {"squash", "crop", "fit"}
-        ``squash`` scales both sides to `size`, whatever the aspect; ``crop`` scales the short side to `size` and keeps
-        the center; ``fit`` scales the long side to `size` and keeps all, so that it is no square: not for encoders.
+        ``squash`` scales both sides to `size`, whatever the aspect ratio; ``crop`` scales the short side to `size` and
+        keeps the center; ``fit`` scales the long side to `size` and keeps all of it, so the result is not square and
+        does not suit encoders.
     """
 
     size: int = 224
@@ -53,7 +54,7 @@ class Preprocessing:
 
     @property
     def key(self) -> str:
-        """Stable name for caches; its last part changes when the same settings would give other pixels."""
+        """Stable cache key. Change its last part when the same settings give different pixels."""
         return f"{self.resize}-{self.size}-bicubic-3"
 
 
@@ -73,7 +74,7 @@ def render(
     preprocessing: Preprocessing,
     least: float = 1.0,
 ) -> NDArray[np.uint8]:
-    """Scale, flatten and turn a loaded image; only the small picture is turned, which is the same and cheaper."""
+    """Scale, flatten and rotate a loaded image. Rotating after scaling is cheaper."""
     target = target_size(box[2], box[3], preprocessing)
     if preprocessing.resize == "crop":
         width, height = box[2], box[3]
@@ -94,21 +95,21 @@ def render(
 
 
 def plain(image: Image.Image) -> Image.Image:
-    """Return the image in mode L, RGB, LA or RGBA: modes whose values may be averaged."""
+    """Convert an image to mode L, RGB, LA or RGBA, whose values can be averaged."""
     mode = image.mode
     if mode in ("L", "RGB") and "transparency" not in image.info:
         return image
     if mode in ("I", "F") or mode.startswith("I;"):
         return _eight_bits(image)
     if mode == "LAB":
-        return image.getchannel("L")  # lightness: enough for a mode that hardly any picture has
+        return image.getchannel("L")  # lightness suffices for this very rare mode
     if mode == "1":
         return image.convert("L")
     if not image.has_transparency_data:
         return image.convert("RGB")
     clear = image if mode in ("LA", "RGBA") else image.convert("LA" if mode in ("L", "La") else "RGBA")
     lowest, highest = clear.getchannel("A").getextrema()
-    # all opaque: half the work; all transparent: a writer's mistake, and the colors are still there
+    # all opaque: half the work; all transparent: a writer's bug, and the colors are intact
     if lowest == 255 or highest == 0:
         return clear.convert("L" if clear.mode == "LA" else "RGB")
     return clear
@@ -120,12 +121,12 @@ _ROWS = 256
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit, 32-bit and floating gray to 8 bits.
 
-    Cameras and microscopes store 10, 12 or 14 bits in 16, so the range is the fewest bits that hold the maximum.
-    Signed, wider and floating values have no range of their own: they are stretched from least to greatest.
+    Cameras and microscopes store 10, 12 or 14 bits in 16, so the range is the smallest number of bits that holds the
+    maximum. Signed, wider and floating values have no defined range: they are stretched from minimum to maximum.
     """
     values = np.asarray(image)
     small = np.empty(values.shape, np.uint8)
-    rows = [slice(top, top + _ROWS) for top in range(0, len(values), _ROWS)]  # of a large picture few at a time
+    rows = [slice(top, top + _ROWS) for top in range(0, len(values), _ROWS)]  # few rows at a time, to limit memory
     low, high = _range(values, rows)
     if values.dtype.kind in "iu" and low >= 0 and high < 65536:
         bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 1 << bits)
@@ -140,7 +141,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _range(values: NDArray[Any], rows: list[slice]) -> tuple[Any, Any]:
-    """Return the least and greatest value, of numbers that are finite."""
+    """Return the minimum and maximum of the finite values."""
     if values.dtype.kind != "f":
         return values.min(), values.max()
     finite = [part[np.isfinite(part)] for part in (values[some] for some in rows)]
@@ -149,12 +150,12 @@ def _range(values: NDArray[Any], rows: list[slice]) -> tuple[Any, Any]:
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; ask after `load`, when PNG knows and TIFF has already turned itself."""
+    """Return the EXIF orientation, 1 to 8. Call after `load`: only then PNG knows it, and TIFF is already upright."""
     if image.format != "TIFF" and not any(key in image.info for key in _HOLDS_ORIENTATION):
         return 1
     try:
         exif = image.getexif()
-        if image.format == "AVIF":  # Pillow puts what the container says into EXIF; XMP, which `getexif` heeds, is void
+        if image.format == "AVIF":  # Pillow copies the container's to EXIF; `getexif` uses XMP, which is void
             exif = Image.Exif()
             exif.load(image.info.get("exif", b""))
         value = exif.get(0x0112, 1)
@@ -166,7 +167,7 @@ def orientation(image: Image.Image) -> int:
 def thumbnail(pixels: NDArray[np.uint8], size: int = 112, quality: int = 75) -> bytes:
     """Return `Picture.pixels` squashed to `size` × `size`, as the bytes of a JPEG."""
     out = io.BytesIO()
-    # whole pixels are averaged first: from 224 to 112 that is all there is to do, for half the work
+    # average whole pixels first: from 224 to 112 this suffices, at half the cost
     small = Image.fromarray(pixels).resize((size, size), Image.Resampling.HAMMING, reducing_gap=1.0)
     small.save(out, "JPEG", quality=quality, subsampling="4:2:0")
     return out.getvalue()

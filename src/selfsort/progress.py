@@ -1,4 +1,4 @@
-"""How far long work is: a bar in terminals and notebooks, lines elsewhere, or nothing."""
+"""Progress of long work, as a bar in terminals and notebooks, as lines elsewhere, or not at all."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _PLAIN_SECONDS = 10.0
 
 @contextmanager
 def reporting(progress: Progress | bool | None) -> Iterator[Progress]:
-    """Yield what long work reports its progress to.
+    """Yield the callback to which long work reports its progress.
 
     Parameters
     ----------
     progress : callable, bool or None
-        A callable is called as ``progress(stage, done, total)``. True shows a bar on standard error, False nothing;
-        None shows a bar in a terminal or a notebook, and nothing elsewhere, such as in a script whose output is kept.
+        A callable gets ``progress(stage, done, total)``. True shows a bar on standard error, False shows nothing. None
+        shows a bar in a terminal or a notebook, and nothing elsewhere, such as in a script with redirected output.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def reporting(progress: Progress | bool | None) -> Iterator[Progress]:
         If it is something else.
     """
     if progress is None or progress is True:
-        if in_notebook() and importlib.util.find_spec("ipywidgets") is None:  # what the bar needs there
+        if in_notebook() and importlib.util.find_spec("ipywidgets") is None:  # required by the bar
             yield plain_lines()
         elif progress or in_notebook() or in_terminal():
             with live_bar() as report:
@@ -52,8 +52,8 @@ def in_terminal() -> bool:
 
 
 def in_notebook() -> bool:
-    """Tell whether the caller is a notebook, as rich tells it."""
-    if "IPython" not in sys.modules:  # no notebook is without it, and rich takes time to load
+    """Tell whether the caller is a notebook, according to rich."""
+    if "IPython" not in sys.modules:  # every notebook has it; loading rich takes time
         return False
     from rich.console import Console
 
@@ -81,7 +81,7 @@ def live_bar() -> Iterator[Progress]:
                 for earlier in tasks.values():
                     if bar.tasks[earlier].total is None:  # a stage without a count is over when the next begins
                         bar.update(earlier, total=1, completed=1)
-                # what the cache already holds must not count into the speed
+                # cached items must not count toward the speed
                 tasks[stage] = bar.add_task(stage, total=total, completed=done)
             elif done < bar.tasks[tasks[stage]].completed:  # a stage that begins again
                 bar.reset(tasks[stage])

@@ -1,7 +1,7 @@
-"""The files of a run folder: written with their checksums, read and checked once.
+"""Read and write the files of a run folder, with checksums and validation.
 
-A run is written once, as a whole. ``SHA256SUMS`` comes last and lists what every other file holds, so a folder that has
-it is whole, and a file that has changed since is noticed.
+A run is written once, as a whole. ``SHA256SUMS`` comes last and lists the checksum of every other file. So a folder
+that has it is complete, and changed files are detected.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SCHEMA_VERSION = 2
 METRICS, FIGURES = "metrics.jsonl", "figures.json"
 _FIGURE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _NEEDED = ("run.json", "items.parquet", "groups.json", "labels.npy", "levels.npy", "confidence.npy", "neighbors.npy")
-#: What a run is made of; figures are in a folder of their own.
+#: The files of a run, without figures, which have their own folder.
 RUN_FILES = {
     *_NEEDED,
     *(f"{name}.npy" for name in ARRAYS),
@@ -50,14 +50,14 @@ RUN_FILES = {
     "model.safetensors",
     "config.json",
 }
-#: Larger arrays are mapped, not read: when a run is loaded only their headers and sizes are checked.
+#: Larger arrays are memory-mapped: loading a run checks only their headers and sizes.
 _MAPPED = 32 << 20
-#: What may be wrong with files, and with what they say.
+#: Exceptions that damaged files, or damaged content, may raise.
 _DAMAGED = (OSError, ValueError, TypeError, KeyError, EOFError, OverflowError, MemoryError, NotImplementedError)
 
 
 def is_figure_name(name: str) -> bool:
-    """Tell whether a figure may have this name: its file must not lie outside the folder."""
+    """Tell whether a figure may have this name, so that its file stays inside the folder."""
     return _FIGURE_NAME.fullmatch(name) is not None
 
 
@@ -80,7 +80,7 @@ def items_schema() -> pa.Schema:
 
 
 def seal_run(folder: Path) -> None:
-    """Write the checksums of a run folder that is complete."""
+    """Write the checksums of a complete run folder."""
     figures = (path.relative_to(folder).as_posix() for path in folder.glob("figures/*.png"))
     write_sums(folder, [*(name for name in RUN_FILES if (folder / name).exists()), *figures])
 
@@ -122,7 +122,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 def _read_facts(folder: Path, files: _Files) -> dict[str, Any]:
     """Return ``run.json`` of a run that this version can read."""
     try:
-        run = parse_json((folder / "run.json").read_bytes())  # before checksums: another version may not have them
+        run = parse_json((folder / "run.json").read_bytes())  # before checksums: other versions may not have them
     except ValueError as error:
         raise DataError(
             f"{folder} is not a finished run: its run.json is damaged: {error}. Make the run again."
@@ -175,14 +175,14 @@ def _read_figures(files: _Files) -> Iterator[dict[str, Any]]:
     entries = parse_json(files.read(FIGURES))
     check_figures(entries)
     for entry in entries:
-        if not is_figure_name(entry["name"]):  # before anything of that name is opened
+        if not is_figure_name(entry["name"]):  # before a file of that name is opened
             raise ValueError(f"{FIGURES} names a file {entry['name']!r}")
         png = files.read(f"figures/{entry['name']}.png")
         yield {key: entry[key] for key in ("name", "title", "caption")} | {"png": png}
 
 
 class _Files:
-    """The files of a run, each checked against its sum when it is read."""
+    """The files of a run, each verified against its checksum when it is read."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -195,7 +195,7 @@ class _Files:
         return name in self._sums
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file that is as it was written."""
+        """Return the content of a file after verifying its checksum."""
         try:
             data = (self._folder / name).read_bytes()
         except FileNotFoundError as error:
@@ -205,7 +205,7 @@ class _Files:
         return data
 
     def array(self, name: str) -> npt.NDArray[Any]:
-        """Return an array that cannot be written to; a large one stays on the disk, and its values are not checked."""
+        """Return a read-only array. A large one stays on disk, and its values are not checked."""
         path = self._folder / f"{name}.npy"
         if not path.exists():
             raise ValueError(f"{path.name} is missing")
@@ -222,15 +222,15 @@ class _Files:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        # A thread of pyarrow that lets go of a Python file when Python is ending aborts the process. Bytes are read.
+        # Bytes, not a Python file: a pyarrow thread that releases one during Python's shutdown aborts the process.
         file = pq.ParquetFile(pa.BufferReader(self.read(name)))
-        if file.metadata.num_rows != n:  # before anything is unpacked
+        if file.metadata.num_rows != n:  # before anything is decompressed
             raise ValueError(f"{name} has {file.metadata.num_rows} rows, not {n}")
         return file.read(use_threads=False)
 
 
 def _npy_header(file: Any, size: int, name: str) -> tuple[np.dtype[Any], tuple[int, ...], str, int]:
-    """Return type, shape, order and begin of the array in an ``.npy`` file, which must end where the array does."""
+    """Return dtype, shape, order and offset of the array in an ``.npy`` file. The file must end with the array."""
     try:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -246,7 +246,7 @@ def _npy_header(file: Any, size: int, name: str) -> tuple[np.dtype[Any], tuple[i
 
 
 def check_files(folder: Path) -> list[str]:
-    """Return what is wrong with the files of a run, a line each, after reading all of them."""
+    """Read all files of a run. Return one line for each problem."""
     try:
         sums = read_sums(folder)
     except (OSError, ValueError) as error:
@@ -263,7 +263,7 @@ def check_files(folder: Path) -> list[str]:
 
 
 def check_whole(folder: Path, name: str) -> None:
-    """Read a large array to its end before results depend on it.
+    """Verify a large array completely before results depend on it.
 
     Raises
     ------
@@ -286,13 +286,13 @@ def parse_metrics(data: bytes) -> list[dict[str, Any]]:
 
 
 def seconds_trained(folder: Path) -> float:
-    """Return how many seconds of training a folder holds; raise `ValueError` if its metrics are damaged."""
+    """Return the seconds of training in a folder's metrics. Raises `ValueError` if they are damaged."""
     path = folder / METRICS
     return float(sum(row["seconds"] for row in parse_metrics(path.read_bytes()))) if path.exists() else 0.0
 
 
 def json_line(row: Mapping[str, Any]) -> bytes:
-    """Return one line of JSON; what is not finite becomes null, because JSON has no word for it."""
+    """Return one line of JSON. Numbers that are not finite become null, because JSON cannot represent them."""
     plain = {}
     for name, value in row.items():
         value = value.item() if isinstance(value, np.generic) else value
@@ -308,7 +308,7 @@ def save_array(path: Path, value: npt.NDArray[Any]) -> None:
 
 @dataclass(frozen=True)
 class _Plain:
-    """A file that numpy writes to as to any other: to one of the system's it writes so that a full disk has no name."""
+    """Hides from numpy that this is a system file, for which a full disk gives an error without a file name."""
 
     write: Callable[[Any], int]
 

@@ -1,6 +1,6 @@
-"""What the files of a run folder may say: types, shapes and ranges, checked once, when a run is loaded.
+"""Schema of the files of a run folder: types, shapes and ranges, validated when a run is loaded.
 
-Somebody else may have written the run, so nothing of it is taken for granted. All errors are `ValueError`.
+A run may come from somebody else, so nothing in it is trusted. All errors are `ValueError`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: The files of arrays, with their types and how many axes they have.
+#: Array files, with their types and numbers of axes.
 ARRAYS: dict[str, tuple[type, int]] = {
     "labels": (np.int64, 1),
     "levels": (np.int32, 2),
@@ -31,13 +31,13 @@ ARRAYS: dict[str, tuple[type, int]] = {
     "merges": (np.int32, 2),
 }
 _LONGEST = 1 << 16  # characters of a text, bytes of a path
-_LARGEST = 1 << 53  # of a whole number, as JSON's readers agree on
+_LARGEST = 1 << 53  # largest integer on which JSON readers agree
 _NUMBERS = re.compile("bool|u?int(8|16|32|64)|float(16|32|64)")
-_CLOSE = 1e-3  # what is in [0, 1] may have been rounded
+_CLOSE = 1e-3  # rounding may move values out of [0, 1]
 
 
 def parse_json(data: bytes | str) -> Any:
-    """Parse strict JSON: no name twice, no number that is not finite or larger than 64 bits, no abyss of brackets."""
+    """Parse strict JSON: no duplicate names, only finite numbers of at most 64 bits, limited nesting."""
     try:
         return json.loads(
             data, object_pairs_hook=_once, parse_constant=_no_number, parse_int=_whole, parse_float=_finite
@@ -75,7 +75,7 @@ Check = Callable[[Any], bool]
 
 
 def _is_text(value: Any) -> bool:
-    """Tell whether a value is text of sensible length that a path may be made of."""
+    """Tell whether a value is text of limited length that may be part of a path."""
     if not isinstance(value, str) or len(value) > _LONGEST or "\0" in value:
         return False
     try:
@@ -114,7 +114,7 @@ def _map_of(check: Check) -> Check:
 
 
 def _object(fields: Mapping[str, Check], *needed: str) -> Check:
-    """Return a check of an object with these fields, of which some must be there; others may be plain values."""
+    """Return a check of an object with these fields. Those in `needed` are required; others may be plain values."""
 
     def check(value: Any) -> bool:
         if not isinstance(value, dict) or not set(needed) <= value.keys():
@@ -125,7 +125,7 @@ def _object(fields: Mapping[str, Check], *needed: str) -> Check:
 
 
 def _is_plain(value: Any) -> bool:
-    """Tell whether a value is what JSON holds and of sensible size, a few levels deep."""
+    """Tell whether a value has only JSON types, a limited size and a limited depth."""
 
     def plain(part: Any, depth: int) -> bool:
         if isinstance(part, str):
@@ -184,7 +184,7 @@ _RUN: dict[str, Check] = {
 
 
 def check_run(run: Any) -> None:
-    """Check what ``run.json`` says; that it is an object, its format and its level are known already."""
+    """Check ``run.json``. The caller has checked that it is an object, its format and its level."""
     for name, value in run.items():
         check = _is_count if name.startswith("n_") else _RUN.get(name, _is_plain)
         if not check(value):
@@ -212,7 +212,7 @@ def check_items(items: pa.Table, schema: pa.Schema, source: str | None) -> None:
     if not pc.all(pc.match_substring_regex(items.column("id"), "^[0-9a-f]{0,64}$")).as_py():
         raise ValueError("items.parquet has an id that is none")
     if source not in ("folder", "list"):
-        return  # names of members of an archive, or of arrays: nothing is opened by them
+        return  # members of an archive, or arrays: these names open nothing
     suspects = pc.or_(
         pc.match_substring_regex(items.column("path_bytes"), r"(^|[/\\])\.\.($|[/\\])|\x00"),
         pc.match_substring_regex(items.column("path_bytes"), r"^([/\\]|[A-Za-z]:)"),
@@ -223,7 +223,7 @@ def check_items(items: pa.Table, schema: pa.Schema, source: str | None) -> None:
 
 
 def _leaves(name: str, *, by_drive: bool) -> bool:
-    """Tell whether a path leads out of the folder that it is relative to; a list may be of several drives."""
+    """Tell whether a path leaves the folder that it is relative to. A list may span several drives."""
     if os.name != "nt":
         return name.startswith("/") or ".." in PurePosixPath(name).parts
     path = PureWindowsPath(name)
@@ -231,7 +231,7 @@ def _leaves(name: str, *, by_drive: bool) -> bool:
 
 
 def check_array(name: str, value: npt.NDArray[Any], n: int, *, whole: bool = True) -> None:
-    """Check one array of a run of `n` items; its values too, if `whole`."""
+    """Check one array of a run of `n` items, with its values if `whole`."""
     dtype, ndim = ARRAYS[name]
     if value.dtype != dtype or value.ndim != ndim or (name != "merges" and len(value) != n):
         raise ValueError(
@@ -255,7 +255,7 @@ def check_array(name: str, value: npt.NDArray[Any], n: int, *, whole: bool = Tru
 
 
 def check_levels(levels: npt.NDArray[Any], labels: npt.NDArray[Any], level: int) -> None:
-    """Check that every group lies inside one group of the level before, and that the default level is the labels."""
+    """Check that levels are nested and that the default level equals the labels."""
     for coarse, fine in zip(levels.T[:-1], levels.T[1:], strict=True):
         n_fine = int(fine.max(initial=-1)) + 1
         parent = np.full(n_fine, -1, np.int64)
@@ -308,7 +308,7 @@ def check_groups(groups: Any, levels: npt.NDArray[Any]) -> None:
 
 
 def check_metrics(rows: Sequence[Any]) -> None:
-    """Check how training went."""
+    """Check the metrics of training."""
     fields: dict[str, Check] = {"stage": _is_text, "epoch": _is_count, "step": _is_count, "seconds": _is_number}
     check = _object(fields)
     if not rows or not all(map(check, rows)):

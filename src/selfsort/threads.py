@@ -1,4 +1,4 @@
-"""Threads that nobody has to wait for: one that is inside a C library neither holds up Ctrl-C nor the end."""
+"""Threads that nobody must wait for: a thread inside a C library delays neither Ctrl-C nor the exit."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from selfsort.runtime import n_threads
 
 T = TypeVar("T")
 
-#: After an exception, threads are waited for so many seconds, and then left behind.
+#: Seconds to wait for threads after an exception before they are abandoned.
 PATIENCE = 0.3
 _alive: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
 class Threads:
-    """Like `concurrent.futures.ThreadPoolExecutor`, whose threads are waited for whatever happens; here they are not.
+    """Like `concurrent.futures.ThreadPoolExecutor`, but without waiting for its threads in every case.
 
-    As a context manager it waits for all calls; after an exception, such as an interrupt, it drops those that have not
+    The context manager waits for all calls. After an exception, such as an interrupt, it drops the calls that have not
     begun and waits `PATIENCE` seconds for the others.
 
     Parameters
     ----------
     name : str
-        Of the threads.
+        Name prefix of the threads.
     n : int, optional
-        How many; as many as processors if not given.
+        Number of threads; by default the number of processors.
 
     Attributes
     ----------
     stopping : Event
-        Set once no more is wanted; calls that take long may look at it.
+        Set when the remaining work is unwanted. Long calls may check it.
     """
 
     def __init__(self, name: str, n: int | None = None) -> None:
@@ -54,13 +54,13 @@ class Threads:
             _alive.add(thread)
 
     def submit(self, call: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Call it in one of the threads; the future has what it returns or raises."""
+        """Run a call in one of the threads. The future has its result or exception."""
         future: Future[T] = Future()
         self._calls.put((future, call, arguments))
         return future
 
     def close(self, *, wait: bool = False) -> None:
-        """End the threads: each finishes what it does; with `wait` also all that was submitted."""
+        """End the threads after their current calls, or with `wait` after all submitted calls."""
         if not wait:
             self.stopping.set()
         for _ in self._threads:
@@ -68,7 +68,7 @@ class Threads:
         until = time.monotonic() + PATIENCE
         for thread in self._threads:
             while thread.is_alive() and (wait or time.monotonic() < until):
-                thread.join(0.1)  # with a timeout an interrupt is noticed on every system
+                thread.join(0.1)  # the timeout lets every system notice an interrupt
 
     def _run(self) -> None:
         while (asked := self._calls.get()) is not None:
@@ -79,7 +79,7 @@ class Threads:
                 continue
             try:
                 future.set_result(call(*arguments))
-            except BaseException as error:  # for who asked
+            except BaseException as error:  # for the caller
                 future.set_exception(error)
             del asked, future
 
@@ -91,7 +91,7 @@ class Threads:
 
 
 def leave(code: int, *, at_once: bool = False) -> NoReturn:
-    """End the program, also where threads are still at work: these would crash while Python takes itself down."""
+    """Exit the program even if threads are still working: these would crash during Python's shutdown."""
     if at_once or any(thread.is_alive() for thread in _alive):
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

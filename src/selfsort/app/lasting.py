@@ -1,4 +1,4 @@
-"""What stays while people correct groups: their order, what they are called, and keys of coarser or finer ones."""
+"""Keep the order and names of groups, and keys of coarser or finer groups, stable while people correct."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from selfsort.photos.terms import Terms
 
 IntArray = npt.NDArray[np.int64]
 
-#: Keys of groups that only a coarser or finer view has: this, plus the row of the first picture. No catalog reaches it.
+#: Offset of keys of groups that only a coarser or finer view has. The row of the first picture is added. Keys in
+#: catalogs never reach it.
 _CUT_KEY = 1 << 40
 
 
 class Order:
-    """The order of groups while a run is looked at: the largest first, later ones behind those that they came from."""
+    """Order of groups while a run is open: largest first; a new group follows the group that it came from."""
 
     def __init__(self) -> None:
         self._keys: list[int] = []
 
     def update(self, keys: IntArray, before: IntArray, shown: npt.NDArray[np.bool_]) -> None:
-        """Give a place to groups that have none.
+        """Assign places to new groups.
 
         Parameters
         ----------
         keys, before : ndarray of int64, shape (n,)
-            Key of each picture's group, and what it was before.
+            Present and previous key of each picture's group.
         shown : ndarray of bool, shape (n,)
             Which pictures count for the size of a group.
         """
@@ -39,7 +40,7 @@ class Order:
         sizes = np.bincount(index[shown[keys != NOWHERE]], minlength=len(fresh))
         for key in fresh[
             np.argsort(-sizes, kind="stable")[::-1]
-        ].tolist():  # the smallest first: each goes before the last
+        ].tolist():  # smallest first: each is inserted before the last
             if key not in known:
                 was = before[keys == key]
                 found, counts = np.unique(was[np.isin(was, self._keys)], return_counts=True)
@@ -47,24 +48,24 @@ class Order:
                 self._keys.insert(place, key)
 
     def begin(self, keys: IntArray, shown: npt.NDArray[np.bool_]) -> None:
-        """Forget all places, and order groups by their sizes."""
+        """Reset all places and order groups by size."""
         known, index = np.unique(keys[keys != NOWHERE], return_inverse=True)
         sizes = np.bincount(index[shown[keys != NOWHERE]], minlength=len(known))
         self._keys = known[np.argsort(-sizes, kind="stable")].tolist()
 
     def places(self, keys: Iterable[int]) -> IntArray:
-        """Return the place of each of some groups."""
+        """Return the places of groups."""
         place = {key: place for place, key in enumerate(self._keys)}
         return np.array([place[key] for key in keys], np.int64)
 
 
 def cut_keys(parts: IntArray, keys: IntArray) -> IntArray:
-    """Return keys of parts of a coarser or finer view: a part that is just one group, all of it, has that group's key.
+    """Return keys of the parts of a coarser or finer view. A part that equals one group has that group's key.
 
     Parameters
     ----------
     parts : ndarray of int64, shape (n,)
-        Number of each picture's part; what belongs nowhere has any.
+        Number of each picture's part; arbitrary for pictures in no group.
     keys : ndarray of int64, shape (n,)
         Key of each picture's group, `NOWHERE` for none.
     """
@@ -83,24 +84,24 @@ def cut_keys(parts: IntArray, keys: IntArray) -> IntArray:
 def namings(
     terms: Terms | None, labels: IntArray, known: Sequence[Mapping[str, Any] | None], taken: Collection[str]
 ) -> list[dict[str, Any]]:
-    """Return what is suggested for each group, as `selfsort.photos.naming.Naming.as_json`: what is known stays.
+    """Return name suggestions of each group, as `selfsort.photos.naming.Naming.as_json`; keep known ones.
 
     Parameters
     ----------
     terms : Terms, optional
-        What is known of the pictures; without, nothing is suggested for new groups.
+        Terms of the pictures. Without them, new groups get no suggestions.
     labels : ndarray of int64, shape (n,)
     known : sequence of mapping or None
-        What the run suggests for each group; None for groups that it does not have.
+        The run's suggestions for each group; None for groups that it does not have.
     taken : collection of str
-        Names that no new group gets.
+        Names that new groups must not get.
     """
     said = [dict(of or {}) for of in known]
     new = [number for number, of in enumerate(known) if of is None]
     if terms is not None and new:
         part = np.full(len(known) + 1, -1, np.int64)
         part[new] = np.arange(len(new))
-        others = dict(enumerate(taken, len(new)))  # of no group here
+        others = dict(enumerate(taken, len(new)))  # not groups of this view
         for number, naming in zip(new, name_groups(terms, part[labels], taken=others), strict=True):
             said[number] = naming.as_json()
     return said

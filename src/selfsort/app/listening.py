@@ -1,4 +1,4 @@
-"""The server as a process: how it ends."""
+"""Shutdown of the server process."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from selfsort.images import stop_decoding
 
 
 class Server(uvicorn.Server):
-    """Ends at once: requests that wait for a picture fail first, so that nothing waits for them."""
+    """Server that stops at once: pending requests for pictures fail first, so that nothing waits for them."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end, as a signal asks."""
+        """Begin the shutdown on a signal."""
         super().handle_exit(sig, frame)
         stop_decoding()

@@ -1,4 +1,4 @@
-"""Which user's program is at the other end of a connection on this machine."""
+"""Find the user who owns the other end of a local connection."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from pathlib import Path
 
 Address = tuple[str, int]
 
-#: How Linux is asked for one connection (`man 7 sock_diag`); the numbers are those of linux/netlink.h and sock_diag.h.
+#: Query of one connection on Linux (`man 7 sock_diag`); constants from linux/netlink.h and sock_diag.h.
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST = 4, 20, 1
 _HEADER, _WHAT, _ENDS, _ANY = "=IHHII", "=BBBxI", "!HH4s12x4s12x", struct.pack("=III", 0, 2**32 - 1, 2**32 - 1)
 _STATE_AT = struct.calcsize(_HEADER) + 1
 _USER_AT = struct.calcsize(_HEADER) + 4 + struct.calcsize(_ENDS) + len(_ANY) + 12
-#: Where it lists all of them; IPv4 can be in both.
+#: Tables of all connections; IPv4 connections may be in either.
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LOCAL, _REMOTE, _STATE, _USER = 1, 2, 3, 7
-_ESTABLISHED = 1  # of an end that was closed, the user is no longer told
-_numbers = (number % 2**32 for number in itertools.count(1))  # of questions to the kernel
+_ESTABLISHED = 1  # the kernel no longer reports the user of a closed end
+_numbers = (number % 2**32 for number in itertools.count(1))  # sequence numbers of queries
 
 
 def owner(client: Address, server: Address) -> int | None:
-    """Return the number of the user who holds a connection's other end.
+    """Return the user ID of the owner of a connection's other end.
 
     Parameters
     ----------
     client, server : tuple of str and int
-        IPv4 address and port of the other end, and of ours.
+        IPv4 address and port of the other end, and of this end.
 
     Returns
     -------
     int or None
-        None where that is not told: by other systems than Linux, of what is forwarded from another machine, and of a
-        connection that was closed.
+        None if unknown: on systems other than Linux, for connections forwarded from another machine, and for closed
+        connections.
     """
     tell = _how_told()
     try:
         return tell(client, server) if tell else None
-    except OSError:  # no address
+    except OSError:  # not an IPv4 address
         return None
 
 
 def is_foreign(client: Address, server: Address) -> bool:
-    """Whether a connection is of another user than the one who runs this; root may do all anyway.
+    """Tell whether a connection belongs to another user; root never counts as foreign.
 
-    Where the system tells whose connections are, one of this machine that it does not tell of is foreign too: its other
-    end was closed, and may have been anybody's.
+    If the system reports owners, a local connection without an owner is foreign, too: its other end was closed and may
+    have been anybody's.
     """
     user = owner(client, server)
     if user is None:
@@ -60,7 +60,7 @@ def is_foreign(client: Address, server: Address) -> bool:
 
 @cache
 def _how_told() -> Callable[[Address, Address], int | None] | None:
-    """Return the function that finds a connection's owner on this system, after a trial; None if there is none."""
+    """Return the function that works on this system for finding a connection's owner; None if there is none."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         for way in (_ask, _look_up):
             try:
@@ -72,7 +72,7 @@ def _how_told() -> Callable[[Address, Address], int | None] | None:
 
 
 def _ask(client: Address, server: Address) -> int | None:
-    """Ask the kernel for one connection. The time does not grow with the number of connections."""
+    """Query the kernel for one connection. The time does not depend on the number of connections."""
     number = next(_numbers)
     ends = struct.pack(_ENDS, client[1], server[1], socket.inet_aton(client[0]), socket.inet_aton(server[0]))
     what = struct.pack(_WHAT, socket.AF_INET, socket.IPPROTO_TCP, 0, 2**32 - 1) + ends + _ANY
@@ -80,7 +80,7 @@ def _ask(client: Address, server: Address) -> int | None:
     kernel = _kernel()
     kernel.send(header + what)
     answer = kernel.recv(4096)
-    while struct.unpack_from(_HEADER, answer)[3] != number:  # of a question that was given up
+    while struct.unpack_from(_HEADER, answer)[3] != number:  # response to an abandoned query
         answer = kernel.recv(4096)
     if struct.unpack_from(_HEADER, answer)[1] != _SOCK_DIAG_BY_FAMILY or answer[_STATE_AT] != _ESTABLISHED:
         return None
@@ -89,7 +89,7 @@ def _ask(client: Address, server: Address) -> int | None:
 
 @cache
 def _kernel() -> socket.socket:
-    """Return what the kernel is asked through, which stays open: later there may be no room for another file."""
+    """Return the netlink socket. It stays open, because later the limit of open files may be reached."""
     family = getattr(socket, "AF_NETLINK", None)
     if family is None:
         raise OSError("This system is not Linux.")
@@ -99,7 +99,7 @@ def _kernel() -> socket.socket:
 
 
 def _look_up(client: Address, server: Address) -> int | None:
-    """Find a connection in the lists of all, where the kernel cannot be asked. The time grows with their number."""
+    """Find a connection in the tables, if the kernel cannot be queried. The time grows with their size."""
     ends = [f"{_as_listed(host)}:{port:04X}" for host, port in (client, server)]
     texts = [table.read_text() for table in _TABLES if table.exists()]
     for line in (line for text in texts if ends[0] in text for line in text.splitlines() if ends[0] in line):

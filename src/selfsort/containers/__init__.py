@@ -1,5 +1,5 @@
-"""How picture files are built, as far as decoders are too strict or too ignorant: one module for each format.
+"""Repair picture files for decoders that are too strict or incomplete; one module for each format.
 
-``sound(data)`` returns the same picture without the metadata that cannot be read; ``completed(data)`` also fills what a
-file that ends early lacks. All raise ValueError where that is not possible, and nothing here decodes untrusted sizes.
+``sound(data)`` returns the same picture without damaged metadata. ``completed(data)`` also fills in the missing part of
+a truncated file. All raise ValueError if that is impossible. Nothing here decodes untrusted sizes.
 """

@@ -1,8 +1,8 @@
-"""Which decoder opens files of each format, and what is done to files that it refuses.
+"""The decoder of each format, and the repair of files that it refuses.
 
-Only the formats named here are ever opened, so that a file cannot reach a decoder nobody needs (PostScript, PDF). Each
-Pillow plugin is called by its class: it is faster than `PIL.Image.open`, needs no registration, and leaves Pillow's own
-settings as the caller has them.
+Only these formats are ever opened, so that a file cannot reach unneeded decoders (PostScript, PDF). Each Pillow plugin
+is called by its class. This is faster than `PIL.Image.open`, needs no registration, and leaves the caller's Pillow
+settings unchanged.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from selfsort.containers import gif, heif, jpeg, png, tiff, webp
 
 
 def opener(name: str) -> Callable[[io.BytesIO], Image.Image]:
-    """Return what opens files of a format, by its name."""
+    """Return the function that opens files of a format."""
     if name == "HEIF":
-        from pillow_heif import HeifImageFile  # 20 MB of libraries, wanted only when such a file is met
+        from pillow_heif import HeifImageFile  # 20 MB of libraries, loaded only for such a file
 
         plugin: Callable[[io.BytesIO], Image.Image] = HeifImageFile
         return plugin
@@ -41,7 +41,7 @@ def opener(name: str) -> Callable[[io.BytesIO], Image.Image]:
 
 
 class _CleanAvif(AvifImagePlugin.AvifImageFile):
-    """AVIF, of which Pillow shows also what the file says is not to be shown."""
+    """AVIF cropped to its clean aperture, which Pillow ignores."""
 
     def _open(self) -> None:
         assert self.fp is not None
@@ -73,7 +73,7 @@ _PLUGINS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
     "PPM": PpmImagePlugin.PpmImageFile,
 }
 
-#: What makes files readable that are damaged where it does not matter, and those that end early.
+#: Functions that repair damaged metadata, and those that complete truncated files.
 SOUND: dict[str, Callable[[bytes], bytes]] = {
     "JPEG": jpeg.sound,
     "PNG": png.sound,
@@ -90,8 +90,8 @@ _QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 def hush_pillow() -> None:
     """Keep Pillow's warnings about damaged metadata off the screen.
 
-    `warnings.catch_warnings` is not safe in threads, so one narrow filter is put in place and stays.
+    `warnings.catch_warnings` is not thread-safe, so this installs one narrow, permanent filter.
     """
     if _QUIET not in warnings.filters:
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        logging.getLogger("PIL").addHandler(logging.NullHandler())  # without one, Python prints what is logged
+        logging.getLogger("PIL").addHandler(logging.NullHandler())  # without a handler, Python prints log messages

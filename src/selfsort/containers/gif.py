@@ -1,4 +1,4 @@
-"""GIF: blocks before the first picture, most of which say nothing of its pixels."""
+"""GIF: skips the blocks before the first picture that do not affect its pixels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _HEADER, _EXTENSION, _PICTURE, _CONTROL = 13, 0x21, 0x2C, 0xF9
 
 
 def sound(data: bytes) -> bytes:
-    """Return a GIF file without what stands before its first picture, but for what tells its transparent color."""
+    """Return a GIF file without the blocks before its first picture, except the one with its transparent color."""
     if len(data) < _HEADER:
         raise ValueError("no header")
     at = _HEADER + (3 * (2 << (data[10] & 7)) if data[10] & 0x80 else 0)

@@ -1,4 +1,4 @@
-"""HEIF and AVIF: boxes within boxes, of which one lists the items of a file and another what holds for each."""
+"""HEIF and AVIF: nested boxes. One lists the items of a file, another their properties."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 #: Boxes that begin with a version and flags.
 _FULL = (b"meta", b"iinf", b"ipma", b"pitm", b"infe")
-#: Items that say nothing of the pixels: EXIF, and with a type of their own among others XMP.
+#: Metadata items: EXIF, and items with a MIME type, such as XMP.
 _NOTES = (b"Exif", b"mime")
 
 
@@ -21,7 +21,7 @@ class Box(NamedTuple):
 
 
 def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
-    """Yield the boxes between two places of a file; a box that is cut off ends with what it lies in."""
+    """Yield the boxes between two offsets of a file. A truncated box ends with its parent."""
     end = len(data) if end is None else end
     while start + 8 <= end:
         size, kind, head = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8], 8
@@ -36,7 +36,7 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
 
 
 def find(data: bytes, *path: bytes) -> Box | None:
-    """Return the first box that lies at a path of kinds."""
+    """Return the first box at a path of kinds."""
     box = Box(b"", 0, len(data))
     for kind in path:
         start = box.start + (4 if box.kind in _FULL else 0)
@@ -48,7 +48,7 @@ def find(data: bytes, *path: bytes) -> Box | None:
 
 
 def sound(data: bytes) -> bytes:
-    """Return the file with the notes among its items declared to be free space: pixels are found as before."""
+    """Return the file with its metadata items marked as free space, so that offsets of pixels stay valid."""
     out = bytearray(data)
     listed = find(data, b"meta", b"iinf")
     if listed is None:
@@ -62,19 +62,19 @@ def sound(data: bytes) -> bytes:
 
 
 def clean_aperture(data: bytes, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """Return the part of the primary item that is to be shown, before it is turned: left, top, right, bottom.
+    """Return the clean aperture of the primary item, before rotation: left, top, right, bottom.
 
     Parameters
     ----------
     data : bytes
         The whole file.
     size : tuple of int
-        Width and height in pixels of what is coded.
+        Width and height of the coded picture in pixels.
 
     Returns
     -------
     tuple of int or None
-        None: all of it, also where a file asks for what is not there.
+        None: the whole picture, also if the aperture lies outside it.
     """
     primary, listed, held = (
         find(data, b"meta", b"pitm"),
@@ -110,7 +110,7 @@ def _held(data: bytes, box: Box, item: int) -> list[int]:
 
 
 def _aperture(content: bytes, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """Return the rectangle of a clean aperture: its sides and the place of its center, as fractions."""
+    """Return the rectangle of a clean aperture, whose content has its sides and center as fractions."""
     if len(content) < 32:
         return None
     numbers = [int.from_bytes(content[i : i + 4], "big", signed=i >= 16 and i % 8 == 0) for i in range(0, 32, 4)]

@@ -1,7 +1,7 @@
-"""JPEG files whose segments are damaged, or that end early, made into files that a decoder takes.
+"""Repair JPEG files with damaged segments or a missing end, so that a decoder accepts them.
 
-What programs noted before the pixels may be short or wrong, and the end may be lacking; neither costs a picture here.
-How much of one that ends early is there is found by decoding it twice, see `completed`.
+Metadata before the pixels may be truncated or wrong, and the end may be missing. `completed` measures how much of a
+truncated picture is there by decoding it twice.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from PIL import JpegImagePlugin
 
 _START, END = b"\xff\xd8", b"\xff\xd9"
 _SCAN = 0xDA
-#: Segments of programs and comments: a decoder needs none of them, but for the one of Adobe, which tells the colors.
+#: Application segments and comments. A decoder needs only Adobe's, which gives the color transform.
 _ANCILLARY = frozenset([*range(0xE0, 0xF0), 0xFE])
-#: Without a length.
+#: Markers without a length.
 _BARE = frozenset([0x01, *range(0xD0, 0xD9)])
-#: How many ancillary segments are looked at.
+#: Maximum number of ancillary segments to examine.
 _MAX_SEGMENTS = 1024
 #: A picture of one pixel, to try a segment on.
 _TINY = b"\xff\xc0\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0\x3f\0"
-#: Codes that mean something else than the zeros that a decoder makes up; without the byte that begins a marker. They go
-#: on behind each mark at which a decoder may start anew.
+#: Entropy-coded data that decodes differently from the zeros with which a decoder fills missing data. It has no 0xFF,
+#: which begins markers. It is repeated after each restart marker.
 _CODES = bytes(random.Random(0).choices(range(255), k=512))
 _NOISE = _CODES + b"".join(bytes([0xFF, 0xD0 + i]) + _CODES for i in range(8))
 
@@ -56,7 +56,7 @@ def sound(data: bytes) -> bytes:
 
 
 def size(data: bytes) -> tuple[int, int] | None:
-    """Return width and height in pixels of a JPEG that decoders take: of 8 bits, not lossless. None if it is none."""
+    """Return width and height in pixels of a decodable JPEG (8 bits, not lossless), else None."""
     if not data.startswith(_START + b"\xff"):
         return None
     for marker, start, end in _segments(data):
@@ -71,31 +71,31 @@ def size(data: bytes) -> tuple[int, int] | None:
 def completed(data: bytes) -> tuple[bytes, float | None]:
     """Return a JPEG file with an end, and the share of its rows that are there.
 
-    A decoder makes up what is not there: zeros, which are gray. So the file is decoded as it ends, and with other codes
-    behind it: what then changes was not there. An eighth of its sides is enough where rows may lack; there a row stands
-    for the eight of a block.
+    A decoder fills missing data with zeros, which are gray. So the file is decoded twice: as it is, and with other data
+    appended. Rows that differ were missing. If rows may be missing, decoding at an eighth of the sides suffices, where
+    one row stands for the eight rows of a block.
 
     Parameters
     ----------
     data : bytes
-        Of a size that may be decoded.
+        A file whose size has been checked.
 
     Returns
     -------
     bytes
     float or None
-        None: all. 1.0: all rows, but not all details of a progressive picture.
+        None: complete. 1.0: all rows, but not all details of a progressive JPEG.
 
     Raises
     ------
     ValueError
-        If it has no pixels, or no row of them is there.
+        If it has no pixels, or not a single row of them.
     """
     start = _scan(data)
     if start is None:
         raise ValueError("no pixels")
     end = data.find(END, start)
-    body = data[: end if end >= 0 else len(data)].rstrip(b"\xff")  # a byte that would begin a marker with what follows
+    body = data[: end if end >= 0 else len(data)].rstrip(b"\xff")  # a trailing 0xFF would begin a marker
     has_rows, is_full = _scanned(body)
     there, other = (_shown(part + END, whole=has_rows) for part in (body, body + _NOISE))
     differing = np.flatnonzero((there != other).reshape(len(there), -1).any(1))
@@ -107,7 +107,7 @@ def completed(data: bytes) -> tuple[bytes, float | None]:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, start and end of every segment up to the first scan, whose end is that of its header."""
+    """Yield marker, start and end of every segment up to the header of the first scan."""
     at = 2
     while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
         marker = data[at + 1]
@@ -124,12 +124,12 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _scan(data: bytes) -> int | None:
-    """Return where the codes of the first scan begin."""
+    """Return the offset of the entropy-coded data of the first scan."""
     return next((end for marker, _, end in _segments(data) if marker == _SCAN), None)
 
 
 def _is_sound(segment: bytes) -> bool:
-    """Tell whether Pillow reads a segment that stands alone."""
+    """Tell whether Pillow can read a segment by itself."""
     with contextlib.suppress(Exception):
         JpegImagePlugin.JpegImageFile(io.BytesIO(_START + segment + _TINY))
         return True
@@ -145,14 +145,14 @@ def _shown(data: bytes, *, whole: bool) -> npt.NDArray[np.uint8]:
 
 
 def _scanned(data: bytes) -> tuple[bool, bool]:
-    """Tell what the scans of a file hold by their headers.
+    """Tell from the headers of its scans what a file contains.
 
     Returns
     -------
     bool
-        Whether there are some of details alone, as progressive pictures have them behind those of all rows.
+        Whether some scans contain only details, as in a progressive JPEG after the scans of all rows.
     bool
-        Whether there is every coefficient of every component to its last bit.
+        Whether every coefficient of every component is complete to its last bit.
     """
     has_details = False
     wanted: set[int] = set()

@@ -1,7 +1,7 @@
-"""PNG files whose ancillary chunks are damaged, or that end early, made into files that a decoder takes.
+"""Repair PNG files with damaged ancillary chunks or a missing end, so that a decoder accepts them.
 
-Decoders refuse a picture for a checksum, a length or a size of chunks that say nothing of its pixels. Such chunks are
-left out here; each stands or falls alone.
+Decoders refuse a picture because of a wrong checksum, length or size of an ancillary chunk. This module drops such
+chunks, each independently of the others.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from PIL import PngImagePlugin
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-#: Chunks of animations refer to one another; a file without any of them shows its first picture.
+#: Chunks of animations refer to one another. Without all of them, a file shows its first picture.
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
-#: Ancillary chunks that are looked at, and their bytes in all. Pillow refuses 64 MiB of text, and more than 1 MiB of
-#: what is compressed in one chunk.
+#: Maximum number of ancillary chunks to examine, and their total bytes. Pillow refuses 64 MiB of text, and more than
+#: 1 MiB of compressed text in one chunk.
 _MAX_CHUNKS, _MAX_BYTES = 40, 16 << 20
-#: Channels of each color type.
+#: Number of channels of each color type.
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 #: First column, first row, and steps of the seven passes of Adam7.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -29,7 +29,7 @@ _BLOCK = 1 << 20
 
 
 def sound(data: bytes) -> bytes:
-    """Return a PNG file without the ancillary chunks that cannot be read.
+    """Return a PNG file without unreadable ancillary chunks.
 
     Parameters
     ----------
@@ -58,23 +58,23 @@ def sound(data: bytes) -> bytes:
 
 
 def completed(data: bytes) -> tuple[bytes, float | None]:
-    """Return a PNG file that ends early with zeros for the pixels it lacks, and the share of pixels that are there.
+    """Complete a truncated PNG file with zeros, and return it with the share of pixels that are there.
 
     Parameters
     ----------
     data : bytes
-        From `sound`. It is decompressed piece by piece: twice the size of the compressed pixels is in memory.
+        A file from `sound`. It is decompressed in pieces; memory use is twice the size of the compressed pixels.
 
     Returns
     -------
     bytes
     float or None
-        None: all.
+        None: the file is complete.
 
     Raises
     ------
     ValueError
-        If the pixels are not cut off but damaged, or there are none.
+        If the pixels are damaged rather than truncated, or there are none.
     """
     chunks = list(_chunks(data))
     header = next(chunk for kind, chunk in chunks if kind == b"IHDR")[8:21]
@@ -101,7 +101,7 @@ def completed(data: bytes) -> tuple[bytes, float | None]:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and whole chunk, the last as far as it goes; behind a wrong length the next pixels are looked for."""
+    """Yield kind and bytes of each chunk; the last may be truncated. After a wrong length, find the next pixels."""
     at = len(SIGNATURE)
     while at + 8 <= len(data):
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -120,7 +120,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _is_sound(header: bytes, chunk: bytes) -> bool:
-    """Tell whether Pillow reads a chunk that stands alone behind the header."""
+    """Tell whether Pillow can read a chunk alone after the header."""
     with contextlib.suppress(Exception):
         PngImagePlugin.PngImageFile(io.BytesIO(SIGNATURE + header + chunk + _chunk(b"IDAT", b"")))
         return True
@@ -128,7 +128,7 @@ def _is_sound(header: bytes, chunk: bytes) -> bool:
 
 
 def _length(header: bytes) -> int:
-    """Return how many bytes the pixels of a picture have, decompressed: rows with a byte for the filter."""
+    """Return the size in bytes of the decompressed pixels, with one filter byte per row."""
     width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     bits = depth * _CHANNELS.get(color, 4)
     total = 0

@@ -1,6 +1,6 @@
-"""Raw files of cameras: which they are by their content, how large, and the JPEG in them that is there to be seen.
+"""Raw files of cameras: detect their format by content, and read their size and embedded JPEG.
 
-Nothing is developed: what a camera shows of its raw file is what is looked at.
+Raw data is not developed: selfsort uses the preview that the camera embedded.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _MAGIC = (
     (b"\0MRM", "MRW"),
 )
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-#: Those that are built like TIFF, but for the mark at their beginning.
+#: Formats with the structure of TIFF but another signature.
 _LIKE_TIFF = ("ORF", "RW2")
-#: Formats by the first letters of who made the camera, where directories say no more.
+#: Formats by the first letters of the camera's make, if the directories say nothing more specific.
 _MAKERS = {
     "NIKON": "NEF",
     "CANON": "CR2",
@@ -46,25 +46,25 @@ _MAKERS = {
     "MINOLTA": "MRW",
     "KONICA MINOLTA": "MRW",
 }
-#: What `raw_format` may answer.
+#: Possible results of `raw_format`.
 FORMATS = frozenset([*_MAKERS.values(), *(name for _, name in _MAGIC), "CR3", "DNG", "KDC", "NRW", "RAW"])
 
 _WIDTH, _HEIGHT, _REDUCED, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 256, 257, 254, 259, 262, 274
 _MAKE, _MODEL, _STRIPS, _STRIP_BYTES, _TILES, _JPEG, _JPEG_BYTES = 271, 272, 273, 279, 324, 513, 514
 _DNG_VERSION, _CROP, _ACTIVE, _LEAF = 50706, 50720, 50829, 34310
-#: Of Panasonic: width and height of the sensor, its borders, and the JPEG.
+#: Tags of Panasonic: width and height of the sensor, its borders, and the JPEG.
 _RW2_SIZE, _RW2_BORDERS, _RW2_JPEG = (2, 3), (4, 5, 6, 7), 46
-#: One color per pixel behind a mosaic of filters; light as measured. No other files have these, nor these compressions.
+#: Color filter array and linear raw. Only raw files have these photometric interpretations or these compressions.
 _RAW_COLORS = (32803, 34892)
 _RAW_COMPRESSIONS = (32767, 32769, 32770, 32772, 34713, 65000, 65535)
 _JPEG_COMPRESSIONS = (6, 7)
-#: Marks of JPEGs that are tried in files whose directories name none.
+#: Maximum number of JPEG signatures to try in files whose directories name no JPEG.
 _MAX_MARKS = 256
 
 
 @dataclass(frozen=True)
 class Inner:
-    """What is to be decoded of a file that has several pictures.
+    """The picture to decode from a file with several pictures.
 
     Attributes
     ----------
@@ -72,9 +72,9 @@ class Inner:
         "JPEG" or "TIFF".
     data : bytes
     width, height : int
-        In pixels, of the whole picture as it is stored; 0 if not known.
+        Size in pixels of the whole picture as stored; 0 if unknown.
     orientation : int or None
-        As EXIF has it. None: as `data` says.
+        EXIF orientation. None: use that of `data`.
     """
 
     kind: str
@@ -85,12 +85,12 @@ class Inner:
 
 
 def raw_format(data: bytes) -> str | None:
-    """Return which raw format a file has, None if it is none.
+    """Return the raw format of a file; None if it is not a raw file.
 
     Parameters
     ----------
     data : bytes
-        The whole file: in most raw formats only its directories tell it from TIFF.
+        The whole file: most raw formats differ from TIFF only in their directories.
     """
     for magic, name in _MAGIC:
         if data.startswith(magic):
@@ -112,7 +112,7 @@ def raw_format(data: bytes) -> str | None:
 
 
 def inner(data: bytes, kind: str) -> Inner | None:
-    """Return what is to be decoded of a raw file, or of a TIFF file that begins with a smaller copy.
+    """Return the picture to decode from a raw file, or from a TIFF file that begins with a smaller copy.
 
     Parameters
     ----------
@@ -124,12 +124,12 @@ def inner(data: bytes, kind: str) -> Inner | None:
     Returns
     -------
     Inner or None
-        None: the file as it is.
+        None: decode the file as it is.
 
     Raises
     ------
     ValueError
-        If a raw file holds nothing that can be shown.
+        If a raw file contains no readable picture.
     """
     like_tiff = data.startswith(_TIFF) or kind in _LIKE_TIFF
     tiff = Tiff(data)
@@ -139,7 +139,7 @@ def inner(data: bytes, kind: str) -> Inner | None:
         best = _plain(ifds) if _is_reduced(ifds) else None
         if best is None:
             return None
-        turned = orientation if _ORIENTATION not in best.entries else None  # Pillow heeds that of the directory itself
+        turned = orientation if _ORIENTATION not in best.entries else None  # Pillow applies the directory's own
         return Inner("TIFF", tiff.starting_at(best.offset), orientation=turned)
     width, height = _size(data, kind, ifds)
     found = max(_jpegs(data, kind, ifds), key=lambda one: one.width * one.height, default=None)
@@ -147,15 +147,15 @@ def inner(data: bytes, kind: str) -> Inner | None:
         if not data.startswith(_TIFF):
             raise ValueError("no preview in it")
         return Inner("TIFF", data, *((height, width) if (orientation or 1) >= 5 else (width, height)), orientation=1)
-    if found.width * found.height > width * height:  # no preview is larger than what it shows
+    if found.width * found.height > width * height:  # a preview is never larger than its picture
         width, height = found.width, found.height
     if orientation is not None and orientation >= 5 and (found.width < found.height) != (width < height):
-        orientation, width, height = 1, height, width  # turned upright already
+        orientation, width, height = 1, height, width  # already upright
     return Inner("JPEG", found.data, width, height, orientation)
 
 
 def exif_block(data: bytes, kind: str) -> bytes | None:
-    """Return a raw or TIFF file as EXIF is read, whose first directory it has; None if it is built otherwise."""
+    """Return a raw or TIFF file as an EXIF block, because its first directory has EXIF; None for other structures."""
     if data.startswith(_TIFF):
         return data
     return data[:2] + (b"*\0" if data[:2] == b"II" else b"\0*") + data[4:] if kind in _LIKE_TIFF else None
@@ -172,7 +172,7 @@ def _is_reduced(ifds: list[Ifd]) -> bool:
 
 
 def _plain(ifds: list[Ifd]) -> Ifd | None:
-    """Return the largest directory of a picture that any program reads, if it is not the first."""
+    """Return the directory of the largest ordinary picture, if it is not the first."""
     full = [
         ifd
         for ifd in ifds
@@ -199,7 +199,7 @@ def _of_maker(ifds: list[Ifd]) -> str:
 
 
 def _size(data: bytes, kind: str, ifds: list[Ifd]) -> tuple[int, int]:
-    """Return the size of the picture that a camera makes of a raw file; zeros where that is not known."""
+    """Return the size of the developed picture of a raw file; zeros if unknown."""
     if kind == "RW2" and ifds:
         width, height = (ifds[0].number(tag) for tag in _RW2_SIZE)
         top, left, bottom, right = (ifds[0].number(tag) for tag in _RW2_BORDERS)
@@ -242,7 +242,7 @@ def _size_of_raf(data: bytes) -> tuple[int, int]:
 
 
 def _jpegs(data: bytes, kind: str, ifds: list[Ifd]) -> list[Inner]:
-    """Return the JPEGs that a file names; where it names none, those that stand anywhere in it."""
+    """Return the JPEGs that a file's directories name; if there are none, JPEGs anywhere in the file."""
     places = [(_big(data, 84, 4), _big(data, 88, 4))] if kind == "RAF" else []
     for ifd in ifds:
         places.append((ifd.number(_JPEG), ifd.number(_JPEG_BYTES)))

@@ -1,4 +1,4 @@
-"""TIFF, and what is built like it: directories of tags, whose values stand in them or elsewhere in the file."""
+"""TIFF and formats with its structure: directories of tags with values inline or elsewhere in the file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-#: Bytes of one value of each type.
+#: Size in bytes of one value of each type.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 SUB_IFDS, NEXT, XMP = 330, "next", 700
-#: More directories than any camera writes, and more values of one tag than are looked at.
+#: Maximum number of directories, more than any camera writes, and of values of one tag.
 _MAX_IFDS, _MAX_VALUES = 64, 4096
-#: Without these no pixels are found, so they are left as they are: sizes, layout, compression, colors.
+#: Tags needed to find the pixels, which are never dropped: sizes, layout, compression, colors.
 _PIXELS = frozenset(
     [*range(254, 267), 273, 274, 277, 278, 279, 284, 292, 293, 317, *range(320, 326), 330, 332, 338, 339, 340, 341, 347]
 )
@@ -21,7 +21,7 @@ _OLD_PIXELS = frozenset([*range(512, 522), 529, 530, 531, 532])
 
 @dataclass(frozen=True)
 class Entry:
-    """One tag of a directory: its type, how many values it has, where they stand, and where it does itself."""
+    """One tag of a directory: its type, the number and offset of its values, and its own offset."""
 
     tag: int
     type: int
@@ -42,11 +42,11 @@ class Ifd:
     Attributes
     ----------
     offset : int
-        Where it stands.
+        Offset of the directory.
     entries : dict of int to Entry
         By tag.
     next : int
-        Where the next one stands; 0 if there is none.
+        Offset of the next directory; 0 if there is none.
     """
 
     tiff: Tiff
@@ -55,7 +55,7 @@ class Ifd:
     next: int = 0
 
     def numbers(self, tag: int) -> tuple[int, ...]:
-        """Return the values of a tag of integers; none if it is absent or damaged. Fractions are rounded down."""
+        """Return the values of a numeric tag; empty if it is absent or damaged. Fractions are rounded down."""
         entry = self.entries.get(tag)
         if entry is None or entry.count > _MAX_VALUES:
             return ()
@@ -73,7 +73,7 @@ class Ifd:
         return next(iter(self.numbers(tag)), default)
 
     def text(self, tag: int) -> str:
-        """Return the value of a tag of text."""
+        """Return the value of a text tag."""
         entry = self.entries.get(tag)
         if entry is None or entry.size > _MAX_VALUES:
             return ""
@@ -86,7 +86,7 @@ class Tiff:
     Parameters
     ----------
     data : bytes
-        The whole file, or its beginning: what lies behind is taken for absent.
+        The whole file, or its beginning; values beyond its end count as absent.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -96,17 +96,17 @@ class Tiff:
 
     @property
     def first(self) -> int:
-        """Where the first directory stands."""
+        """Offset of the first directory."""
         return self._integer(8, 8) if self.big else self._integer(4, 4)
 
     def starting_at(self, offset: int) -> bytes:
-        """Return the file with another of its directories as the first."""
+        """Return the file with another directory as the first."""
         at, size = (8, 8) if self.big else (4, 4)
         start = offset.to_bytes(size, "big" if self.order == ">" else "little")
         return self.data[:at] + start + self.data[at + size :]
 
     def ifds(self) -> Iterator[Ifd]:
-        """Yield the directories that a file lists, each followed by those below it."""
+        """Yield the directories of a file, each followed by its subdirectories."""
         seen: set[int] = set()
         waiting = [self.first]
         while waiting and len(seen) < _MAX_IFDS:
@@ -119,7 +119,7 @@ class Tiff:
                 waiting += reversed(ifd.numbers(SUB_IFDS)[:_MAX_IFDS])
 
     def ifd(self, offset: int) -> Ifd | None:
-        """Return the directory at an offset, None where there can be none."""
+        """Return the directory at an offset; None if there cannot be one."""
         counter, width = (8, 20) if self.big else (2, 12)
         n = self._integer(offset, counter)
         end = offset + counter + n * width
@@ -139,7 +139,7 @@ class Tiff:
 
 
 def sound(data: bytes) -> bytes:
-    """Return a TIFF file without the tags of its first directory that cannot be read and say nothing of the pixels."""
+    """Return a TIFF file without the unreadable metadata tags of its first directory."""
     tiff = Tiff(data)
     ifd = tiff.ifd(tiff.first)
     if ifd is None:

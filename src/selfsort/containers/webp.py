@@ -1,17 +1,17 @@
-"""WebP: a RIFF file of chunks, some of which say nothing of the pixels."""
+"""WebP: a RIFF file of chunks with pixels and metadata."""
 
 from __future__ import annotations
 
 import struct
 
 _PIXELS = (b"VP8X", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L")
-#: What is noted beside the pixels, and the flag of the first chunk that announces it. Color profiles are left out.
+#: Metadata chunks, and their flags in the first chunk. Color profiles are dropped.
 _NOTES = {b"EXIF": 0x08, b"XMP ": 0x04}
 _PROFILE = 0x20
 
 
 def sound(data: bytes) -> bytes:
-    """Return a WebP file without unknown chunks and notes that are cut off, of the size that it says to have."""
+    """Return a WebP file without unknown chunks and truncated metadata, and with a correct size field."""
     kept: list[tuple[bytes, bytes]] = []
     at, flags = 12, 0
     while at + 8 <= len(data):

@@ -1,4 +1,4 @@
-"""Whether samples are of a size that float32, in which all features are compared, can tell apart."""
+"""Check that float32, in which all features are compared, can distinguish samples."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from selfsort.errors import DataError
 
-#: Largest magnitudes between which squares, and their sums over ten billion values, are exact enough in float32.
+#: Limits of the largest magnitude, between which squares and their sums over ten billion values fit float32.
 SMALLEST, LARGEST = 1e-12, 1e12
-#: Rounding may move values by so much of the largest deviation of a column.
+#: Maximum rounding error, as a share of the largest deviation of a column.
 _ROUNDING = 0.02
-#: Deviations below this share of the largest magnitude are float64's own rounding.
+#: Deviations below this share of the largest magnitude are rounding errors of float64.
 _NOISE = 1e-13
 _CHUNK = 4096
 
@@ -24,15 +24,15 @@ def check_magnitude(X: npt.ArrayLike, *, tell_apart: bool = True) -> None:
     Parameters
     ----------
     X : array-like, shape (n, ...)
-        Finite numbers, of the type they came in: float32 no longer shows what it lost.
+        Finite numbers in their original dtype: float32 no longer shows what it lost.
     tell_apart : bool
-        Whether the samples must differ by more than the rounding. Not of new samples, which may all be the same.
+        Whether the samples must differ by more than rounding. False for new samples, which may all be equal.
 
     Raises
     ------
     DataError
-        If the largest magnitude is not between `SMALLEST` and `LARGEST` (all zeros are fine), or the samples lie so far
-        from 0 that rounding hides how they differ.
+        If the largest magnitude is not between `SMALLEST` and `LARGEST` (all zeros are fine), or the samples are so far
+        from 0 that rounding hides their differences.
     """
     values = np.asarray(X)
     values = values.astype(np.float64) if values.dtype.kind == "O" else values
@@ -56,7 +56,7 @@ def _check_rounding(rows: npt.NDArray[Any], largest: float) -> None:
     for start in range(0, len(rows), _CHUNK):
         part = rows[start : start + _CHUNK].astype(np.float64)
         moved = max(moved, float(np.abs(part - part.astype(np.float32)).max()))
-        part -= first  # the squares of what lies far from 0 would hide the rest
+        part -= first  # subtract first: squares of values far from 0 would hide differences
         total += part.sum(0)
         squares += (part**2).sum(0)
     spread = float(np.sqrt(np.maximum(squares / len(rows) - (total / len(rows)) ** 2, 0)).max())

@@ -1,4 +1,4 @@
-"""The only door to ONNX Runtime, which sends telemetry unless it is told not to before it is imported."""
+"""The only module that imports ONNX Runtime, because its telemetry must be turned off before the import."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from selfsort.errors import ModelError
 from selfsort.files import hash_file
 from selfsort.given import read_given
 
-_MODEL_BYTES = 8 << 30  # more fits into no ONNX file
+_MODEL_BYTES = 8 << 30  # limit of an ONNX file
 
 
 def _runtime() -> Any:
     """Import ONNX Runtime without its telemetry.
 
-    By default its import makes a device id and a database in the user's cache folder, and a session sends what it
-    knows of the machine to the vendor. `disable_telemetry_events` alone comes too late for the files.
+    By default the import creates a device id and a database in the user's cache folder, and a session sends data about
+    the machine to the vendor. `disable_telemetry_events` alone comes too late for the files.
     """
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # also for the processes that this one starts
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # child processes inherit this
     import onnxruntime
 
     return onnxruntime
 
 
 def open_session(model: Path | bytes, *, keep_memory: bool = True, n_threads: int = 1) -> Any:
-    """Open a network on the CPU; each thread that calls the session works by itself.
+    """Open a network on the CPU. Threads can call the session in parallel.
 
     Parameters
     ----------
     model : Path or bytes
         An ONNX file, or its content.
     keep_memory : bool
-        Whether memory is kept for the next input: wasteful where inputs have many sizes.
+        Whether to keep memory for the next input. Wasteful if inputs have many sizes.
     n_threads : int
-        Of one call. With 1, and as many calls as there are processors, nobody waits at barriers inside small layers.
+        Threads of one call. 1 with one call per processor avoids barriers inside small layers.
 
     Returns
     -------
@@ -46,24 +46,24 @@ def open_session(model: Path | bytes, *, keep_memory: bool = True, n_threads: in
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = n_threads, 1
     options.enable_cpu_mem_arena = keep_memory
-    options.log_severity_level = 4  # errors are raised
+    options.log_severity_level = 4  # errors raise exceptions anyway
     source = model if isinstance(model, bytes) else str(model)
     return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def open_onnx(path: Path) -> tuple[Any, bytes]:
-    """Open an ONNX file of a user, with the weights that it keeps in other files.
+    """Open a user's ONNX file with its external weights.
 
     Returns
     -------
     session : onnxruntime.InferenceSession
     identity : bytes
-        Changes with the model and with its weights: the file's bytes, then the identities of the other files.
+        Changes with the model or its weights: the file's bytes, then the hashes of the other files.
 
     Raises
     ------
     ModelError
-        If it cannot be loaded, or if it wants weights from outside its folder.
+        If it cannot be loaded, or needs weights from outside its folder.
     """
     try:
         data = read_given(path, "model", most=_MODEL_BYTES)
@@ -79,24 +79,24 @@ def open_onnx(path: Path) -> tuple[Any, bytes]:
 
 
 def external_weights(path: Path, data: bytes) -> list[Path]:
-    """Return the files in which an ONNX model keeps weights, in the order of their names.
+    """Return the external weight files of an ONNX model, sorted by name.
 
     Parameters
     ----------
     path : Path
-        The model's file: names are relative to its folder.
+        The model's file. Names are relative to its folder.
     data : bytes
         Its content.
 
     Raises
     ------
     ModelError
-        If a file lies outside the folder, or is not there.
+        If a file is outside the folder, or missing.
     """
     import onnx
 
     names = sorted(set(_external_names(onnx.load_model_from_string(data))))
-    inside = {path.parent.resolve(), path.resolve().parent}  # the second: a cache of links to files with other names
+    inside = {path.parent.resolve(), path.resolve().parent}  # the second: caches that link to files with other names
     for name in names:
         parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
         whole = path.parent / name
@@ -112,7 +112,7 @@ def external_weights(path: Path, data: bytes) -> list[Path]:
 
 
 def _external_names(message: Any) -> Iterator[str]:
-    """Yield the file of each tensor of an ONNX message that is kept outside, wherever in the message it stands."""
+    """Yield the file name of each external tensor anywhere in an ONNX message."""
     from onnx import TensorProto
 
     if isinstance(message, TensorProto):

@@ -1,4 +1,4 @@
-"""Whether a run, its catalog, its model and its exports are as they were written: everything is read to its end."""
+"""Verify that a run, its catalog, its model and its exports are as they were written, by reading all of them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from selfsort.runtime import Progress, silent
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is not as it was written.
+    """One difference from what was written.
 
     Attributes
     ----------
     part : {"run", "model", "catalog", "export"}
     path : str
     what : str
-        What is wrong, in a line.
+        What is wrong, in one line.
     do : str
         What to do about it.
     """
@@ -37,29 +37,29 @@ class Problem:
     do: str
 
     def as_json(self) -> dict[str, str]:
-        """Return what JSON holds of it."""
+        """Return the problem as JSON types."""
         return asdict(self)
 
 
 def check(
     run: str | Path, exports: Iterable[str | Path] = (), *, progress: Progress = silent
 ) -> tuple[list[Problem], list[str]]:
-    """Check a run with all that belongs to it.
+    """Check a run with its catalog, model and exports.
 
     Parameters
     ----------
     run : path
         A run folder.
     exports : iterable of paths
-        Folders that were exported to. Those beside the run, and in the folder of the pictures, are found.
+        Folders of exports. Exports beside the run and in the folder of the pictures are found automatically.
     progress : callable
 
     Returns
     -------
     problems : list of Problem
-        Empty if all is sound.
+        Empty if everything is as written.
     checked : list of str
-        What was looked at.
+        What was checked.
 
     Raises
     ------
@@ -112,16 +112,16 @@ def _check_catalog(path: Path) -> Iterator[Problem]:
 
 
 def _exports_near(run: Path, clusters: Clusters | None) -> Iterator[Path]:
-    """Yield where a run may have been exported to, as far as it can be seen without searching."""
+    """Yield folders that may be exports of a run, without searching deeply."""
     root = (clusters.run.get("root") if clusters is not None else None) or run
     for place in (*run.parent.iterdir(), Path(root)):
         try:
             journal = place / JOURNAL
             if place != run and journal.is_file() and Journal.read(journal).header.get("run") in (str(run), None):
                 yield place.resolve()
-        except OSError:  # a folder that may not be looked into
+        except OSError:  # an unreadable folder
             continue
-        except DataError:  # whose it is cannot be read any more
+        except DataError:  # its run is unreadable
             yield place.resolve()
 
 

@@ -1,4 +1,4 @@
-"""How phones, cameras and services name what belongs to a picture: by the picture's name, or by a rule of their own."""
+"""Naming rules of phones, cameras and services for the companion files of a picture."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from typing import Literal, NamedTuple
 
 from selfsort.runtime import folded
 
-#: By what of a picture's name a file belongs to it: all of it, that without its ending, or how it begins.
+#: Part of a picture's name that a companion's name repeats: all, without the extension, or the beginning.
 Part = Literal["whole", "stem", "start"]
 FILMS = (".mov", ".mp4", ".mp", ".mv")
 
 _NOTE = "supplemental-metadata"
-#: Google's notes of a picture: today's, of which names that are too long keep the beginning, and the older ones. A
-#: number stands behind the note where the picture has it before its ending.
+#: Google's JSON files for a picture: the current ones, whose long names are truncated, and the older ones. The number
+#: of a copy follows the suffix; in the picture's name it precedes the extension.
 _TODAY = re.compile(r"(?P<start>.+)\.(?P<note>[a-z-]*)(?P<number>\(\d+\))?", re.IGNORECASE | re.DOTALL)
 _OLDER = re.compile(r"(?P<start>.+\.\w+)(?P<number>\(\d+\))", re.DOTALL)
-#: Names of notes of the older kind, without their ending, have so many characters at most.
+#: Maximum number of characters of older names, without the extension.
 _LONGEST_NOTE = 46
-#: How Google names what was edited, in some of its languages: it shares the notes of the picture that it was made from.
+#: Google's suffixes of edited copies in some languages. A copy shares the JSON file of its original.
 _EDITED = (
     "edited", "bearbeitet", "modifié", "modifie", "editado", "editada", "modificato", "bewerkt", "edytowane",
     "redigerad", "redigert", "redigeret", "muokattu", "upraveno", "szerkesztett", "düzenlendi", "изменено",
     "編集済み", "已修改", "수정됨",
 )  # fmt: skip
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-#: The film of a live photo, converted by the phone; the one in the library of macOS.
+#: The video of a live photo, converted by the phone; the one in the macOS library.
 _CONVERTED = re.compile(r"(.+)_HEVC", re.IGNORECASE | re.DOTALL)
 _IN_LIBRARY = re.compile(rf"({_UUID})_3", re.IGNORECASE)
-#: What was done to the original of a picture: IMG_O1234.AAE beside IMG_1234.HEIC.
+#: Edits of the original of a picture: IMG_O1234.AAE beside IMG_1234.HEIC.
 _ORIGINAL = re.compile(r"(\w{3}_)O(\d{4,})", re.IGNORECASE)
-#: The film of a Pixel's picture, X.MP of X.MP.jpg or X.jpg, and of a copy of it, X.MP~2.
+#: The video of a Pixel's picture, X.MP of X.MP.jpg or X.jpg, and of its copy, X.MP~2.
 _PIXEL = re.compile(r"(?P<base>.+)(?P<ending>\.(?:mp|mv))(?P<copy>~\d+)?", re.IGNORECASE | re.DOTALL)
 
 
 class Claim(NamedTuple):
-    """A picture to which a file may belong, by a part of its name; and what the file's name has behind that part."""
+    """A picture to which a file may belong, by part of its name, and the rest of the file's name."""
 
     start: str
     part: Part
     ending: str
-    #: Whether a rule of a phone or service says so, and not the names alone.
+    #: Whether a rule of a phone or service applies, rather than equal names alone.
     is_special: bool = True
 
 
 def claims(name: str) -> Iterator[Claim]:
-    """Yield the pictures to which a file may belong by its name, the likeliest first.
+    """Yield the pictures to which a file may belong by its name, most likely first.
 
     >>> [claim.start for claim in claims("IMG_1.jpg.supplemental-meta(2).json") if claim.is_special]
     ['IMG_1(2).jpg']
@@ -79,7 +79,7 @@ def claims(name: str) -> Iterator[Claim]:
 
 
 def edited(name: str) -> Iterator[str]:
-    """Yield how Google would name an edited copy of a picture.
+    """Yield Google's possible names of an edited copy of a picture.
 
     >>> next(edited("IMG_1.jpg"))
     'IMG_1-edited.jpg'
@@ -90,12 +90,12 @@ def edited(name: str) -> Iterator[str]:
 
 
 def is_film(name: str) -> bool:
-    """Tell whether a name is one of a film that may belong to a picture."""
+    """Tell whether a name is that of a video that may belong to a picture."""
     return name.lower().endswith(FILMS) or _PIXEL.fullmatch(name) is not None
 
 
 def split(name: str) -> tuple[str, str]:
-    """Return a file's name without its ending, and that; a name that begins with its only dot has none."""
+    """Split a file's name into stem and extension. A name that begins with its only dot has no extension."""
     base = name.rpartition(".")[0] or name
     return base, name[len(base) :]
 
@@ -118,7 +118,7 @@ def _numbered(start: str, number: str | None, base: str, ending: str) -> Claim:
 
 
 class Names:
-    """The names of the files of one folder, to be found by what belongs to them, in upper or lower case.
+    """The names of the files of one folder, for case-insensitive lookup by their companions.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class Names:
             self._by_part["stem"].setdefault(folded(split(name)[0]), []).append(name)
 
     def of(self, claim: Claim) -> list[str]:
-        """Return the files to which another lays a claim."""
+        """Return the files that match a claim."""
         if claim.part == "start":
             return [name for name in self._names if folded(name).startswith(folded(claim.start))]
         return self._by_part[claim.part].get(folded(claim.start), [])

@@ -1,4 +1,4 @@
-"""Dates in the names of files, as phones, cameras, systems and chat programs write them."""
+"""Parse dates in file names from phones, cameras, operating systems and messengers."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ _BLANK = "[ \u00a0\u202f]"
 _GAP = f"(?:[-_.,]|{_BLANK})"
 _YEAR, _MONTH, _DATE = r"(?P<y>(?:19|20)[0-9]{2})", r"(?P<m>0[1-9]|1[0-2])", r"(?P<d>0[1-9]|[12][0-9]|3[01])"
 _DAY = rf"(?<![0-9]){_YEAR}(?P<s>[-_. ]?){_MONTH}(?P=s){_DATE}"
-#: macOS in some languages; without a clock it could be any numbers.
+#: macOS in some languages. Without a time, these could be any numbers.
 _SHORT_DAY = rf"(?<![0-9]){_YEAR}(?P<s>[-.])(?P<m>0?[1-9]|1[0-2])(?P=s)(?P<d>0?[1-9]|[12][0-9]|3[01])"
 #: Dash cams.
 _SPLIT_DAY = rf"(?<![0-9]){_YEAR}[-_]{_MONTH}{_DATE}"
-#: Telegram after an @; with points in between no country has the month first.
+#: Telegram after an @; no country that separates by periods puts the month first.
 _DAY_FIRST = rf"(?:(?<=@)|(?<![0-9.])(?=[0-9]+\.)){_DATE}(?P<s>[-.]){_MONTH}(?P=s){_YEAR}"
 
 _FORENOON, _AFTERNOON = "上午|午前|오전", "下午|午後|오후"
 _BEFORE = rf"(?:(?:(?P<am>{_FORENOON})|(?P<pm>{_AFTERNOON})){_BLANK}?)?"
 _AFTER = rf"(?:{_BLANK}?(?P<half>[AaPp])\.?{_BLANK}?[Mm](?![A-Za-z]))?"
 _ZONE = r"(?:(?P<zone>Z|\+[0-9]{2}:?[0-9]{2})(?![0-9A-Za-z]))?"
-#: "at", "um", "a las", "kl.", "kello" and their like may stand before a clock that shows seconds.
+#: Words such as "at", "um", "a las", "kl." and "kello" may precede a time with seconds.
 _WORDS = rf"(?:{_GAP}{{1,2}}(?:(?!{_FORENOON}|{_AFTERNOON})(?:[^\W0-9_]|[()]){{1,6}}\.?{_GAP}{{1,2}}){{1,2}})"
 _HOUR, _HOURS = r"(?P<H>[01][0-9]|2[0-3]|[0-9](?=[.:h]))", r"(?P<H>[01][0-9]|2[0-3])"
 _MINUTES, _SECONDS = r"(?P<M>[0-5][0-9])", r"(?P<S>[0-5][0-9])"
 _FULL = rf"{_HOUR}(?:(?P<t>[-_.:])|h){_MINUTES}(?(t)(?P=t)|m){_SECONDS}(?:[0-9]{{3}})?(?![0-9])"
-#: Numbers alone are a clock if they are six: four are as often a counter.
+#: Six digits alone are a time; four are just as often a counter.
 _GLUED = rf"{_HOURS}{_MINUTES}{_SECONDS}(?:[0-9]{{3}}|(?<=[0-9]{{14}})[0-9]{{2}})?(?![0-9])"
 _SHORT = rf"{_HOUR}(?P<t>[-_.:h]){_MINUTES}(?!(?P=t)?[0-9])"
 _ISO = rf"T{_HOURS}{_MINUTES}(?![0-9])"
-#: The most exact first.
+#: Most precise first.
 _PATTERNS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -48,26 +48,26 @@ _PATTERNS = tuple(
     )
 )
 _MILLISECONDS = re.compile(r"(?<![0-9])(1[0-9]{12})(?![0-9])")
-#: UUIDs, and other long names of which no digits mean anything.
+#: UUIDs and other long names with random digits.
 _RANDOM = re.compile(
     r"(?<![0-9a-f])(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9]*[a-f])[0-9a-f]{16,})(?![0-9a-f])", re.I
 )
-#: Google's Pixel phones write UTC, others the time where they are.
+#: Google's Pixel phones write UTC, others local time.
 _IS_UTC = re.compile(r"(?<![A-Za-z])PXL_$", re.I)
 
 
 def date_in_name(name: str) -> Date | None:
-    """Return the date that a file's name tells; one in the future, too.
+    """Return the date in a file's name, even if it is in the future.
 
     Parameters
     ----------
     name : str
-        Without folders.
+        File name without folders.
 
     Returns
     -------
     Date or None
-        With an offset of 0 if the name tells it in UTC, which says nothing of where the picture was taken.
+        The offset is 0 if the name is in UTC, which does not say where the picture was taken.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def date_in_name(name: str) -> Date | None:
             if date is not None:
                 return date
     number = _MILLISECONDS.search(name)
-    if number:  # since 1970, as chat programs and some phones write it
+    if number:  # since 1970, as messengers and some phones write it
         return Date(datetime.fromtimestamp(int(number[1]) // 1000, UTC).replace(tzinfo=None), "second", 0)
     return None
 

@@ -1,4 +1,4 @@
-"""What cameras and programs wrote into a picture's file beside its pixels: EXIF, XMP, IPTC and the texts of a PNG."""
+"""Read the embedded metadata of a picture: EXIF, XMP, IPTC and the text chunks of a PNG."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from selfsort.images import PictureFile
 from selfsort.photos.xmp_text import Name, read_properties
 
 _EXIF_NS, _PHOTOSHOP_NS, _XMP_NS = (f"http://ns.adobe.com/{part}/1.0/" for part in ("exif", "photoshop", "xap"))
-#: The properties of XMP that are read.
+#: The XMP properties that are read.
 ORIGINAL, DIGITIZED = (_EXIF_NS, "DateTimeOriginal"), (_EXIF_NS, "DateTimeDigitized")
 CREATED, WRITTEN, MODIFIED = (_PHOTOSHOP_NS, "DateCreated"), (_XMP_NS, "CreateDate"), (_XMP_NS, "ModifyDate")
 LATITUDE, LONGITUDE = (_EXIF_NS, "GPSLatitude"), (_EXIF_NS, "GPSLongitude")
 ALTITUDE, BELOW_SEA = (_EXIF_NS, "GPSAltitude"), (_EXIF_NS, "GPSAltitudeRef")
 _NAMES = {ORIGINAL, DIGITIZED, CREATED, WRITTEN, MODIFIED, LATITUDE, LONGITUDE, ALTITUDE, BELOW_SEA}
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
-#: Chunks of a PNG that may stand behind its pixels.
+#: PNG chunks that may follow the pixels.
 _LATE = (b"XML:com.adobe.xmp", b"Creation Time", b"Raw profile type")
 
 
 class Embedded:
-    """What is in a file beside the pixels, read when it is asked for; what is damaged is empty.
+    """The metadata of a file, read on demand. Damaged parts are empty.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Embedded:
         self._image: Image.Image | None = None
         self._block: bytes | None = None
         try:
-            if file.inner.data is not file.data:  # of a raw file the preview is opened, but the raw file says more
+            if file.inner.data is not file.data:  # the raw file has more metadata than its preview
                 self._block = raw.exif_block(file.data, file.format)
             if file.format == "ICO" or bounds.is_unusual(file.format, file.data):  # `open` would decode an icon
                 return
@@ -48,7 +48,7 @@ class Embedded:
             is_late = self._image.format == "PNG" and self._is_late(file.data)
             if is_late and not bounds.is_demanding("PNG", file.data, *self._image.size):
                 self._image.load()
-        except Exception:  # the plugins raise nearly every kind for damaged bytes
+        except Exception:  # plugins raise nearly every exception for damaged bytes
             return
 
     def _is_late(self, data: bytes) -> bool:
@@ -57,21 +57,21 @@ class Embedded:
 
     @cached_property
     def exif(self) -> Mapping[int, Any]:
-        """The first directory of EXIF, and what stands in that of the camera."""
+        """The first EXIF directory, merged with the Exif subdirectory."""
         return {**self._ifd(None), **self._ifd(_EXIF_IFD)}
 
     @cached_property
     def gps(self) -> Mapping[int, Any]:
-        """The directory of EXIF that says where."""
+        """The GPS directory of EXIF."""
         return self._ifd(_GPS_IFD)
 
     @cached_property
     def xmp(self) -> Mapping[Name, str]:
-        """The properties of XMP that are read here."""
+        """The XMP properties that this module reads."""
         source = self._info("xmp") or self._info("XML:com.adobe.xmp")
         try:
             profile = self._info("Raw profile type xmp")
-            if not source and profile:  # ImageMagick: a name, a length, and then digits
+            if not source and profile:  # ImageMagick: a name, a length, then hexadecimal digits
                 source = bytes.fromhex("".join(profile.split("\n")[3:]))
             return read_properties(source.encode() if isinstance(source, str) else source, _NAMES) if source else {}
         except Exception:  # damaged metadata must not cost the picture
@@ -79,7 +79,7 @@ class Embedded:
 
     @cached_property
     def iptc(self) -> Mapping[int, str]:
-        """The datasets of IPTC's application record, the first of each."""
+        """The first value of each dataset of IPTC's application record."""
         found: dict[int, str] = {}
         try:
             said = IptcImagePlugin.getiptcinfo(self._image) if self._image is not None else None  # type: ignore[arg-type]
@@ -93,7 +93,7 @@ class Embedded:
 
     @property
     def creation_time(self) -> str | None:
-        """The text of this name in a PNG: when the original was made."""
+        """The PNG text "Creation Time": when the original was made."""
         said = self._info("Creation Time")
         return said if isinstance(said, str) else None
 

@@ -1,10 +1,11 @@
-"""The journal of an export: every step, announced before it is taken. It says what undo may touch.
+"""The write-ahead journal of an export. It announces every step and limits what undo may touch.
 
-One JSON line per step. An announcement is on the disk before the step begins, and ``done`` is said only of what is on
-the disk. So a line that a crash cut off, or lost, is of a step that had not begun, or that can be recognized.
+The journal has one JSON line per step. An announcement is on disk before its step begins, and ``done`` confirms only
+files that are on disk. So a truncated or lost line belongs to a step that had not begun, or whose result is
+recognizable.
 
-A journal may come from anybody. It is read against one schema before anything is touched: it can only name what an
-export of its mode makes, in its own folder. The names of temporary files are computed and never read.
+A journal may come from anybody. It is validated against one schema before anything is touched: it can name only what
+an export of its mode makes, in its own folder. Names of temporary files are computed, never read.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from selfsort.photos.tables import TABLES
 from selfsort.photos.xmp_text import MAX_BYTES
 
 JOURNAL = "selfsort-export.jsonl"
-#: Raise when a journal changes so that an earlier version would read it wrongly.
+#: Increase this when an earlier version would misread a journal.
 FORMAT = 2
 GONE, REPLACED, CHANGED = "it is not there any more", "it was replaced since", "it was changed since"
-#: The one mode that may change files that were there, write into any folder, and be repeated.
+#: The only mode that may change existing files, write into any folder, and be repeated.
 SIDECARS = "xmp"
-#: Those that make one folder for each group.
+#: Modes that make one folder for each group.
 FOLDERS = ("copy", "hardlink", "symlink")
-#: Which kinds of files each mode makes.
+#: Kinds of files that each mode makes.
 KINDS: dict[str, tuple[str, ...]] = {
     "copy": ("copy", "member"),
     "hardlink": ("hardlink",),
@@ -55,7 +56,7 @@ class _OtherFormatError(Exception):
 
 @dataclass
 class Entry:
-    """A file that was announced.
+    """An announced file.
 
     Attributes
     ----------
@@ -64,19 +65,19 @@ class Entry:
     target : str
         Relative to the destination.
     hash : str
-        `content_id` of what it holds; of a link, of what it leads to.
+        `content_id` of its content; for a link, of its target.
     original : str
-        The file on disk that it was made from; for a member, the archive. Empty for tables and sidecars.
+        Source file on disk; for a member, the archive. Empty for tables and sidecars.
     size, inode : int
-        Of the original, in bytes.
+        Size in bytes and inode of the original.
     mtime_ns : int
-        Of the original, or of the sidecar that was there first.
+        Modification time of the original, or of the first version of a sidecar.
     before, replaces : str, optional
-        Of a sidecar: what was there first, `packed`; and `content_id` of what was there last.
+        For a sidecar, the first version, `packed`; and `content_id` of the version that this step replaces.
     done : bool
-        Whether it is known to be on the disk.
+        Whether it is confirmed to be on disk.
     round : int
-        Which of the exports into this place announced it last.
+        Number of the export into this place that announced it last.
     """
 
     kind: str
@@ -93,7 +94,7 @@ class Entry:
 
     @classmethod
     def read(cls, step: dict[str, Any], mode: str) -> Entry:
-        """Check a step of a journal. Raises `ValueError`."""
+        """Validate a step of a journal. Raises `ValueError`."""
         entry = cls(**{key: value for key, value in step.items() if key not in ("do", "done", "round")})
         if entry.kind not in KINDS[mode]:
             raise ValueError(f"an export of mode {mode} makes no {_shown(entry.kind)}")
@@ -117,7 +118,7 @@ class Entry:
         return entry
 
     def step(self) -> dict[str, Any]:
-        """Return the line that announces it."""
+        """Return the journal line that announces it."""
         facts = {name: getattr(self, name) for name in ("kind", "target", "hash")}
         names = ("original", "size", "inode") if self.original else ("before", "replaces")
         if self.kind != "table":
@@ -127,23 +128,23 @@ class Entry:
 
 @dataclass
 class Journal:
-    """What a journal file says.
+    """Content of a journal file.
 
     Attributes
     ----------
     header : dict
-        Of the last export into this place. Empty if there is no journal, or one that was cut off before anything was
+        Header of the last export into this place. Empty if there is no journal, or it was truncated before anything was
         done.
     files : dict of str to Entry
-        By target, in the order they were announced.
+        By target, in order of announcement.
     folders : list of str
         Folders made in the destination.
     length : int
-        Bytes up to the end of the last whole line.
+        Offset of the end of the last complete line.
     rounds : int
-        How many exports were made into this place, which only sidecars may be.
+        Number of exports into this place; only sidecars may have several.
     ended : bool
-        Whether the last of them came to its end.
+        Whether the last of them finished.
     """
 
     header: dict[str, Any] = field(default_factory=dict)
@@ -155,12 +156,12 @@ class Journal:
 
     @classmethod
     def read(cls, path: Path) -> Journal:
-        """Read a journal; an absent one is empty.
+        """Read a journal. A missing one is empty.
 
         Raises
         ------
         DataError
-            If it is a link or no regular file, cannot be read, is of another version, or is damaged.
+            If it is a link or not a regular file, is unreadable or damaged, or has another version.
         """
         journal = cls()
         try:
@@ -186,7 +187,7 @@ class Journal:
         return journal
 
     def temporary(self, target: str) -> str:
-        """Return where a file is written before it gets its name."""
+        """Return the temporary path of a file."""
         return temporary(self.header["token"], target)
 
     def _add(self, line: bytes) -> None:
@@ -226,7 +227,7 @@ class Journal:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a journal up to where a crash cut it off."""
+    """Yield the lines of a journal up to where a crash truncated it."""
     with open(open_regular(path), "rb") as file:
         if os.fstat(file.fileno()).st_size > _JOURNAL_BYTES:
             raise ValueError(f"it is larger than {_JOURNAL_BYTES >> 30} GiB")
@@ -241,7 +242,7 @@ def _lines(path: Path) -> Iterator[bytes]:
             if len(line) == _LINE and not is_whole:
                 raise ValueError(f"it has a line of more than {_LINE >> 20} MiB")
             is_lost = b"\0" in line or not is_whole
-            if cut and not is_lost and json.loads(line)["do"] != "done":  # it was synced after what is lost
+            if cut and not is_lost and json.loads(line)["do"] != "done":  # it was synced after the lost lines
                 raise ValueError("a part in the middle is lost")
             cut = cut or is_lost
             if not cut:
@@ -250,13 +251,13 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def temporary(token: str, target: str) -> str:
-    """Return where a file is written before it gets its name: beside it, under a name that only exports use."""
+    """Return the temporary path of a file: beside it, under a name that only exports use."""
     folder, slash, _ = target.rpartition("/")
     return f"{folder}{slash}.selfsort-{token}-{content_id(os.fsencode(target))[:16]}.tmp"
 
 
 def _check_target(target: Any, mode: str, *, is_folder: bool = False) -> None:
-    """Refuse what no export of this mode would make, and what lies outside the destination."""
+    """Refuse targets that no export of this mode makes, and targets outside the destination."""
     if not isinstance(target, str) or not is_path(target):
         raise ValueError(f"{_shown(target)} is no place in the destination")
     first = target.split("/")[0]
@@ -267,7 +268,7 @@ def _check_target(target: Any, mode: str, *, is_folder: bool = False) -> None:
 
 
 def difference(place: Place, entry: Entry) -> str | None:
-    """Return in words why what is there is not, or not any more, the file that was announced; None if it is."""
+    """Return why the present file is not, or no longer, the announced file; None if it is."""
     try:
         found = place.lstat(entry.target)
     except (FileNotFoundError, NotADirectoryError):
@@ -283,18 +284,18 @@ def difference(place: Place, entry: Entry) -> str | None:
 
 
 def is_placeholder(found: os.stat_result, entry: Entry) -> bool:
-    """Say whether this is the empty file that `selfsort.files.move_new` left when it was killed."""
+    """Tell whether this is the empty file that a killed `selfsort.files.move_new` leaves."""
     new = entry.kind in ("copy", "member", "table") or (entry.kind == "sidecar" and entry.replaces is None)
     return not entry.done and new and stat.S_ISREG(found.st_mode) and found.st_size == 0
 
 
 def packed(content: bytes) -> str:
-    """Return bytes as a journal keeps them."""
+    """Encode bytes for a journal."""
     return base64.b64encode(zlib.compress(content)).decode("ascii")
 
 
 def unpacked(text: str) -> bytes:
-    """Return the bytes that a journal keeps. Raises `ValueError` if there are none, or more than a sidecar may have."""
+    """Decode bytes from a journal. Raises `ValueError` if they are invalid, or larger than a sidecar may be."""
     unpacker = zlib.decompressobj()
     try:
         content = unpacker.decompress(base64.b64decode(text, validate=True), MAX_BYTES + 1)

@@ -1,4 +1,4 @@
-"""Pictures of a run by their paths, in whatever spelling somebody has them."""
+"""Find pictures of a run by path, in any common spelling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from selfsort.sources import display_path, printable
 
 
 class Locator:
-    """Finds the rows of pictures.
+    """Finds the rows of pictures by path.
 
     Parameters
     ----------
@@ -32,13 +32,13 @@ class Locator:
         Parameters
         ----------
         paths : iterable of str
-            Each as the run has it, absolute, relative to the current folder (as a shell completes it) or to the
-            scanned one, or as selfsort prints it.
+            As the run has them, absolute, relative to the current folder (as a shell completes them) or to the scanned
+            folder, or as selfsort prints them.
 
         Raises
         ------
         DataError
-            If there is no such picture, or several could be meant.
+            If there is no such picture, or the path is ambiguous.
         """
         return [self._row(path) for path in paths]
 
@@ -67,7 +67,7 @@ class Locator:
         raise DataError(f"The run has no picture {printable(path)!r}. To see what it has: selfsort list RUN")
 
     def _on_disk(self, path: str) -> int | None:
-        """Return the row of a file on disk, also where its folder or the scanned one is reached through a link."""
+        """Return the row of a file on disk, also if its folder or the scanned folder is reached through a link."""
         if not self._root or not path:
             return None
         absolute = Path(os.path.abspath(path))  # noqa: PTH100  (a link keeps its name)
@@ -77,11 +77,11 @@ class Locator:
         ):
             if file.is_relative_to(root) and (row := self._rows.get(file.relative_to(root).as_posix())) is not None:
                 return row
-        return self._rows.get(str(absolute))  # of a list that is spread over several drives
+        return self._rows.get(str(absolute))  # lists may span several drives
 
     @cached_property
     def _printed(self) -> dict[str, list[int]]:
-        """Rows by what people see of a path."""
+        """Rows by displayed path."""
         found: dict[str, list[int]] = {}
         for path, row in self._rows.items():
             for spelling in {printable(path), display_path(path), _composed(path)}:
@@ -90,5 +90,5 @@ class Locator:
 
 
 def _composed(path: str) -> str:
-    """Return a path with accents in one form: shells and keyboards give either."""
+    """Return a path with accents in one normal form: shells and keyboards give either."""
     return unicodedata.normalize("NFC", path)

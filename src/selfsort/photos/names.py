@@ -1,4 +1,4 @@
-"""Names that exports give to folders and files; undo touches no others."""
+"""Names of folders and files in exports. Undo touches no others."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import PurePath
 from selfsort.runtime import folded
 
 MAX_FOLDER_NAME, MAX_FILE_NAME = 80, 255  # bytes
-# Not allowed in names on Windows, or not to be seen: control characters and those that turn the direction of text.
+# Not allowed on Windows, or invisible: control characters and those that change the direction of text.
 ILLEGAL = re.compile('[\x00-\x1f\x7f-\x9f<>:"/\\\\|?*\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
-RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?", re.IGNORECASE)  # Windows keeps these for devices
+RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])(\..*)?", re.IGNORECASE)  # Windows reserves these for devices
 
 
 def portable(name: str) -> str:
-    """Return a name that every file system takes."""
+    """Return a name that every file system accepts."""
     name = ILLEGAL.sub("_", name).strip(". ")
     return f"_{name}" if not name or RESERVED.fullmatch(name) else name
 
 
 def file_name(path: str) -> str:
-    """Return the name of the original, changed only where it is not allowed here."""
+    """Return the name of the original, changed only if this system does not allow it."""
     name = path.rpartition("/")[2].replace("\0", "_")
     if os.name == "nt":
         return portable(name)
@@ -29,7 +29,7 @@ def file_name(path: str) -> str:
 
 
 def free_name(name: str, taken: dict[str, int], limit: int, *, has_suffix: bool = True) -> str:
-    """Return the name, with a number where it is taken, also by one that differs only in case or coding of accents."""
+    """Return the name, numbered if it is taken, also by a name that differs only in case or Unicode normalization."""
     suffix = PurePath(name).suffix if has_suffix else ""
     if len(os.fsencode(suffix)) > 32:  # a dot in a long name
         suffix = ""
@@ -43,16 +43,16 @@ def free_name(name: str, taken: dict[str, int], limit: int, *, has_suffix: bool 
             start = start[:-1]
         candidate = start + ending if has_suffix else (start + ending).rstrip(". ")
         if folded(candidate) not in taken:
-            taken[folded(name)] = number  # where to go on counting
+            taken[folded(name)] = number  # continue counting from here
             taken.setdefault(folded(candidate), 1)
             return candidate
 
 
 def is_path(target: str) -> bool:
-    """Tell whether a text from outside is a path that leads down from a folder, each part a possible name."""
+    """Tell whether untrusted text is a path to something below a folder, with valid names."""
     try:
         parts = [os.fsencode(part) for part in target.split("/")]
-    except UnicodeEncodeError:  # half of a character
+    except UnicodeEncodeError:  # a lone surrogate
         return False
     possible = all(0 < len(part) <= MAX_FILE_NAME and b"\0" not in part and part not in (b".", b"..") for part in parts)
     return possible and (os.name != "nt" or not any(c in target for c in '\\:<>"|?*'))

@@ -1,4 +1,4 @@
-"""A folder that exports, undo and the trash change: one caller at a time, and never through a link."""
+"""Safe access to a folder that exports, undo and the trash change: one caller at a time, no links."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from selfsort.files import content_id, hash_file, locked, move_new, open_regular, sync
 
-#: Whether names can be looked up in an open folder, so that nobody can put a link in its place meanwhile.
+#: Whether paths can be relative to an open folder, so that nobody can replace the folder by a link meanwhile.
 _RELATIVE = os.open in os.supports_dir_fd
 
 
 def alone_in(folder: Path) -> AbstractContextManager[None]:
-    """Hold a destination or a library for a block; the second caller is refused with `DataError`."""
+    """Lock a destination or a library for a block. A second caller gets `DataError`."""
     return locked(
         folder,
         f"Another selfsort is at work in {folder}: an export, an undo or the trash. Wait until it has ended, or stop "
@@ -25,14 +25,14 @@ def alone_in(folder: Path) -> AbstractContextManager[None]:
 
 
 class Place:
-    """The files of a folder, by paths relative to it that lead through real folders only; a context manager.
+    """The files of a folder, by relative paths through real folders only; a context manager.
 
-    Every method raises `OSError`, among others `NotADirectoryError` if a folder on the way is a link or a file.
+    Every method raises `OSError`, such as `NotADirectoryError` if a folder of the path is a link or a file.
 
     Parameters
     ----------
     root : Path
-        An existing folder. It is held open: what takes its name later is not touched.
+        An existing folder. It stays open, so a folder that later takes its name is not touched.
     """
 
     def __init__(self, root: Path) -> None:
@@ -49,7 +49,7 @@ class Place:
 
     @contextmanager
     def _folder(self, folder: str) -> Iterator[int | None]:
-        """Yield an open folder, to look names up in; None where the system cannot do that."""
+        """Yield the file descriptor of a folder; None if the system does not support relative lookups."""
         if not _RELATIVE:
             for n in range(len(folder.split("/")) if folder else 0):
                 found = os.lstat(self.root.joinpath(*folder.split("/")[: n + 1]))
@@ -75,7 +75,7 @@ class Place:
 
     @contextmanager
     def _at(self, target: str, *, change: bool = False) -> Iterator[tuple[str, int | None]]:
-        """Yield a path and the open folder that it is relative to."""
+        """Yield a path and the file descriptor of the folder that it is relative to."""
         folder, _, name = target.rpartition("/")
         with self._folder(folder) as file:
             yield (str(self.root / target) if file is None else name), file
@@ -83,12 +83,12 @@ class Place:
                 self._unsynced.add(folder)
 
     def lstat(self, target: str) -> os.stat_result:
-        """Return the state of what is there; a link is not followed."""
+        """Return the status of a path without following a link."""
         with self._at(target) as (name, folder):
             return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
     def is_taken(self, target: str) -> bool:
-        """Tell whether anything is there."""
+        """Tell whether the path exists."""
         try:
             self.lstat(target)
         except (FileNotFoundError, NotADirectoryError):
@@ -96,7 +96,7 @@ class Place:
         return True
 
     def is_folder(self, target: str) -> bool:
-        """Tell whether it is a real folder, reached by real folders."""
+        """Tell whether it is a real folder below real folders."""
         try:
             with self._folder(target):
                 return True
@@ -104,7 +104,7 @@ class Place:
             return False
 
     def is_behind_link(self, target: str) -> bool:
-        """Tell whether one of the folders that should lead to it is a link or a file."""
+        """Tell whether one of its parent folders is a link or a file."""
         try:
             with self._folder(target.rpartition("/")[0]):
                 return False
@@ -114,7 +114,7 @@ class Place:
             return True
 
     def names(self, target: str) -> list[str]:
-        """Return what is in a folder, "" being the root; nothing if it is none."""
+        """Return the names in a folder ("" is the root); empty if it is not a folder."""
         try:
             with (
                 self._folder(target) as folder,
@@ -125,7 +125,7 @@ class Place:
             return []
 
     def open(self, target: str, flags: int = os.O_RDONLY) -> int:
-        """Open a regular file; one that it makes is on the disk by `sync`."""
+        """Open a regular file. `sync` makes the name of a new file durable."""
         with self._at(target, change=bool(flags & os.O_CREAT)) as (name, folder):
             return open_regular(name, flags, folder)
 
@@ -134,7 +134,7 @@ class Place:
         return hash_file(self.open(target))
 
     def link_target(self, target: str) -> str:
-        """Return where a symbolic link leads."""
+        """Return the target of a symbolic link."""
         with self._at(target) as (name, folder):
             return os.readlink(name, dir_fd=folder)
 
@@ -146,13 +146,13 @@ class Place:
         Parameters
         ----------
         target : str
-            Its name must be free.
+            A free name.
         content : iterable of bytes
-            One piece after another.
+            Consecutive chunks.
         digest : str
-            `content_id` of all of it.
+            `content_id` of the whole content.
         finish : callable, optional
-            Sets times and permissions, before the file is synced.
+            Sets times and permissions before the file is synced.
         """
         file = self.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         with open(file, "rb+", buffering=0) as raw:
@@ -173,7 +173,7 @@ class Place:
         digest: str,
         finish: Callable[[Path], object] | None = None,
     ) -> None:
-        """Make a file that appears whole; `temporary` is in the same folder. The rest is as for `write`."""
+        """Make a file atomically through `temporary` in the same folder. For other parameters see `write`."""
         try:
             self.write(temporary, content, digest, finish)
             with self._at(target, change=True) as (name, folder):
@@ -182,7 +182,7 @@ class Place:
             self.discard(temporary)
 
     def exchange(self, target: str, temporary: str, content: bytes, expected: str, mtime_ns: int | None = None) -> None:
-        """Put another content into a file, with its permissions, if it still has the content that is known.
+        """Replace the content of a file, keeping its permissions, if it still has the expected content.
 
         Parameters
         ----------
@@ -190,9 +190,9 @@ class Place:
             In the same folder.
         content : bytes
         expected : str
-            `content_id` of what is there.
+            `content_id` of the present content.
         mtime_ns : int, optional
-            Its time of modification, now if not given.
+            Modification time; by default now.
         """
         found = self.lstat(target)
         if not stat.S_ISREG(found.st_mode):
@@ -223,7 +223,7 @@ class Place:
             os.symlink(original, name, dir_fd=folder)
 
     def hardlink(self, original: Path, target: str) -> None:
-        """Give a file elsewhere a second name here."""
+        """Make a hard link to a file elsewhere."""
         with self._at(target, change=True) as (name, folder):
             os.link(os.path.realpath(original), name, dst_dir_fd=folder)
 
@@ -249,7 +249,7 @@ class Place:
             os.rmdir(name, dir_fd=folder)
 
     def sync(self) -> None:
-        """Put on the disk every name that was made or removed since the last call."""
+        """Sync to disk all names that were made or removed since the last call."""
         for folder in sorted(self._unsynced) if os.name == "posix" else ():
             with suppress(FileNotFoundError, NotADirectoryError), self._folder(folder) as file:  # removed since
                 if file is not None:
@@ -258,7 +258,7 @@ class Place:
 
 
 def write_all(file: int, data: bytes) -> None:
-    """Write to an open file, however many calls that takes."""
+    """Write all bytes to an open file, in as many calls as needed."""
     left = memoryview(data)
     while left:
         left = left[os.write(file, left) :]

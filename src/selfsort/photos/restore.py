@@ -1,7 +1,8 @@
-"""Bring files back from the system's trash to where they were; nothing is replaced.
+"""Restore files from the system's trash to where they were. Replaces nothing.
 
-Only what `selfsort.photos.trash` moved is brought back, and only if the trash still has that content. The trash is that
-of the freedesktop.org specification, which Linux desktops share: one in the home folder, and one on each other disk.
+Restores only files that `selfsort.photos.trash` moved, and only if the trash still has their content. Supports the
+trash of the freedesktop.org specification, which Linux desktops share: one in the home folder, and one on each other
+disk.
 """
 
 from __future__ import annotations
@@ -32,22 +33,22 @@ _MAX_INFO_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Found:
-    """A file in the trash that can be brought back.
+    """A file in the trash that can be restored.
 
     Attributes
     ----------
     path : str
         As the run has it.
     file : Path
-        Where it was, and goes.
+        Original location, to which it returns.
     kept : Path
-        Where it lies in the trash.
+        Location in the trash.
     info : Path
-        What the trash notes on it.
+        Its ``.trashinfo`` file.
     size : int
-        Bytes that it takes; of a link none.
+        Size in bytes; 0 for a link.
     content : str
-        `content_id`, or of a link where it leads.
+        `content_id`, or the target of a link.
     """
 
     path: str
@@ -60,18 +61,18 @@ class Found:
 
 @dataclass
 class RestoreResult:
-    """What was brought back, or is to be.
+    """Files that were restored, or are planned to be.
 
     Attributes
     ----------
     files : list of Found
         The whole plan.
     refused : list of (str, str)
-        Paths of files that stay in the trash, or are not in it, with the reason.
+        Paths of files that stay in the trash or are not in it, with the reason.
     log : Path
-        Where it is noted what moves.
+        Path of the log of moves.
     done : list of str
-        Paths of those that are back.
+        Paths of restored files.
     """
 
     files: list[Found]
@@ -86,20 +87,20 @@ class RestoreResult:
 
 
 def plan_restore(clusters: Clusters, paths: Sequence[str] = ()) -> RestoreResult:
-    """Find what can be brought back from the trash; nothing is moved yet.
+    """Find the files that can be restored from the trash. Moves nothing yet.
 
     Parameters
     ----------
     clusters : Clusters
         A saved run.
     paths : sequence of str
-        As the run has them; what belongs to them comes too. All that was moved, if none is given.
+        As the run has them; companion files are included. By default, everything that was moved.
 
     Raises
     ------
     DataError
-        If the pictures are no files of their own, selfsort did not move such a file to the trash, or the trash of this
-        system cannot be read by programs.
+        If the pictures are not separate files, selfsort did not move such a file to the trash, or programs cannot read
+        the trash of this system.
     """
     run, root = check_files(clusters), Path(clusters.run["root"])
     log = trash_log(run)
@@ -124,20 +125,20 @@ def plan_restore(clusters: Clusters, paths: Sequence[str] = ()) -> RestoreResult
 
 
 def restore(clusters: Clusters, plan: RestoreResult, *, progress: Progress = silent) -> RestoreResult:
-    """Bring back the files of a plan, each if the trash still has the content that went.
+    """Restore the files of a plan, each if the trash still has its content.
 
     Parameters
     ----------
     clusters : Clusters
     plan : RestoreResult
-        From `plan_restore`; it is completed and returned.
+        From `plan_restore`; updated and returned.
     progress : callable
         Stage "restore".
 
     Raises
     ------
     DataError
-        If another caller is changing the library, or the journal cannot be written: then nothing more is moved.
+        If another caller is changing the library, or the log cannot be written. Then nothing more is moved.
     """
     if not plan.files:
         return plan
@@ -163,7 +164,7 @@ def restore(clusters: Clusters, plan: RestoreResult, *, progress: Progress = sil
 def _find(
     path: str, root: Path, facts: dict[str, Any], trash: dict[str, list[tuple[str, Path, Path]]], *, is_gone: bool
 ) -> Found | str:
-    """Return a file of the run in the trash, or why it cannot be brought back."""
+    """Return a file of the run in the trash, or the reason why it cannot be restored."""
     file = root / path
     if not is_path(path) or not is_inside(file, root):
         return "it lies outside the library"
@@ -186,7 +187,7 @@ def _find(
 
 
 def _contents(files: Iterator[Path]) -> dict[str, list[tuple[str, Path, Path]]]:
-    """Return what the trash has that may be these: where each was -> (when it went, where it lies, the note on it)."""
+    """Return candidates in the trash: original path -> (time of deletion, path in the trash, ``.trashinfo`` file)."""
     found: dict[str, list[tuple[str, Path, Path]]] = {}
     for trash, top in _trashes(files):
         try:
@@ -204,7 +205,7 @@ def _contents(files: Iterator[Path]) -> dict[str, list[tuple[str, Path, Path]]]:
 
 
 def _trashes(files: Iterator[Path]) -> list[tuple[Path, Path]]:
-    """Return the trashes that these files may be in, and the folder that their notes are relative to."""
+    """Return the trash folders that may contain these files, and the folder that their paths are relative to."""
     home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     found = {Path(home).expanduser() / "Trash": Path("/")}
     for folder in {Path(os.path.realpath(file.parent)) for file in files}:
@@ -214,14 +215,14 @@ def _trashes(files: Iterator[Path]) -> list[tuple[Path, Path]]:
         shared = top / ".Trash"
         with suppress(OSError):
             state = shared.lstat()
-            if stat.S_ISDIR(state.st_mode) and state.st_mode & stat.S_ISVTX:  # else anybody may have made it
+            if stat.S_ISDIR(state.st_mode) and state.st_mode & stat.S_ISVTX:  # else another user may have made it
                 found.setdefault(shared / str(os.getuid()), top)
         found.setdefault(top / f".Trash-{os.getuid()}", top)
     return list(found.items())
 
 
 def _read_info(info: Path) -> tuple[str, str]:
-    """Return where a file in the trash was, and when it went; empty if the note does not say so."""
+    """Return the original path of a file in the trash and its time of deletion; empty if unknown."""
     facts: dict[bytes, bytes] = {}
     with suppress(OSError), open(open_regular(info), "rb") as file:
         for line in file.read(_MAX_INFO_BYTES).splitlines():
@@ -234,7 +235,7 @@ def _read_info(info: Path) -> tuple[str, str]:
 
 
 def _bring_back(found: Found, root: Path) -> None:
-    """Move a file out of the trash; what it replaced its name with meanwhile stays."""
+    """Move a file out of the trash. A file that took its place meanwhile stays."""
     folder = found.file.parent
     make_folders(folder)
     if not is_inside(found.file, root):
@@ -252,13 +253,13 @@ def _bring_back(found: Found, root: Path) -> None:
             with atomic_write(found.file, new=True) as temporary:
                 shutil.copyfile(found.kept, temporary)
                 shutil.copystat(found.kept, temporary)
-    sync_folder(folder)  # before it goes from the trash
+    sync_folder(folder)  # before it leaves the trash
     found.kept.unlink()
     found.info.unlink(missing_ok=True)
 
 
 def _real(file: Path) -> str:
-    """Return one spelling of where a file, or a link itself, lies."""
+    """Return the canonical path of a file, or of a link itself."""
     return str(Path(os.path.realpath(file.parent), file.name))
 
 

@@ -1,4 +1,4 @@
-"""Whether two pictures are one shot, resized or encoded anew, and which pairs are worth asking for."""
+"""Detect whether two pictures are the same shot, resized or re-encoded, and find candidate pairs."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 
-#: The least correlation of two thumbnails of one shot, and by how much a tile may stand out that one does not explain.
-#: Chosen on one half of the kinds of pictures that ``benchmarks/same_shot.py`` makes.
+#: Minimum correlation of two thumbnails of one shot, and maximum excess of the unexplained share of a tile. Chosen on
+#: half of the kinds of pictures that ``benchmarks/same_shot.py`` makes.
 MIN_CORRELATION, MAX_UNEXPLAINED = 0.97, 0.12
-#: From this share of one color on, paper or background leads the correlation, and tiles are looked at.
+#: From this share of one color on, paper or background dominates the correlation, so tiles are compared.
 PLAIN = 0.25
-#: Encoding takes detail away everywhere: so many times what it takes from the median tile, but no more than this.
+#: Allowance for detail lost to encoding: a multiple of the loss in the median tile, and its upper limit.
 _TAKEN, _MOST_TAKEN = 2.0, 0.15
-#: Side of a tile in pixels of a thumbnail: what differs between two letters on one form fills some of them.
+#: Side of a tile in pixels of a thumbnail. The differing text of two letters on one form fills some tiles.
 _TILE = 14
-#: The square of what encoding changes in a thumbnail, of 255: less is no detail.
+#: Squared change of a thumbnail by encoding, in levels of 255. Less variance is not detail.
 _NOISE = 100.0
-#: Pulls the kernel that makes one thumbnail as sharp as another to 0 where both are flat.
+#: Ridge penalty of the kernel that matches the sharpness of two thumbnails.
 _RIDGE = 50.0
-#: Pictures are compared with so many next to them in each order of their hashes.
+#: Number of neighbors to compare in each sort order of the hashes, and number of orders.
 _WINDOW, _N_ORDERS = 4, 8
 
 
 def is_same_shot(one: FloatArray, other: FloatArray, plain: float) -> bool:
-    """Tell whether two thumbnails are of one shot.
+    """Tell whether two thumbnails show the same shot.
 
-    Where much is plain, paper and header alike make different documents correlate. There the sharper thumbnail is made
-    as sharp as the other, by the kernel of 3 x 3 pixels that fits best, and then must explain each tile of it. Pictures
-    that are full of detail only correlate if the detail agrees.
+    Pictures full of detail correlate only if the detail agrees. But different documents with the same paper and header
+    correlate, too. So in mostly plain pictures, a least-squares kernel of 3 x 3 pixels blurs the sharper thumbnail to
+    match the other. The result must explain each tile of the other.
 
     Parameters
     ----------
@@ -46,14 +46,14 @@ def is_same_shot(one: FloatArray, other: FloatArray, plain: float) -> bool:
 
 
 def correlation(one: FloatArray, other: FloatArray) -> float:
-    """Return the correlation of two thumbnails; 0 if one of them is of one color."""
+    """Return the correlation of two thumbnails; 0 if one of them has a single color."""
     a, b = one - one.mean(), other - other.mean()
     length = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
     return float(np.vdot(a, b)) / length if length > 0 else 0.0
 
 
 def unexplained(one: FloatArray, other: FloatArray) -> float:
-    """Return the share of detail in the worst tile that is not explained, less what encoding takes from every tile."""
+    """Return the unexplained share of detail in the worst tile, minus the allowance for encoding."""
     sharp, soft = (one, other) if _steps(one) >= _steps(other) else (other, one)
     height, width = sharp.shape[0] - 2, sharp.shape[1] - 2
     shifted = [sharp[y : y + height, x : x + width].ravel() for y in range(3) for x in range(3)]
@@ -70,11 +70,11 @@ def unexplained(one: FloatArray, other: FloatArray) -> float:
 
 
 def alike_by_hash(bits: npt.NDArray[np.uint8]) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """Yield pairs of rows with hashes that are alike, in n log n steps.
+    """Yield pairs of rows with similar hashes, in O(n log n) time.
 
-    The hashes are sorted as numbers, each time beginning with another part, and every one is paired with those next to
-    it. So many copies of a shot do not hide one another, as they do among few nearest neighbors: each order has them in
-    a row, and the first of another encoding follows.
+    The hashes are sorted as numbers several times, each time rotated to begin with another part. Every hash is paired
+    with its neighbors in each order. Many copies of a shot do not hide other encodings, as they do among few nearest
+    neighbors: in each order the copies are adjacent, followed by the next encoding.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _steps(thumbnail: FloatArray) -> float:
 
 
 def _tiles(thumbnail: FloatArray) -> FloatArray:
-    """Return the pixels of each tile less their mean; what is left at the edges belongs to the last tiles."""
+    """Return the pixels of each tile minus their mean."""
     rows, columns = (max(1, side // _TILE) for side in thumbnail.shape)
     height, width = thumbnail.shape[0] // rows, thumbnail.shape[1] // columns
     cut = thumbnail[: rows * height, : columns * width].reshape(rows, height, columns, width)

@@ -1,4 +1,4 @@
-"""Pictures of a run by what is known of them: group, kind, time, and what could not be read."""
+"""Select pictures of a run by group, kind and time, and files that could not be read."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ def select(
     before: str | None = None,
     after: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the pictures of a run that all of the conditions hold for, in the order of their paths.
+    """Return the pictures of a run that meet all conditions, sorted by path.
 
     Parameters
     ----------
     run : path
     unreadable : bool
-        Only files that could not be read; otherwise these are there too, unless another condition leaves them out.
+        Only files that could not be read. By default these are included unless another condition excludes them.
     groups : sequence of int
         Numbers as `selfsort.photos.corrected.Corrected.group` takes them; -1 for pictures in no group.
     kind : sequence of str
-        Of `selfsort.photos.kind.kinds`.
+        Names from `selfsort.photos.kind.kinds`.
     before, after : str, optional
-        Local time, as ``2024``, ``2024-07``, ``2024-07-31`` or ``2024-07-31T18:30``: pictures taken before that, and
-        from then on. A picture of which only the time of the file is known is left out.
+        Local time, as ``2024``, ``2024-07``, ``2024-07-31`` or ``2024-07-31T18:30``: pictures taken before that time,
+        and at or after it. A picture with only a file time is left out.
 
     Returns
     -------
     list of dict
-        ``row``, ``path`` (for people), ``path_bytes`` (exact), ``absolute`` (exact; None inside an archive), ``status``
-        ("ok" or why it could not be read), ``group`` (None for none), ``name`` of the group, ``kind``, ``taken``
-        (ISO 8601), ``hidden``, ``width`` and ``height`` in pixels, ``size`` in bytes.
+        ``row``, ``path`` (readable), ``path_bytes`` (exact), ``absolute`` (exact; None inside an archive), ``status``
+        ("ok" or the reason why it could not be read), ``group`` (None for none), ``name`` of the group, ``kind``,
+        ``taken`` (ISO 8601), ``hidden``, ``width`` and ``height`` in pixels, ``size`` in bytes.
 
     Raises
     ------
     DataError
-        If there is no such run, group or kind, or a date cannot be read.
+        If there is no such run, group or kind, or a date is invalid.
     """
     first, last = (_moment(name, text) for name, text in (("after", after), ("before", before)))
     if unknown := sorted(set(kind) - set(kinds())):
@@ -87,7 +87,7 @@ def select(
 
 
 def as_json(picture: dict[str, Any]) -> dict[str, Any]:
-    """Return a picture of `select` in JSON's types; a path that is not UTF-8 also as ``path_base64``."""
+    """Return a picture of `select` as JSON types; a path that is not UTF-8 also as ``path_base64``."""
     exact = picture["path_bytes"]
     facts = {name: value for name, value in picture.items() if name not in ("path_bytes", "absolute", "row")}
     if os.fsencode(picture["path"]) != exact:
@@ -105,7 +105,7 @@ def group_of(run: str | Path, number: int) -> tuple[dict[str, Any], list[dict[st
 
 
 def _numbers(clusters: Clusters, corrected: Corrected | None, groups: Sequence[int]) -> set[int | None]:
-    """Return the numbers as `Outcome` has them: of a group that was merged, that of the whole."""
+    """Return the numbers that `Outcome` uses: a merged group has the number of the whole."""
     wanted: set[int | None] = {None} if NOWHERE in groups else set()
     for number in set(groups) - {NOWHERE}:
         if corrected is not None:
@@ -148,7 +148,7 @@ def _described(clusters: Clusters, corrected: Corrected | None, now: Outcome) ->
 
 
 def _moment(name: str, text: str | None) -> datetime | None:
-    """Return the first moment of a year, month, day or minute."""
+    """Return the start of a year, month, day or minute."""
     if text is None:
         return None
     match = _DATE.fullmatch(text.strip())

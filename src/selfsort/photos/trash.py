@@ -1,9 +1,9 @@
-"""Move originals to the system's trash: the only thing that selfsort does to them, and only when it is told to.
+"""Move originals to the system's trash: the only change that selfsort makes to them, and only on request.
 
 Nothing is deleted, and `selfsort.photos.restore` puts files back. Each file is compared with what the run saw, once for
-the plan that a person confirms and once right before it is moved, and every move is noted in a journal beside the run.
-What is of no use without a picture goes after it: a live photo's film, a sidecar; but not while any other file is there
-that has its name, such as a raw file.
+the plan that a person confirms and again right before the move. A log beside the run records every move. Companion
+files that are useless without a picture follow it, such as a live photo's video or a sidecar, unless another file of
+that name remains, such as a raw file.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ class Doomed:
     Attributes
     ----------
     row : int
-        Of the run; -1 for what only belongs to others.
+        Row of the run; -1 for a companion file.
     path : str
         As the run has it.
     file : Path
-        Where it is. Of a symbolic link, the link.
+        Its location; the link itself for a symbolic link.
     size : int
-        Bytes that it takes; of a link none.
+        Size in bytes; 0 for a link.
     link : bool
-        Whether it is a link: what it leads to stays.
+        Whether it is a link. Its target stays.
     only_copy : bool or None
-        Whether no other file of the run will have this content any more. None: not known, of what belongs to others.
+        Whether no other file of the run will have this content afterwards. None: unknown, for companion files.
     pictures : tuple of str
-        Paths of those that it belongs to and that go before it.
+        For a companion file, paths of its pictures, which are moved first.
     state : tuple of int
-        Of what belongs to others: what is another when it changes.
+        For a companion file, values that change with the file.
     """
 
     row: int
@@ -63,7 +63,7 @@ class Doomed:
 
 @dataclass
 class TrashResult:
-    """What was moved, or is to be.
+    """Files that were moved, or are planned to be.
 
     Attributes
     ----------
@@ -72,9 +72,9 @@ class TrashResult:
     refused : list of (str, str)
         Paths of files that stay, with the reason.
     log : Path
-        Where it is noted what moves.
+        Path of the log of moves.
     already : list of str
-        Paths of pictures that an earlier call moved. What they left behind is in the plan.
+        Paths of pictures that an earlier call moved. The companion files that they left behind are in the plan.
     done : list of str
         Paths of the files that were moved.
     """
@@ -92,7 +92,7 @@ class TrashResult:
 
 
 def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
-    """Find the files to move to the trash, and what belongs to them; nothing is moved yet.
+    """Find the files to move to the trash, and their companion files. Moves nothing yet.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
     Raises
     ------
     DataError
-        If the pictures are no files of their own, or the run has no such picture.
+        If the pictures are not separate files, or the run has no such picture.
     """
     run = check_files(clusters)
     rows = Locator(clusters).rows(paths)
@@ -126,7 +126,7 @@ def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
         only_copy = not link and ids[row] not in left
         result.files.append(Doomed(row, path, file, 0 if link else found.st_size, link, only_copy))
         going.setdefault(file.parent, {})[file.name] = path
-    for path in result.already:  # a call that was killed may have left behind what belongs to it
+    for path in result.already:  # a killed call may have left companion files behind
         file = originals.root / path
         if is_inside(file, originals.root):
             going.setdefault(file.parent, {})[file.name] = path
@@ -134,29 +134,29 @@ def plan_trash(clusters: Clusters, paths: Sequence[str]) -> TrashResult:
         for name, of in _owners(folder, names).items():
             if of and name not in names and names.keys() >= set(of):
                 path, pictures = names[of[0]].removesuffix(of[0]) + name, tuple(names[owner] for owner in of)
-                with contextlib.suppress(OSError):  # it went away just now
+                with contextlib.suppress(OSError):  # it was removed just now
                     state = _state(folder / name)
                     result.files.append(Doomed(-1, path, folder / name, state[0], False, None, pictures, state))
     return result
 
 
 def move_to_trash(clusters: Clusters, plan: TrashResult, *, progress: Progress = silent) -> TrashResult:
-    """Move the files of a plan to the trash, each if it still is what the run, or the plan, saw.
+    """Move the files of a plan to the trash, each if it has not changed since the run or the plan.
 
-    One caller at a time changes a library, see `selfsort.photos.place.alone_in`.
+    Only one caller at a time can change a library, see `selfsort.photos.place.alone_in`.
 
     Parameters
     ----------
     clusters : Clusters
     plan : TrashResult
-        From `plan_trash`; it is completed and returned.
+        From `plan_trash`; updated and returned.
     progress : callable
         Stage "trash".
 
     Raises
     ------
     DataError
-        If another caller is changing the library, or the journal cannot be written: then nothing more is moved.
+        If another caller is changing the library, or the log cannot be written. Then nothing more is moved.
     """
     if not plan.files:
         return plan
@@ -175,7 +175,7 @@ def _move_all(clusters: Clusters, plan: TrashResult, progress: Progress) -> Tras
     for i, doomed in enumerate(plan.files):
         progress("trash", i, len(plan.files))
         folder = doomed.file.parent
-        if doomed.pictures and folder not in left:  # all pictures were seen to by now
+        if doomed.pictures and folder not in left:  # all pictures have been processed by now
             left[folder] = _owners(folder)
         if doomed.pictures and (left[folder].get(doomed.file.name) != () or not _is_same(doomed)):
             plan.refused.append((doomed.path, "it has changed, or something that it belongs to stays"))
@@ -210,7 +210,7 @@ def _move_all(clusters: Clusters, plan: TrashResult, progress: Progress) -> Tras
 
 
 def check_files(clusters: Clusters) -> Path:
-    """Return where a run lies whose pictures are files of their own. Raises `DataError` if they are not."""
+    """Return the folder of a run. Raises `DataError` if its pictures are not separate files."""
     source = clusters.run.get("source")
     if source not in ("folder", "list") or clusters.path is None or not clusters.run.get("root"):
         where = f"inside a {source}" if source in ("tar", "zip") else "no files"
@@ -219,7 +219,7 @@ def check_files(clusters: Clusters) -> Path:
 
 
 def is_inside(file: Path, root: Path) -> bool:
-    """Tell whether a file, or a link itself, really lies in the library, and not behind a link that leads out of it."""
+    """Tell whether a file, or a link itself, is inside the library and not behind a link out of it."""
     return Path(os.path.realpath(file.parent)).is_relative_to(os.path.realpath(root))
 
 
@@ -235,7 +235,7 @@ def _is_sound(originals: Originals, row: int, result: TrashResult) -> bool:
 
 
 def _left(clusters: Clusters, originals: Originals, doomed: Sequence[int]) -> set[str]:
-    """Return the contents that files still have after others are gone. A link to one that goes holds nothing."""
+    """Return the contents that remain after the doomed files are gone. A link to a doomed file does not count."""
     ids = clusters.items.column("id").to_pylist()
     wanted, going = {ids[row] for row in doomed}, set(doomed)
     gone = {os.path.realpath(originals.root / originals.paths[row]) for row in doomed if not _is_link(originals, row)}
@@ -253,7 +253,7 @@ def _left(clusters: Clusters, originals: Originals, doomed: Sequence[int]) -> se
 
 
 def _state(file: Path) -> tuple[int, ...]:
-    """Return what is another when a file is."""
+    """Return values that change when a file changes."""
     found = file.lstat()
     return found.st_size, found.st_mtime_ns, found.st_ino, stat.S_IFMT(found.st_mode)
 
@@ -266,7 +266,7 @@ def _is_same(doomed: Doomed) -> bool:
 
 
 def _owners(folder: Path, gone: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
-    """Return what in a folder belongs to what; nothing if it cannot be listed: then what belongs to others stays."""
+    """Return the pictures of each companion file in a folder; empty if unreadable, so that companions stay."""
     try:
         return owners(folder, gone)
     except OSError:

@@ -1,4 +1,4 @@
-"""What of a run was moved to the trash, and put back: a log beside the run, each step noted before and after it."""
+"""Log of files of a run that were moved to the trash or restored; each step is logged before and after it."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from selfsort.files import open_regular, sync, sync_folder
 from selfsort.photos.catalog import beside
 from selfsort.photos.place import write_all
 
-#: What is noted before and after a file goes, and before and after it comes back.
+#: Log entries before and after a move to the trash, and before and after a restore.
 TRASH, TRASHED, RESTORE, RESTORED, FAILED = "trash", "trashed", "restore", "restored", "failed"
 _MAX_BYTES = 1 << 30
 
 
 def trash_log(run: Path) -> Path:
-    """Return where it is noted what of a run was moved to the trash: beside the run."""
+    """Return the path of the trash log of a run, beside the run."""
     return beside(run, ".trashed.jsonl")
 
 
 def note(log: Path, do: str, path: str, **facts: Any) -> None:
-    """Add a line to the log, on the disk before the call returns.
+    """Add a line to the log. It is on disk before the call returns.
 
     Raises
     ------
     DataError
-        If it cannot be written, or is no regular file.
+        If it cannot be written, or is not a regular file.
     """
     at = datetime.now(UTC).isoformat(timespec="seconds")
     line = json.dumps({"at": at, "do": do, "path": path, **facts}).encode("ascii") + b"\n"
@@ -45,7 +45,7 @@ def note(log: Path, do: str, path: str, **facts: Any) -> None:
             end = os.lseek(file, 0, os.SEEK_END)
             if end:
                 os.lseek(file, end - 1, os.SEEK_SET)
-                if os.read(file, 1) != b"\n":  # a line that a crash or a full disk cut off
+                if os.read(file, 1) != b"\n":  # a line truncated by a crash or a full disk
                     line = b"\n" + line
             write_all(file, line)
             sync(file)
@@ -60,9 +60,9 @@ def note(log: Path, do: str, path: str, **facts: Any) -> None:
 
 
 def noted(log: Path) -> dict[str, dict[str, Any]]:
-    """Return path, as the run has it -> what was noted of it last, with the facts of when it went.
+    """Return the last entry of each path, with the facts from its move to the trash.
 
-    Lines that a crash cut off are passed over, as is a log that is absent or cannot be read.
+    Skips truncated lines. A missing or unreadable log counts as empty.
     """
     found: dict[str, dict[str, Any]] = {}
     for fact in _facts(log):
@@ -86,19 +86,19 @@ def _facts(log: Path) -> Iterator[dict[str, Any]]:
 
 
 def in_trash(log: Path, root: Path) -> dict[str, dict[str, Any]]:
-    """Return what `noted` knows of files that went and that nobody has put back to where they were."""
-    # one that was announced only, by a call that was killed, has gone if it is not there
+    """Return the entries of `noted` for files that are in the trash and were not put back."""
+    # a file that was only announced, by a killed call, has gone if it is missing
     gone = {path: fact for path, fact in noted(log).items() if fact["do"] in (TRASH, TRASHED, RESTORE)}
     return {path: fact for path, fact in gone.items() if "\0" not in path and not os.path.lexists(root / path)}
 
 
 def trashed(run: Path, root: Path) -> set[str]:
-    """Return the paths, as a run has them, of files that were moved to the trash and were not put back since."""
+    """Return the paths, as a run has them, of files that were moved to the trash and not put back."""
     return set(in_trash(trash_log(run), root))
 
 
 def trashed_rows(clusters: Clusters) -> npt.NDArray[np.bool_]:
-    """Return of each row of a run whether its file is in the trash, shape (n,)."""
+    """Return whether the file of each row of a run is in the trash, shape (n,)."""
     gone: set[str] = set()
     if clusters.path is not None and clusters.run.get("source") in ("folder", "list"):
         gone = trashed(clusters.path.resolve(), Path(clusters.run.get("root") or ""))

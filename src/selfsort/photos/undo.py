@@ -1,4 +1,4 @@
-"""Take an export back: remove what it made and restore what it changed, as far as that is still as it left it."""
+"""Undo an export: remove the files that it made and restore those that it changed, unless they changed since."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from selfsort.runtime import Progress, silent
 
 @dataclass
 class UndoResult:
-    """What was removed, or in a dry run would be.
+    """Files that were removed, or would be in a dry run.
 
     Attributes
     ----------
     removed, restored : list of str
-        Files, relative to the destination; restored are sidecars that are again what they were before.
+        Files, relative to the destination. Restored files are sidecars with their previous content.
     kept : list of (str, str)
-        Files that the export made and that stay, with the reason.
+        Files of the export that stay, with the reason.
     added : list of str
-        Files in the folders of the export that it did not make; they stay.
+        Other files in the folders of the export; they stay.
     folders_removed : list of str
     finished : bool
-        False if something could not be removed; the journal then stays and `undo` can be called again.
+        False if something could not be removed. Then the journal stays, and `undo` can be called again.
     """
 
     destination: Path
@@ -74,7 +74,7 @@ def undo(destination: Path, *, dry_run: bool = False, progress: Progress = silen
 
 
 def _folder_of(destination: Path) -> Path:
-    """Return the folder of an export that holds something by the name of a journal."""
+    """Return the folder of an export, which must contain a file named like a journal."""
     check_path(destination, "Give the folder that was exported to.")
     path = Path(destination)
     if path.name == JOURNAL and not path.is_dir():
@@ -91,7 +91,7 @@ def _folder_of(destination: Path) -> Path:
 
 
 def _undo(folder: Path, *, dry_run: bool, progress: Progress) -> UndoResult:
-    _folder_of(folder)  # another undo may just have ended
+    _folder_of(folder)  # another undo may just have finished
     journal = Journal.read(folder / JOURNAL)
     result = UndoResult(folder, dry_run)
     with Place(folder) as place:
@@ -103,7 +103,7 @@ def _undo(folder: Path, *, dry_run: bool, progress: Progress) -> UndoResult:
         for name in reversed(journal.folders):
             if place.is_folder(name) and _remove_folder(place, name, result):
                 result.folders_removed.append(name)
-        place.sync()  # before the journal goes: nothing that it names may come back after a crash
+        place.sync()  # before the journal is removed: no file that it names may reappear after a crash
         if dry_run or not result.finished:
             return result
         place.unlink(JOURNAL)
@@ -113,7 +113,7 @@ def _undo(folder: Path, *, dry_run: bool, progress: Progress) -> UndoResult:
 
 
 def _remove_made(folder: Path, journal: Journal) -> bool:
-    """Remove the destination and those above it that were made for it, if they are empty; tell whether any was."""
+    """Remove the destination and its parents that were made for it, if empty; tell whether any was removed."""
     removed = False
     for made in map(Path, journal.header.get("made", ())):
         if made == folder or made in folder.parents:
@@ -126,7 +126,7 @@ def _remove_made(folder: Path, journal: Journal) -> bool:
 
 def _take_back(place: Place, entry: Entry, journal: Journal, result: UndoResult) -> None:
     target = entry.target
-    if place.is_behind_link(target):  # what lies there is not ours, whatever its content
+    if place.is_behind_link(target):  # a file there is not ours, whatever its content
         result.kept.append((target, "its folder was replaced by a link or a file"))
         return
     try:
@@ -142,7 +142,7 @@ def _take_back(place: Place, entry: Entry, journal: Journal, result: UndoResult)
             reason = "its original is gone or changed, so this is the last copy"
         if reason is None and not result.dry_run:
             if os.name == "nt" and entry.kind in ("copy", "member"):
-                (place.root / target).chmod(stat.S_IWRITE)  # a copy of a write-protected file is one itself
+                (place.root / target).chmod(stat.S_IWRITE)  # a copy of a write-protected file is write-protected
             place.unlink(target)
     except OSError as error:
         reason, result.finished = f"it cannot be removed: {error.strerror}", False
@@ -155,7 +155,7 @@ def _take_back(place: Place, entry: Entry, journal: Journal, result: UndoResult)
 def _take_sidecar_back(
     place: Place, entry: Entry, journal: Journal, reason: str | None, result: UndoResult
 ) -> str | None:
-    """Remove or restore a sidecar; return why not."""
+    """Remove or restore a sidecar. Return the reason if that is not possible."""
     target = entry.target
     before = unpacked(entry.before) if entry.before is not None else None
     now = entry.hash if reason is None else ""
@@ -163,7 +163,7 @@ def _take_sidecar_back(
         now = place.hash(target)
         if before is not None and now == content_id(before):
             return None  # it was never changed, or is restored already
-        if not entry.done and now == entry.replaces:  # an earlier one of ours
+        if not entry.done and now == entry.replaces:  # an earlier version of ours
             reason = None
     if reason is not None:
         return reason
@@ -179,7 +179,7 @@ def _take_sidecar_back(
 
 
 def _original_is_safe(place: Place, entry: Entry) -> bool:
-    """Say whether the picture exists elsewhere, so that removing the target loses nothing."""
+    """Tell whether the picture exists elsewhere, so that removing the target loses nothing."""
     if entry.kind in ("table", "symlink"):
         return True
     if entry.kind == "hardlink":
@@ -189,24 +189,24 @@ def _original_is_safe(place: Place, entry: Entry) -> bool:
         found = original.stat()
         if entry.kind == "member":
             return (found.st_size, found.st_mtime_ns) == (entry.size, entry.mtime_ns)
-        is_same_file = os.path.samestat(found, place.lstat(entry.target))  # of a journal that was made up
+        is_same_file = os.path.samestat(found, place.lstat(entry.target))  # for a forged journal
         return found.st_size == entry.size and not is_same_file and hash_file(original) == entry.hash
     except OSError:
         return False
 
 
 def _foreign(place: Place, journal: Journal) -> list[str]:
-    """List what lies in the folders of an export without being of it."""
+    """List files in the folders of an export that do not belong to it."""
     ours = {*journal.files, *journal.folders, JOURNAL, *map(journal.temporary, journal.files)}
     folders = [(name, f"{name}/") for name in journal.folders]
-    if journal.header.get("mode") in FOLDERS:  # others may lie among other things
+    if journal.header.get("mode") in FOLDERS:  # other exports share their folder with other files
         folders.append(("", ""))
     found = (prefix + name for folder, prefix in folders for name in place.names(folder))
     return sorted(name for name in found if name not in ours)
 
 
 def _remove_folder(place: Place, name: str, result: UndoResult) -> bool:
-    """Remove a folder if it is empty; in a dry run say whether it would be."""
+    """Remove a folder if it is empty; in a dry run tell whether it would be empty."""
     if result.dry_run:
         gone = {*result.removed, *result.folders_removed}
         return all(f"{name}/{inner}" in gone for inner in place.names(name))

@@ -1,4 +1,4 @@
-"""Makes the files of an export, each announced in the journal before, and confirmed once it is on the disk."""
+"""Write the files of an export. The journal announces each before and confirms it once it is on disk."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from selfsort.photos.journal import (
 from selfsort.photos.place import Place, write_all
 from selfsort.sources.disk import pieces
 
-#: Files after which folders are put on the disk. After a kill, these are recognized by their content.
+#: Number of files after which folders are synced. After a kill, unconfirmed files are recognized by content.
 _BATCH = 64
 
 
 class Writer:
-    """Makes files in a destination that nobody else writes to; a context manager.
+    """Makes files in a locked destination; a context manager.
 
     Parameters
     ----------
     destination : Path
         An existing folder, see `selfsort.photos.place.alone_in`.
     identity : dict
-        Says in the journal which export this is.
+        Identifies this export in the journal.
     earlier : Journal
-        What an interrupted call left there; it is continued. One that had ended is followed by another.
+        Journal of an earlier call. An interrupted export is continued; a finished one is followed by another.
     made : list of Path
-        The destination and the folders above it, as far as they were made for it.
+        The destination and its parents, if this call made them.
     """
 
     def __init__(
@@ -97,8 +97,8 @@ class Writer:
             self._open.close()
 
     def _write(self, step: Mapping[str, Any]) -> None:
-        """Add a line to the journal, which is then on the disk with all before it."""
-        write_all(self._file, json.dumps(step).encode("ascii") + b"\n")  # escapes keep names that are not UTF-8
+        """Add a line to the journal and sync it to disk with all earlier lines."""
+        write_all(self._file, json.dumps(step).encode("ascii") + b"\n")  # escapes preserve names that are not UTF-8
         sync(self._file)
 
     def _done(self, target: str) -> None:
@@ -107,14 +107,14 @@ class Writer:
             self._confirm()
 
     def _confirm(self) -> None:
-        """Put the names of files on the disk, and say so: what is confirmed is not looked at again."""
+        """Sync the names of files to disk and confirm them. Confirmed files are not checked again."""
         self._place.sync()
         lines = (json.dumps({"do": "done", "target": target}) + "\n" for target in self._unconfirmed)
-        write_all(self._file, "".join(lines).encode("ascii"))  # to the disk with the next announcement
+        write_all(self._file, "".join(lines).encode("ascii"))  # synced with the next announcement
         self._unconfirmed = []
 
     def finished_earlier(self, target: str) -> bool:
-        """Say whether an interrupted call made this target; clear away what it left half made."""
+        """Tell whether an interrupted call made this target; remove what it left incomplete."""
         entry = self._earlier.files.get(target)
         if entry is None or self._again or entry.round < self._earlier.rounds:
             return False
@@ -141,19 +141,19 @@ class Writer:
         original : Path
             For a member, the archive.
         content : bytes
-            What the file has to hold.
+            Content of the file.
         mtime_ns : int, optional
-            Its time of modification; that of the original if not given.
+            Modification time; by default that of the original.
 
         Raises
         ------
         OSError
-            If it cannot be made, among others because there is something at the target already.
+            If it cannot be made, for example because the target exists.
         """
         self._make(target, kind, original, (content,), content_id(content), mtime_ns)
 
     def copy(self, target: str, kind: str, original: Path, digest: str) -> None:
-        """Make one file of another, which is read piece by piece.
+        """Copy or link one file. It is read in chunks.
 
         Parameters
         ----------
@@ -163,12 +163,12 @@ class Writer:
             "copy", "hardlink" or "symlink".
         original : Path
         digest : str
-            `content_id` of the original; what is written is compared with it.
+            `content_id` of the original, against which the copy is verified.
 
         Raises
         ------
         OSError
-            As `make` does, and if the original changes while it is read.
+            As for `make`, and if the original changes during reading.
         """
         self._make(target, kind, original, pieces(original) if kind == "copy" else (), digest)
 
@@ -198,21 +198,21 @@ class Writer:
         self._done(target)
 
     def put(self, target: str, before: bytes | None, content: bytes) -> None:
-        """Make a sidecar, or put another in its place; the journal keeps the one that was there first.
+        """Make or replace a sidecar. The journal keeps the first version.
 
         Parameters
         ----------
         target : str
             Relative to the destination.
         before : bytes, optional
-            What is there now, None if nothing is.
+            Present content; None if there is no file.
         content : bytes
-            What is to be there.
+            New content.
 
         Raises
         ------
         OSError
-            If it cannot be written, among others because what is there is not `before` any more.
+            If it cannot be written, for example because the present content is no longer `before`.
         """
         self._make_folder(target)
         entry = Entry("sidecar", target, content_id(content))
@@ -220,7 +220,7 @@ class Writer:
             entry.replaces = content_id(before)
             earlier = self._earlier.files.get(target)
             ours = {earlier.hash, None if earlier.done else earlier.replaces} if earlier else set()
-            if earlier and entry.replaces in ours:  # what was there before us is what undo restores
+            if earlier and entry.replaces in ours:  # undo restores the version before all exports
                 entry.before, entry.mtime_ns = earlier.before, earlier.mtime_ns
             else:
                 entry.before, entry.mtime_ns = packed(before), self._place.lstat(target).st_mtime_ns
